@@ -1,0 +1,51 @@
+"""What every metric is: a torchmetrics.Metric that names its evidence, and values that say how they were computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torchmetrics
+
+Exactness = Literal["exact", "upper", "lower"]  # the figure itself, or a bound from above or below
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number and how it came about."""
+
+    value: float
+    signature: str  # bleu4|refs:10000|hyps:10000|smooth:method1|tok:word|v:1
+    higher_is_better: bool | None  # None: neither end is better in itself (a length, an entropy)
+    n: int  # sequences that it rests on
+    unit: str = ""  # nats/sentence, bits/char, share, ...
+    interval: tuple[float, float] | None = None  # 95 %
+    interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5 | wilson | normal
+    exactness: Exactness = "exact"
+    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for paired tests; None for set metrics
+
+
+class Absent(ValueError):
+    """Raised by a metric that cannot be computed from this evidence; its text is the reason that the board shows."""
+
+
+class TextMetric(torchmetrics.Metric):
+    """A metric over text. `update` names the evidence that it eats; the harness hands each metric only that.
+
+    Evidence by keyword: `samples`, `references`, `training` (Samples each), `scores` (Scores), `truth` (a Truth),
+    `seconds`, ... A metric keeps its state in tensors (`add_state` with `dist_reduce_fx`), so that it syncs over
+    processes and may be updated in parts: text becomes integer arrays in `update`, by a hash that every process shares.
+    """
+
+    full_state_update: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool | None] = None
+
+    def values(self) -> Mapping[str, Value]:
+        """Every figure of this metric by the name that the board shows. Raises Absent where it cannot be computed."""
+        raise NotImplementedError(f"{type(self).__name__} must say values()")
+
+    def compute(self) -> dict[str, float]:
+        """The bare figures, for use as any other torchmetrics.Metric."""
+        return {name: value.value for name, value in self.values().items()}

@@ -1,0 +1,68 @@
+"""Numbers that move with the step: int -> float."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """A number that depends on the step. `total` is the run's last step, so an end value is always reached."""
+
+    def __call__(self, step: int, total: int) -> float: ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    value: float
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Linear:
+    """From `start` to `end` over the share `until` of the run, then `end`."""
+
+    start: float
+    end: float
+    until: float = 1.0
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.start + (self.end - self.start) * _progress(step, total * self.until)
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """From `start` to `end` by a constant factor a step over the share `until` of the run, then `end`."""
+
+    start: float
+    end: float
+    until: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.start * self.end > 0:
+            raise ValueError(f"an exponential schedule goes from {self.start} to {self.end}; both need the same sign")
+
+    def __call__(self, step: int, total: int) -> float:
+        return self.start * (self.end / self.start) ** _progress(step, total * self.until)
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    """`cycles` ramps from `start` to `end`, each rising over the share `ramp` of its cycle (Fu et al. 2019, eq. 6)."""
+
+    start: float
+    end: float
+    cycles: int = 4
+    ramp: float = 0.5
+
+    def __call__(self, step: int, total: int) -> float:
+        length = max(total, 1) / self.cycles
+        phase = math.fmod(step, length) / length if step < total else 1.0
+        return self.start + (self.end - self.start) * min(phase / self.ramp, 1.0)
+
+
+def _progress(step: int, total: float) -> float:
+    return 1.0 if step >= total else step / total

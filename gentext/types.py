@@ -1,0 +1,241 @@
+"""The nouns that every room shares: Batch, Step, Outputs, Samples, Scores, Family, and what a family can do.
+
+Axes: `n` sequences, `t` time, `v` vocabulary, `s` hidden states, `z` latent, `d` width, `k` beams, `p` prompt.
+Log-probabilities are natural logarithms (nats). A time axis counts tokens; EOS is a token and is scored, PAD never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+PAD, BOS, EOS, UNK = 0, 1, 2, 3  # every tokenizer reserves these four ids
+RESERVED = 4
+
+State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
+Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
+Likelihood = Literal["exact", "bound", "none"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences of one corpus or of one draw: each ends in EOS (unless cut), is padded with PAD and never holds BOS.
+
+    A stream corpus (one long text) is cut into windows: a row then need not hold an EOS, and `carry` says that row i
+    goes on where row i of the batch before ended, so that a family with a state may carry it over.
+    """
+
+    tokens: Int[Tensor, "n t"]
+    mask: Bool[Tensor, "n t"]  # true through EOS
+    prompt: Int[Tensor, "n p"] | None = None  # given, never scored: a prefix to go on from, or a source to translate
+    carry: bool = False
+
+    @property
+    def lengths(self) -> Int[Tensor, " n"]:
+        """Tokens of each row, EOS included."""
+        return self.mask.sum(1)
+
+    def __len__(self) -> int:
+        return self.tokens.shape[0]
+
+    def to(self, device: torch.device | str) -> Batch:
+        prompt = None if self.prompt is None else self.prompt.to(device, non_blocking=True)
+        return replace(
+            self,
+            tokens=self.tokens.to(device, non_blocking=True),
+            mask=self.mask.to(device, non_blocking=True),
+            prompt=prompt,
+        )
+
+    def rows(self, index: slice | Tensor) -> Batch:
+        """The chosen rows, trailing columns that are all PAD cut off."""
+        mask = self.mask[index]
+        t = max(int(mask.sum(1).max()), 1) if len(mask) else 1
+        prompt = None if self.prompt is None else self.prompt[index]
+        return Batch(self.tokens[index][:, :t], mask[:, :t], prompt, self.carry)
+
+
+def pad(rows: list[Tensor] | list[list[int]], *, width: int = 1) -> Batch:
+    """A Batch of ragged id rows, padded with PAD to the longest (to `width` at least)."""
+    lengths = torch.tensor([len(row) for row in rows])
+    t = max(int(lengths.max()) if len(rows) else 1, width)
+    tokens = torch.full((len(rows), t), PAD, dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.as_tensor(row, dtype=torch.long)
+    return Batch(tokens, torch.arange(t)[None] < lengths[:, None])
+
+
+class Step(NamedTuple):
+    """What a state machine says next: unnormalised log-probabilities of the next token, and its new state."""
+
+    logits: Float[Tensor, "n v"]  # -inf for PAD and BOS, which are never emitted
+    state: State
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A family's verdict on a batch under teacher forcing.
+
+    `log_prob` is log p(token | what came before), zero where the mask is false. It is enough for every likelihood, and
+    lets a family with a large vocabulary compute it in chunks without ever holding n x t x v logits.
+    `terms` holds what a family adds to an objective, per sequence (`kl`) or per token, by name.
+    """
+
+    log_prob: Float[Tensor, "n t"]
+    hidden: Float[Tensor, "n t d"] | None = None
+    terms: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Texts, generated or human: one type on purpose, so that both are judged alike."""
+
+    texts: tuple[str, ...]
+    prompts: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A family's verdict on held-out text, sequence by sequence."""
+
+    log_prob: Float[Tensor, " n"]  # nats
+    tokens: Int[Tensor, " n"]  # scored tokens, EOS included
+    chars: Int[Tensor, " n"]  # characters of the text, line ends included
+    bytes: Int[Tensor, " n"]  # UTF-8 bytes of the text, line ends included
+    words: Int[Tensor, " n"]  # words of the text by the corpus's own rule, line ends included
+    split: str
+    kind: Likelihood
+    convention: str = "line"  # line | stream; and anything else that moves the figure, e.g. "iw:500"
+
+
+def map_state(state: State, act: Callable[[Tensor], Tensor]) -> State:
+    """The same pytree with `act` applied to every tensor."""
+    if isinstance(state, Tensor):
+        return act(state)
+    if isinstance(state, Mapping):
+        return {key: map_state(value, act) for key, value in state.items()}
+    if isinstance(state, tuple) and hasattr(state, "_fields"):
+        return type(state)(*(map_state(value, act) for value in state))
+    if isinstance(state, (tuple, list)):
+        return type(state)(map_state(value, act) for value in state)
+    return state  # None and plain Python numbers are the same for every row
+
+
+def select(state: State, index: Int[Tensor, " k"]) -> State:
+    """Rows `index` of a state: beams and rollouts use nothing else."""
+    return map_state(state, lambda tensor: tensor.index_select(0, index))
+
+
+class Family(nn.Module):
+    """A generator: a state machine that emits next-token logits.
+
+    A subclass says `start` and `step`; decoding, rollouts, likelihood, prompts, evaluation and checkpoints follow.
+    Its constructor is its configuration schema: `vocab_size` first, then flat keywords.
+    """
+
+    likelihood: ClassVar[Likelihood] = "exact"
+    vocab_size: int
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        """The first token's logits for `n` sequences. `rng` draws whatever is latent."""
+        raise NotImplementedError(f"{type(self).__name__} must say start()")
+
+    def step(self, state: State, tokens: Tokens) -> Step:
+        """The next token's logits after `tokens` were read in `state`."""
+        raise NotImplementedError(f"{type(self).__name__} must say step()")
+
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        """The logits after a prompt (PAD on the right is skipped). Seq2Seq encodes it instead."""
+        at = self.start(len(prompt), rng=rng)
+        for tokens in prompt.T:
+            real = tokens != PAD
+            moved = self.step(at.state, torch.where(real, tokens, EOS))
+            at = Step(*_where(real, moved, at))
+        return at
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Teacher forcing, one step at a time; a family that can goes parallel overrides it."""
+        at = self.start(len(batch)) if batch.prompt is None else self.prime(batch.prompt)
+        columns = []
+        for i, tokens in enumerate(batch.tokens.T):
+            scores = at.logits.log_softmax(-1)
+            columns.append(scores.gather(1, tokens[:, None])[:, 0])
+            if i + 1 < batch.tokens.shape[1]:
+                at = self.step(at.state, tokens)
+        return Outputs(torch.where(batch.mask, torch.stack(columns, 1), 0.0))
+
+    def log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
+        """Nats per sequence, EOS included, padding never."""
+        return self(batch).log_prob.sum(1)
+
+    def sample(
+        self,
+        n: int,
+        max_len: int,
+        *,
+        decoder: Decoder,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """A draw of `n` sequences. A family that is not autoregressive overrides this."""
+        return decoder(self, n, max_len, rng=rng, prompt=prompt)
+
+    def flops(self, tokens: int) -> float:
+        """Floating-point operations of one forward pass over `tokens` tokens; NaN where nobody has counted."""
+        return float("nan")
+
+
+def _where(keep: Bool[Tensor, " n"], new: State, old: State) -> State:
+    """`new` where `keep`, `old` elsewhere, through two pytrees of one shape."""
+    if isinstance(new, Tensor):
+        return torch.where(keep.view(-1, *[1] * (new.dim() - 1)), new, old)
+    if isinstance(new, Mapping):
+        return {key: _where(keep, new[key], old[key]) for key in new}
+    if isinstance(new, tuple) and hasattr(new, "_fields"):
+        return type(new)(*(_where(keep, a, b) for a, b in zip(new, old, strict=True)))
+    if isinstance(new, (tuple, list)):
+        return type(new)(_where(keep, a, b) for a, b in zip(new, old, strict=True))
+    return new
+
+
+class Decoder(Protocol):
+    """Turns a family's logits into sequences."""
+
+    def __call__(
+        self,
+        family: Family,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch: ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A family that learns by counting (`train=em`): n-gram in one pass, HMM in several."""
+
+    def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
+        """Add a batch to the (expected) counts; its log-probabilities under the current parameters, nats."""
+        ...
+
+    def maximize(self) -> None:
+        """Turn the counts into parameters and forget them."""
+        ...
+
+
+@runtime_checkable
+class Adversarial(Protocol):
+    """A family that plays against a critic (`train=adversarial`)."""
+
+    generator: Family
+    critic: nn.Module
