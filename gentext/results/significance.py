@@ -1,0 +1,203 @@
+"""Whether two runs differ: tests from per-sentence figures, intervals over seeds, and Holm's correction across a table.
+
+A run enters as figures per sentence, `[n]`, or as sufficient statistics per sentence, `[n, k]`, with a `score` that
+turns their means into the figure (corpus BLEU from n-gram counts, perplexity from nats and tokens). Paired tests ask
+that row i of both runs rests on the same test sentence or prompt; unpaired ones are for texts drawn freely.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from scipy import stats
+
+Key = TypeVar("Key", bound=Hashable)
+Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
+CELLS = 2_000_000  # random numbers held at once: a resample is n of them
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a test says of two runs."""
+
+    difference: float  # the figure of the first minus that of the second
+    p: float  # two-sided, under the hypothesis that they do not differ
+    interval: tuple[float, float] | None  # 95 %, of the difference; a randomisation test has none
+    test: str  # bootstrap|paired|n:1000|resamples:10000|seed:0
+    adjusted: float | None = None  # p after Holm's correction across the table that it stands in
+
+
+def bootstrap_test(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    paired: bool = True,
+    score: Score | None = None,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Difference, percentile interval and p by resampling sentences with replacement.
+
+    Source: Koehn 2004; p as in Riezler & Maxwell 2005: the resampled differences, centred, stand for the null.
+    """
+    a, b = _statistics(first, second, paired)
+    score = score or _first
+    rng = np.random.default_rng(seed)
+    if paired:
+        means = resampled_means(np.concatenate([a, b], 1), resamples, rng)
+        drawn = score(means[:, : a.shape[1]]) - score(means[:, a.shape[1] :])
+    else:
+        drawn = score(resampled_means(a, resamples, rng)) - score(resampled_means(b, resamples, rng))
+    difference = float(score(a.mean(0)) - score(b.mean(0)))
+    p = _share(np.abs(drawn - drawn.mean()), abs(difference))
+    interval = tuple(float(end) for end in np.quantile(drawn, [0.025, 0.975]))
+    return Comparison(difference, p, interval, _name("bootstrap", a, b, paired, resamples, seed))
+
+
+def randomisation_test(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    paired: bool = True,
+    score: Score | None = None,
+    trials: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Difference and p by exchanging sentences between the runs at random: within pairs, or across the pool.
+
+    Source: Noreen 1989; Riezler & Maxwell 2005, figure 2.
+    """
+    a, b = _statistics(first, second, paired)
+    score = score or _first
+    rng = np.random.default_rng(seed)
+    moved = (_swaps if paired else _shuffles)(a, b, trials, rng)  # what leaves a, and comes back to it from b
+    drawn = score((a.sum(0) - moved) / len(a)) - score((b.sum(0) + moved) / len(b))
+    difference = float(score(a.mean(0)) - score(b.mean(0)))
+    p = _share(np.abs(drawn), abs(difference))
+    return Comparison(difference, p, None, _name("randomisation", a, b, paired, trials, seed))
+
+
+def compare_all(
+    runs: Mapping[Key, np.ndarray], test: Callable[..., Comparison] = bootstrap_test, **options: object
+) -> dict[tuple[Key, Key], Comparison]:
+    """Every pair of runs compared by `test`, with Holm's correction over all the pairs."""
+    table = {(x, y): test(runs[x], runs[y], **options) for x, y in itertools.combinations(runs, 2)}
+    adjusted = holm({pair: comparison.p for pair, comparison in table.items()})
+    return {pair: replace(comparison, adjusted=adjusted[pair]) for pair, comparison in table.items()}
+
+
+def holm(p: Mapping[Key, float]) -> dict[Key, float]:
+    """Each p-value adjusted so that all the claims of a table hold together (Holm 1979); the order is the input's."""
+    if not all(0 <= value <= 1 for value in p.values()):
+        raise ValueError(f"p-values lie in 0 .. 1; got {sorted(p.values())[:1]} .. {sorted(p.values())[-1:]}")
+    adjusted, floor = {}, 0.0
+    for rank, (key, value) in enumerate(sorted(p.items(), key=lambda item: item[1])):
+        floor = max(floor, min(1.0, value * (len(p) - rank)))
+        adjusted[key] = floor
+    return {key: adjusted[key] for key in p}
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """Mean and 95 % interval over independent seeds (Student's t); no interval under three seeds."""
+    figures = np.asarray(values, dtype=np.float64)
+    if not len(figures):
+        raise ValueError("no seed to average over; give at least one figure")
+    mean = float(figures.mean())
+    if len(figures) < 3:
+        return mean, None
+    reach = float(stats.t.ppf(0.975, len(figures) - 1) * figures.std(ddof=1) / len(figures) ** 0.5)
+    return mean, (mean - reach, mean + reach)
+
+
+def hierarchical_interval(
+    seeds: Sequence[np.ndarray], *, crossed: bool, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of the mean over seeds and sentences: seeds are resampled, then the sentences within them.
+
+    `crossed`: every seed was judged on the same sentences (a likelihood), which are then resampled together;
+    otherwise each seed has sentences of its own (its samples). Source: Davison & Hinkley 1997, section 3.8.
+    """
+    runs = [_column(run) for run in seeds]
+    if len(runs) < 2:
+        raise ValueError(f"an interval over seeds needs two seeds or more; got {len(runs)}. Add runs with other seeds")
+    if crossed and len({len(run) for run in runs}) > 1:
+        raise ValueError(f"crossed seeds share their sentences; got {[len(run) for run in runs]}. Give crossed=False")
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(runs), (resamples, len(runs)))
+    if crossed:
+        means = resampled_means(np.concatenate(runs, 1), resamples, rng)
+        drawn = np.take_along_axis(means, chosen, 1).mean(1)
+    else:
+        cells = np.empty(chosen.shape)
+        for index, run in enumerate(runs):
+            at = chosen == index
+            cells[at] = resampled_means(run, int(at.sum()), rng)[:, 0]
+        drawn = cells.mean(1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def resampled_means(statistics: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Column means [resamples, k] of `statistics` [n, k], each over n rows drawn with replacement."""
+    n = len(statistics)
+    means = []
+    for start in range(0, resamples, max(CELLS // n, 1)):
+        size = min(max(CELLS // n, 1), resamples - start)
+        index = rng.integers(0, n, (size, n), dtype=np.int32) + (np.arange(size, dtype=np.int32) * n)[:, None]
+        counts = np.bincount(index.ravel(), minlength=size * n).reshape(size, n)
+        means.append(counts.astype(np.float64) @ statistics / n)
+    return np.concatenate(means) if means else np.empty((0, statistics.shape[1]))
+
+
+def _swaps(a: np.ndarray, b: np.ndarray, trials: int, rng: np.random.Generator) -> np.ndarray:
+    """Sums [trials, k] of a - b over the pairs that a coin picks."""
+    gaps, moved = a - b, []
+    for start in range(0, trials, max(CELLS // len(a), 1)):
+        size = min(max(CELLS // len(a), 1), trials - start)
+        bits = np.unpackbits(np.frombuffer(rng.bytes(-(-size * len(a) // 8)), np.uint8), count=size * len(a))
+        moved.append(bits.reshape(size, len(a)).astype(np.float64) @ gaps)
+    return np.concatenate(moved)
+
+
+def _shuffles(a: np.ndarray, b: np.ndarray, trials: int, rng: np.random.Generator) -> np.ndarray:
+    """Sums [trials, k] that leave a when the pool of both is dealt anew."""
+    pool = np.concatenate([a, b])
+    dealt = (rng.permutation(len(pool))[: len(a)] for _ in range(trials))
+    return np.stack([a.sum(0) - pool[index].sum(0) for index in dealt])
+
+
+def _share(null: np.ndarray, observed: float) -> float:
+    """The share of the null at least as far out as `observed`, which counts as one of it: never zero."""
+    return float((np.sum(null >= observed * (1 - 1e-12)) + 1) / (len(null) + 1))
+
+
+def _first(means: np.ndarray) -> np.ndarray:
+    return means[..., 0]
+
+
+def _statistics(first: np.ndarray, second: np.ndarray, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    a, b = _column(first), _column(second)
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"the runs have {a.shape[1]} and {b.shape[1]} statistics a sentence; they need the same")
+    if paired and len(a) != len(b):
+        raise ValueError(f"a paired test needs the same sentences; got {len(a)} and {len(b)}. Give paired=False")
+    return a, b
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or len(array) < 2:
+        raise ValueError(f"a run needs figures for two sentences or more, [n] or [n, k]; got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{int((~np.isfinite(array)).sum())} figures are not finite; a mean over them says nothing")
+    return array
+
+
+def _name(test: str, a: np.ndarray, b: np.ndarray, paired: bool, draws: int, seed: int) -> str:
+    size = f"n:{len(a)}" if len(a) == len(b) else f"n:{len(a)},{len(b)}"
+    return f"{test}|{'paired' if paired else 'unpaired'}|{size}|draws:{draws}|seed:{seed}"

@@ -1,0 +1,12 @@
+from gentext.results.cost import efficiency
+
+
+def test_quality_is_divided_by_each_cost_that_is_known():
+    cost = {"seconds": 4.0, "flops": float("nan"), "parameters": 0.0}
+    assert efficiency(0.5, True, cost) == {"seconds": 0.125}
+
+
+def test_a_ratio_that_would_mislead_is_left_out():
+    assert efficiency(30.0, False, {"seconds": 4.0}) == {}
+    assert efficiency(11.3, None, {"seconds": 4.0}) == {}
+    assert efficiency(float("inf"), True, {"seconds": 4.0}) == {}
