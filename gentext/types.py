@@ -239,3 +239,10 @@ class Adversarial(Protocol):
 
     generator: Family
     critic: nn.Module
+
+
+@runtime_checkable
+class Hidden(Protocol):
+    """A family that shows what it holds of the token read last (`decode=contrastive` compares it between tokens)."""
+
+    def represent(self, state: State) -> Float[Tensor, "n d"]: ...

@@ -1,0 +1,134 @@
+"""Sampling token by token, from the whole distribution or from a truncated one; greedy is its narrowest case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.decode import filters
+from gentext.decode.draw import draw, likeliest
+from gentext.decode.rows import check, join, split
+from gentext.decode.rules import Rules
+from gentext.types import EOS, PAD, Batch, Family, select
+
+
+@dataclass(frozen=True)
+class Ancestral:
+    """Sequences drawn token by token; `top_k=1` is greedy search.
+
+    Applied in this order: the rules (see Rules), temperature, top_k (0: off), top_p, min_p, typical (1: off).
+    stop: sequences of token ids; a row ends where one is said, and EOS stands in the place of its first token.
+    batch_size: rows drawn at once at most. The same `rng` gives the same draw for the same batch_size.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    typical: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    min_len: int = 0
+    ban_unk: bool = False
+    stop: Sequence[Sequence[int]] = ()
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be positive. Give top_k=1 for greedy search")
+        if self.top_k < 0:
+            raise ValueError(f"top_k is {self.top_k}; give a number of tokens, or 0 to keep all")
+        for name in ("top_p", "typical"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it is a mass in (0, 1], and 1 keeps all")
+        if not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p is {self.min_p}; it is a ratio in [0, 1], and 0 keeps all")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; draw one row at once at least")
+        if any(len(sequence) == 0 for sequence in self.stop):
+            raise ValueError("a stop sequence is empty; give one token at least, or leave stop out")
+        _ = self.rules  # checks its own fields
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this draws from the family's own distribution: neither truncated, tempered nor ruled."""
+        keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
+        return self.temperature == 1 and keeps_all and self.rules.idle and not self.stop
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        family: Family,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """`n` sequences of `max_len` tokens at most, EOS included."""
+        check(n, max_len, prompt, self.min_len)
+        parts = split(n, family.vocab_size, self.batch_size, prompt)
+        return join([self._rows(family, rows, max_len, rng, given) for rows, given in parts], prompt)
+
+    def _rows(self, family: Family, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
+        at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
+        tokens = torch.full((n, max_len), PAD, device=at.logits.device)
+        row = torch.arange(n, device=tokens.device)  # the row of `tokens` that each line of the state writes
+        live = torch.ones_like(row, dtype=torch.bool)
+        for i in range(max_len):
+            chosen = torch.where(live, self._next(at.logits, tokens, row, i, live, rng), PAD)
+            tokens[row, i] = chosen
+            live = live & (chosen != EOS) & ~self._stopped(tokens, row, i)
+            going = int(live.sum())
+            if going == 0 or i + 1 == max_len:
+                break
+            state = at.state
+            if going <= len(row) // 2:  # copying a state costs a step or so: worth it once half of it is idle
+                kept = live.nonzero()[:, 0]
+                state, row, chosen, live = select(state, kept), row[kept], chosen[kept], live[kept]
+            at = family.step(state, torch.where(live, chosen, EOS))
+        return tokens
+
+    def _next(self, logits: Tensor, tokens: Tensor, row: Tensor, i: int, live: Tensor, rng: torch.Generator) -> Tensor:
+        """The next token of every line; a finished line's is of no account."""
+        if not self.rules.idle:
+            logits = self.rules(logits, tokens[row, :i])
+        logits = self._truncate(logits)
+        if not bool(live.all()):
+            logits = torch.where(live[:, None], logits, 0.0)  # a family need not know how to go on after EOS
+        return likeliest(logits) if self.top_k == 1 else draw(logits, rng)
+
+    def _truncate(self, logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+        if self.temperature != 1:
+            logits = logits / self.temperature
+        if self.top_k > 1:
+            logits = filters.top_k(logits, self.top_k)
+        if self.top_p < 1:
+            logits = filters.top_p(logits, self.top_p)
+        if self.min_p > 0:
+            logits = filters.min_p(logits, self.min_p)
+        if self.typical < 1:
+            logits = filters.typical(logits, self.typical)
+        return logits
+
+    def _stopped(self, tokens: Tensor, row: Tensor, i: int) -> Tensor:
+        """The lines that have just said a stop sequence; it is taken back and EOS put in its place."""
+        stopped = torch.zeros_like(row, dtype=torch.bool)
+        for sequence in self.stop:
+            first = i + 1 - len(sequence)
+            if first < 0:
+                continue
+            wanted = torch.tensor(list(sequence), device=tokens.device)
+            hit = (tokens[row, first : i + 1] == wanted).all(1)
+            tokens[row[hit], first : i + 1] = PAD
+            tokens[row[hit], first] = EOS
+            stopped |= hit
+        return stopped

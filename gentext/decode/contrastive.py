@@ -1,0 +1,98 @@
+"""Contrastive search: a probable token whose representation is unlike those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from gentext.decode.draw import likeliest
+from gentext.decode.rows import check, join, split
+from gentext.decode.rules import Rules
+from gentext.types import EOS, PAD, Batch, Family, Hidden, select
+
+
+@dataclass(frozen=True)
+class Contrastive:
+    """Sequences that take, among the `top_k` most probable tokens, the one of the best (1 - alpha) p - alpha s.
+
+    s is the greatest cosine between its hidden state and those before it. Source: Su et al. 2022, eq. 5.
+    Differs: of a prompt only the last token's hidden state is compared, for a prompt may be a source to translate.
+    """
+
+    top_k: int = 4
+    alpha: float = 0.6
+    repetition_penalty: float = 1.0
+    no_repeat_ngram: int = 0
+    min_len: int = 0
+    ban_unk: bool = False
+    batch_size: int = 512
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise ValueError(f"top_k is {self.top_k}; give the number of candidates, one at least")
+        if not 0 <= self.alpha <= 1:
+            raise ValueError(f"alpha is {self.alpha}; it lies in [0, 1], and 0 is greedy search")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; decode one row at once at least")
+        _ = self.rules  # checks its own fields
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
+
+    @property
+    def plain(self) -> bool:
+        """Whether this draws from the family's own distribution: a search never does."""
+        return False
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        family: Family,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """One sequence for each row. `rng` draws only what is latent in the family."""
+        if not isinstance(family, Hidden):
+            raise ValueError(
+                f"{type(family).__name__} shows no hidden states, which contrastive search compares; "
+                "try decode=nucleus or decode=beam"
+            )
+        check(n, max_len, prompt, self.min_len)
+        parts = split(n, family.vocab_size, max(1, self.batch_size // self.top_k), prompt)
+        return join([self._rows(family, rows, max_len, rng, given) for rows, given in parts], prompt)
+
+    def _rows(self, family: Family, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
+        at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
+        tokens = torch.full((n, max_len), PAD, device=at.logits.device)
+        row = torch.arange(n, device=tokens.device)
+        past = _unit(family.represent(at.state))[:, None]  # n x t x d
+        for i in range(max_len):
+            logits = at.logits if self.rules.idle else self.rules(at.logits, tokens[row, :i])
+            k = min(self.top_k, logits.shape[-1])
+            value, candidate = logits.softmax(-1).topk(k, -1)
+            line = torch.arange(len(row), device=row.device).repeat_interleave(k)
+            ahead = family.step(select(at.state, line), candidate.flatten())
+            hidden = _unit(family.represent(ahead.state)).unflatten(0, (-1, k))  # n x k x d
+            likeness = torch.einsum("nkd,ntd->nkt", hidden, past).amax(-1)
+            merit = ((1 - self.alpha) * value - self.alpha * likeness).masked_fill(value == 0, -torch.inf)
+            best = likeliest(merit)
+            chosen = candidate.gather(1, best[:, None])[:, 0]
+            tokens[row, i] = chosen
+            live = (chosen != EOS).nonzero()[:, 0]
+            if len(live) == 0 or i + 1 == max_len:
+                break
+            at = select(ahead, live * k + best[live])
+            past = torch.cat([past[live], hidden[live, best[live]][:, None]], 1)
+            row = row[live]
+        return tokens
+
+
+def _unit(hidden: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(hidden.float(), dim=-1)

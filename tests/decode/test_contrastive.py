@@ -1,0 +1,39 @@
+"""Contrastive search: greedy without its penalty, the naive loop's choice with it."""
+
+import pytest
+import torch
+
+from gentext.decode import Ancestral, Contrastive
+from gentext.types import BOS, EOS, Family
+
+
+def test_alpha_0_is_greedy(make_chain, rng):
+    chain = make_chain(12, seed=1)
+    ours = Contrastive(alpha=0.0)(chain, 3, 8, rng=rng)
+    assert torch.equal(ours.tokens, Ancestral(top_k=1)(chain, 3, 8, rng=rng).tokens)
+
+
+def test_it_makes_the_naive_loops_choices(make_chain, rng):
+    chain = make_chain(15, seed=3, scale=0.5)
+    unit = torch.nn.functional.normalize(chain.table.clamp_min(-3), dim=-1)
+    row = [BOS]
+    while len(row) < 9 and row[-1] != EOS:
+        p = chain.table[row[-1]].softmax(0)
+        merit = {int(t): 0.4 * p[t] - 0.6 * max(unit[t] @ unit[s] for s in row) for t in p.topk(5).indices}
+        row.append(max(merit, key=merit.get))
+    batch = Contrastive(top_k=5, alpha=0.6)(chain, 2, 8, rng=rng)
+    assert [r[m].tolist() for r, m in zip(batch.tokens, batch.mask, strict=True)] == [row[1:]] * 2
+
+
+def test_a_family_without_hidden_states_is_advised(chain, rng):
+    class Blind(Family):
+        vocab_size = 7
+
+    with pytest.raises(ValueError, match="no hidden states"):
+        Contrastive()(Blind(), 1, 4, rng=rng)
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 1.5}, {"top_k": 0}, {"batch_size": 0}])
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Contrastive(**wrong)
