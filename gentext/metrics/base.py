@@ -28,7 +28,10 @@ class Value:
 
 
 class Absent(ValueError):
-    """Raised by a metric that cannot be computed from this evidence; its text is the reason that the board shows."""
+    """Raised by a metric that cannot be computed from this evidence, or given in place of one of its figures.
+
+    Its text is the reason that the board shows.
+    """
 
 
 class TextMetric(torchmetrics.Metric):
@@ -42,10 +45,13 @@ class TextMetric(torchmetrics.Metric):
     full_state_update: ClassVar[bool] = False
     higher_is_better: ClassVar[bool | None] = None
 
-    def values(self) -> Mapping[str, Value]:
-        """Every figure of this metric by the name that the board shows. Raises Absent where it cannot be computed."""
+    def values(self) -> Mapping[str, Value | Absent]:
+        """Every figure of this metric by the name that the board shows.
+
+        A figure that cannot be computed stands there as its Absent. Raises Absent where none of them can be.
+        """
         raise NotImplementedError(f"{type(self).__name__} must say values()")
 
     def compute(self) -> dict[str, float]:
-        """The bare figures, for use as any other torchmetrics.Metric."""
-        return {name: value.value for name, value in self.values().items()}
+        """The bare figures, those that can be computed, for use as any other torchmetrics.Metric."""
+        return {name: value.value for name, value in self.values().items() if isinstance(value, Value)}
