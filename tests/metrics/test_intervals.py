@@ -1,0 +1,84 @@
+"""Intervals against theory, against scipy's bootstrap, and against fresh samples where no theory is at hand."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from gentext.metrics import intervals
+
+
+def test_bootstrap_equals_scipys_up_to_draws():
+    x = np.random.default_rng(0).exponential(size=200)
+    ours = intervals.bootstrap(x, resamples=20_000, seed=1)
+    theirs = scipy.stats.bootstrap((x,), np.mean, n_resamples=20_000, method="percentile", rng=2).confidence_interval
+    assert ours.interval == pytest.approx(tuple(theirs), abs=0.01)
+    assert ours.interval_kind == "bootstrap:20000"
+
+
+def test_columns_share_their_draws_and_the_seed_repeats_them():
+    x = np.random.default_rng(0).random((50, 2))
+    both = intervals.bootstrap(x, seed=3)
+    assert both[0].interval == pytest.approx(intervals.bootstrap(x[:, 0], seed=3).interval, abs=1e-12)
+    assert both[0].interval != pytest.approx(intervals.bootstrap(x[:, 0], seed=4).interval, abs=1e-12)
+    draws = intervals.resample(np.stack([x[:, 0], 2 * x[:, 0]], 1), 100, 0)
+    np.testing.assert_allclose(draws[:, 1], 2 * draws[:, 0])
+
+
+def test_resampled_means_have_the_variance_of_sampling_with_replacement():
+    x = np.random.default_rng(5).normal(size=3000)
+    draws = intervals.resample(x[:, None], 4000, 0)[:, 0]
+    assert draws.mean() == pytest.approx(x.mean(), abs=0.002)
+    assert draws.std() == pytest.approx(x.std() / np.sqrt(len(x)), rel=0.04)
+
+
+def test_ratio_interval_covers_the_true_ratio():
+    covered = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        length = rng.integers(1, 20, 100)
+        low, high = intervals.bootstrap_ratio(rng.normal(2.0 * length, 1.0), length, resamples=400, seed=seed).interval
+        covered += low <= 2.0 <= high
+    assert 88 <= covered <= 100
+
+
+def test_ratio_of_many_rows_is_the_delta_method():
+    rng = np.random.default_rng(0)
+    length = rng.integers(1, 20, intervals.LARGE)
+    cost = rng.normal(2.0 * length, 1.0)
+    large = intervals.bootstrap_ratio(cost, length)
+    draws = intervals.resample(np.stack([cost, length], 1).astype(float), 300, 0)
+    assert large.interval_kind == "normal"
+    width = 2 * intervals.Z * (draws[:, 0] / draws[:, 1]).std()
+    assert large.interval[1] - large.interval[0] == pytest.approx(width, rel=0.15)
+
+
+def test_half_samples_estimate_the_spread_over_fresh_samples():
+    def distinct(words):
+        return len(set(words.tolist())) / len(words)
+
+    def draw(seed):
+        return np.random.default_rng(seed).zipf(1.3, 2000) % 5000
+
+    fresh = np.std([distinct(draw(seed)) for seed in range(200)], ddof=1)
+    words = draw(1000)
+    (found,) = intervals.subsample(
+        lambda rows: np.array([distinct(words[rows])]), np.array([distinct(words)]), len(words), resamples=200
+    )
+    assert found.interval_kind == "subsample:200x0.5"
+    spread = (found.interval[1] - found.interval[0]) / (2 * intervals.Z)
+    assert spread == pytest.approx(fresh, rel=0.3)
+    assert np.mean(found.interval) == pytest.approx(distinct(words))
+
+
+def test_wilson_equals_scipys_and_is_sound_at_the_ends():
+    for successes, n in ((0, 10), (3, 10), (10, 10), (77, 1000)):
+        theirs = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
+        assert intervals.wilson(successes, n).interval == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert intervals.wilson(0, 0) == intervals.NO_INTERVAL
+
+
+@pytest.mark.parametrize("x", [np.zeros(0), np.ones(1), np.array([1.0, np.inf]), np.array([1.0, -np.inf, 2.0])])
+def test_no_interval_where_there_is_none(x):
+    assert intervals.bootstrap(x) == intervals.NO_INTERVAL
+    assert intervals.bootstrap_ratio(x, np.ones(len(x))) == intervals.NO_INTERVAL
+    assert intervals.mean_normal(x) == intervals.NO_INTERVAL
