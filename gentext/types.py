@@ -206,6 +206,7 @@ def _where(keep: Bool[Tensor, " n"], new: State, old: State) -> State:
     return new
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Turns a family's logits into sequences."""
 
