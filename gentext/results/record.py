@@ -1,0 +1,172 @@
+"""The record of one run and one decode setting: the only truth about a run. Trackers, boards and reports read it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gentext.metrics.base import Value
+
+FORMAT = 1
+BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that a reader needs to believe, compare and repeat the numbers of one row."""
+
+    data: str  # corpus
+    track: str  # unconditional | conditional
+    family: str  # the option's name, e.g. seqgan_gumbel; "human" for the training text itself
+    variant: str  # what the command line changed in it, e.g. "order=3"
+    decode: str  # the decode setting in words, e.g. "temperature=0.7"
+    seed: int
+    values: Mapping[str, Value]
+    absent: Mapping[str, str]  # metric -> why it could not be computed
+    likelihood: str  # exact | bound | none
+    adaptive: bool = False  # the model reads the test text's history: marked on the board
+    fingerprints: Mapping[str, Any] = field(default_factory=dict)  # sha256 of every split and of the tokenizer
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved
+    cost: Mapping[str, float] = field(default_factory=dict)  # seconds, tokens, parameters, FLOPs, bytes
+    versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    created: str = ""
+    folder: str = ""  # where it was read from; not stored
+
+    @property
+    def name(self) -> str:
+        """Family and variant in one phrase."""
+        return f"{self.family} {self.variant}".strip()
+
+    @property
+    def corpus_key(self) -> str:
+        """What two records must share to stand on one board: the text that they were judged against."""
+        test = self.fingerprints.get("splits", {}).get("test", {})
+        return f"{self.data}:{test.get('sha256', '')[:12]}"
+
+
+def file_stem(decode: str) -> str:
+    """A decode setting as part of a file name."""
+    return decode.translate(BAD_FOR_FILES)
+
+
+def write(record: Record, folder: Path) -> Path:
+    """The path of `record.<decode>.json`, written atomically, its per-sequence figures beside it in an npz."""
+    stem = file_stem(record.decode)
+    arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
+    with atomic(folder / f"values.{stem}.npz") as path, path.open("wb") as file:
+        np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
+    plain = {key: getattr(record, key) for key in (f.name for f in fields(record)) if key not in ("values", "folder")}
+    plain["values"] = {name: _plain(value) for name, value in record.values.items()}
+    path = folder / f"record.{stem}.json"
+    write_json({"format": FORMAT, **plain}, path)
+    return path
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    plain = asdict(value)
+    del plain["per_sequence"]
+    plain["value"] = float(value.value)
+    if value.interval is not None:
+        plain["interval"] = [float(end) for end in value.interval]
+    return plain
+
+
+def read(path: Path) -> Record:
+    """The record in a file. Raises ValueError where the file is not one."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a record of gentext: {error}. Remove it or run the job again") from error
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        found = plain.get("format") if isinstance(plain, dict) else type(plain).__name__
+        raise ValueError(f"{path} has record format {found}; this gentext reads format {FORMAT}")
+    del plain["format"]
+    return _record(plain, str(path.parent))
+
+
+def _record(plain: dict[str, Any], folder: str) -> Record:
+    values = {}
+    for name, value in plain.pop("values").items():
+        interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
+        values[name] = Value(**{**value, "value": float(value["value"]), "interval": interval})
+    known = {f.name for f in fields(Record)}
+    return Record(values=values, folder=folder, **{key: value for key, value in plain.items() if key in known})
+
+
+def find(paths: Sequence[str | Path]) -> list[Record]:
+    """Every record below the given folders (or in the given files and records.jsonl), in a stable order."""
+    records = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; give a folder that `gentext run` wrote, such as runs/")
+        records += list(_below(path))
+    return records
+
+
+def _below(path: Path) -> Iterator[Record]:
+    if path.is_dir():
+        for found in sorted(path.rglob("record.*.json")):
+            yield read(found)
+        for found in sorted(path.rglob("records.jsonl")):
+            yield from _below(found)
+    elif path.suffix == ".jsonl":
+        for line in path.read_text(encoding="utf-8").splitlines():
+            plain = json.loads(line)
+            plain.pop("format", None)
+            yield _record(plain, str(path.parent))
+    else:
+        yield read(path)
+
+
+def per_sequence(record: Record) -> dict[str, np.ndarray]:
+    """Each metric's figures sentence by sentence, where it is a mean over sentences."""
+    path = Path(record.folder) / f"values.{file_stem(record.decode)}.npz"
+    if not path.exists():
+        return {}
+    with np.load(path) as arrays:
+        return {name: arrays[name].astype(np.float64) for name in arrays.files}
+
+
+class atomic:  # noqa: N801 - reads as a verb at the place of use
+    """A context manager that gives a temporary path and moves it over `path` only if the block succeeds."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> Path:
+        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            os.chmod(self.temporary, 0o644)
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def write_json(node: Any, path: Path) -> None:
+    """Plain data as JSON, atomically; what is not finite is written as a string, which float() reads back."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(_finite(node), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _finite(node: Any) -> Any:
+    if isinstance(node, float) and not math.isfinite(node):
+        return str(node)
+    if isinstance(node, Mapping):
+        return {str(key): _finite(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_finite(value) for value in node]
+    return node
