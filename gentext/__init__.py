@@ -1,0 +1,20 @@
+"""gentext: every family of text generator, trained on the same tokens, judged by the same harness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Model", "load"]
+
+if TYPE_CHECKING:
+    from gentext.model import Model, load
+
+
+def __getattr__(name: str) -> Any:
+    """`load` and `Model` on first use: torch takes a second to import, and `gentext --help` needs none of it."""
+    if name in __all__:
+        from gentext import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module 'gentext' has no attribute {name!r}")

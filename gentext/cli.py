@@ -1,0 +1,171 @@
+"""`gentext run | sample | score | board | data | list`: bad input ends in one line and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+DESCRIPTION = "Train every family of text generator on the same tokens, judge all alike, rank them on one board."
+EPILOG = """examples:
+  gentext run                                   an n-gram on the embedded captions
+  gentext run -m 'family=glob(*)' seed=0,1,2    every family, three seeds
+  gentext run data=text data.path=my.txt family=lstm
+  gentext board runs                            the leaderboard of what has been run
+  gentext sample runs/captions/ngram-... --prompt "a man" -n 5
+
+`gentext run --help` shows the configuration, `gentext list` every option of every group."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 a failure of ours, 2 bad input, 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if argv[:1] == ["run"]:  # Hydra parses its own arguments
+            from gentext.launch import launch
+
+            return launch(argv[1:])
+        args = parser().parse_args(argv)
+        return args.act(args) or 0
+    except KeyboardInterrupt:
+        print("\ngentext: interrupted. The same command goes on where this one stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `gentext board runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, MemoryError) as error:
+        from gentext.launch import explain
+
+        print(f"gentext: {explain(error)}", file=sys.stderr)
+        return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        "gentext", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    from gentext import __version__
+
+    top.add_argument("--version", action="version", version=f"gentext {__version__}")
+    acts = top.add_subparsers(metavar="COMMAND", required=True)
+    acts.add_parser("run", help="train, sample and judge; key=value replaces any line of the configuration, -m sweeps")
+
+    sample = acts.add_parser("sample", help="draw from a trained run")
+    sample.add_argument("run", help="a run's folder")
+    sample.add_argument("-n", type=int, default=1, help="how many texts (1)")
+    sample.add_argument("--prompt", help="text to go on from")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument(
+        "settings",
+        nargs="*",
+        metavar="SETTING",
+        help="temperature=0.7, top_k=40, top_p=0.9, ...: as gentext.decode.Ancestral",
+    )
+    sample.set_defaults(act=_sample)
+
+    score = acts.add_parser(
+        "score", help="recompute metrics from stored samples, or judge anyone's file, with no model"
+    )
+    score.add_argument("runs", nargs="*", help="folders of runs whose metrics are recomputed")
+    score.add_argument("--samples", help="a text file, one sample a line")
+    score.add_argument("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
+    score.add_argument("--name", help="how the row is called on the board")
+    score.add_argument("--out", default="runs", help="where its record goes (runs)")
+    score.add_argument("--eval", default="default", help="the metrics: an option of the eval group (default)")
+    score.set_defaults(act=_score)
+
+    board = acts.add_parser("board", help="the leaderboard of a folder of runs")
+    board.add_argument("runs", nargs="+", help="folders of runs")
+    board.add_argument("--format", choices=("terminal", "markdown", "csv", "json", "latex"), default="terminal")
+    board.add_argument("--columns", help="comma-separated metrics, in this order")
+    board.add_argument("--sort", help="the metric to rank by; best first")
+    board.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=..."
+    )
+    board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
+    board.set_defaults(act=_board)
+
+    data = acts.add_parser("data", help="the corpora: list | show NAME | fetch NAME")
+    data.add_argument("verb", choices=("list", "show", "fetch"))
+    data.add_argument("name", nargs="?")
+    data.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
+    data.set_defaults(act=_data)
+
+    options = acts.add_parser("list", help="every group's options, a line each")
+    options.add_argument("group", nargs="?")
+    options.set_defaults(act=_list)
+    return top
+
+
+def _sample(args: argparse.Namespace) -> None:
+    import gentext
+    from gentext import config
+
+    settings = config.settings(args.settings)
+    for text in gentext.load(args.run).sample(args.n, prompt=args.prompt, seed=args.seed, **settings):
+        print(text)
+
+
+def _score(args: argparse.Namespace) -> None:
+    from gentext import rescore
+    from gentext.results import board
+
+    if bool(args.samples) == bool(args.runs):
+        raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
+    if args.runs:
+        made = rescore.stored(args.runs, args.eval)
+    elif args.references:
+        made = [rescore.external(args.samples, args.references, args.name, args.eval, args.out)]
+    else:
+        raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
+    board.show(board.rank(made))
+
+
+def _board(args: argparse.Namespace) -> None:
+    from gentext.results import board, record
+
+    rows = board.rank(
+        record.find(args.runs),
+        columns=args.columns.split(",") if args.columns else None,
+        sort=args.sort,
+        where=dict(pair.partition("=")[::2] for pair in args.where),
+    )
+    board.show(rows, args.format)
+    if args.samples:
+        board.show_samples(rows, args.samples)
+
+
+def _data(args: argparse.Namespace) -> None:
+    from gentext import config
+    from gentext.text import sources
+
+    known = config.groups()["data"]
+    if args.verb == "list":
+        _table(known)
+        return
+    if not args.name:
+        raise ValueError(f"gentext data {args.verb} needs a name. Known: {', '.join(known)}")
+    cfg = config.compose([f"data={args.name}", *args.overrides])
+    source = config.build(cfg.data)
+    if args.verb == "fetch":
+        sources.fetch(source)
+    for key, value in sources.describe(source).items():
+        print(f"{key:12} {value}")
+
+
+def _list(args: argparse.Namespace) -> None:
+    from gentext import config
+
+    found = config.groups()
+    if args.group and args.group not in found:
+        raise ValueError(f"{args.group} is no group. {config.near(args.group, found, 'groups')}")
+    for group in [args.group] if args.group else found:
+        print(group)
+        _table(found[group], indent="  ")
+
+
+def _table(rows: dict[str, str], indent: str = "") -> None:
+    width = max(map(len, rows), default=0)
+    for name, line in rows.items():
+        print(f"{indent}{name:{width}}  {line}")

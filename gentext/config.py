@@ -1,0 +1,214 @@
+"""Configuration: the root schema, where conf/ lies, a run's identity, and the only call of hydra's instantiate."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.utils import get_class
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import gentext
+
+# What does not change a run's numbers, or is decided per record rather than per trained model.
+NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title")
+
+
+@dataclass
+class Root:
+    """Every key of a run. A wrong key or type fails at the prompt."""
+
+    data: Any = MISSING
+    tokenizer: Any = MISSING
+    family: Any = MISSING
+    train: Any = MISSING
+    loss: Any = None
+    decode: dict[str, Any] = field(default_factory=dict)
+    eval: Any = MISSING
+    tracker: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
+    vocab_size: int | None = None  # set from the fitted tokenizer
+    device: str = "cpu"
+    out: str = "runs"
+    resume: bool = True  # false: start this run anew, whatever its folder holds
+    title: str = ""  # the question that a report puts on top
+
+
+def folder() -> Path:
+    """Where conf/ lies: inside an installed package, or beside it in a checkout."""
+    package = Path(gentext.__file__).resolve().parent
+    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def register() -> None:
+    """Make the root schema and the resolvers known to Hydra."""
+    ConfigStore.instance().store("root", Root)
+    OmegaConf.register_new_resolver(
+        "run_folder", lambda *, _root_: str(Path(_root_.out) / run_name(_root_)), replace=True
+    )
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a configuration that decides a trained model, as plain data."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, "hydra", "vocab_size")}
+
+
+def fingerprint(node: Any) -> str:
+    """Eight hexadecimal digits of the sha256 of plain data."""
+    return hashlib.sha256(json.dumps(node, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def run_name(cfg: DictConfig) -> str:
+    """`data/family-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
+    label = node_name(cfg.family)
+    return f"{node_name(cfg.data)}/{label}-s{cfg.seed}-{fingerprint([identity(cfg), gentext.__version__])}"
+
+
+def node_name(node: Any) -> str:
+    """What a node calls itself: its `name`, or its class."""
+    name = node.get("name") if isinstance(node, Mapping | DictConfig) else None
+    return str(name or str(node.get("_target_", "none")).rsplit(".", 1)[-1]).lower()
+
+
+def build(node: Any, **extra: Any) -> Any:
+    """The object that a node describes. Raises ValueError with the near names where a key fits nothing."""
+    check(node)
+    try:
+        return hydra.utils.instantiate(node, **extra, _convert_="all")
+    except HydraException as error:
+        raise _unwrap(error) from error.__cause__
+
+
+def check(node: Any, where: str = "") -> None:
+    """Bind every node below to the signature of its `_target_`, before anything is built."""
+    if isinstance(node, DictConfig) and "_target_" in node:
+        target = get_class(node._target_) if node._target_ else None
+        known = inspect.signature(target).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+            for key in node:
+                if not str(key).startswith("_") and key not in known:
+                    raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near(str(key), known)}")
+    if isinstance(node, DictConfig):
+        for key in node:
+            if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
+                check(node._get_node(key), f"{where}{key}.")
+
+
+def settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`temperature=0.7 top_k=40` as typed keywords. Raises ValueError for a pair that is none."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise ValueError(f"{pair!r} is no setting; write NAME=VALUE, such as temperature=0.7")
+    return dict(OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
+
+
+def setting(decoder: Any) -> str:
+    """A decode setting in words: its class, and every argument that is not at its default."""
+    defaults = inspect.signature(type(decoder)).parameters
+    changed = {name: getattr(decoder, name) for name, at in defaults.items() if getattr(decoder, name) != at.default}
+    words = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()]
+    return " ".join([type(decoder).__name__.lower(), *words])
+
+
+def near(given: str, known: Sequence[str] | Mapping[str, Any], noun: str = "names") -> str:
+    """Advice: the known names most like what was given."""
+    options = [str(name) for name in known if not str(name).startswith("_")]
+    close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(sorted(options))}"
+
+
+def groups() -> dict[str, dict[str, str]]:
+    """Every config group's options, each with the comment in the first line of its file."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(folder().rglob("*.yaml")):
+        group = path.parent.relative_to(folder()).as_posix()
+        if group == "." or path.name.startswith("_"):
+            continue
+        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
+        found.setdefault(group, {})[path.stem] = first.lstrip("# ").strip() if first.startswith("#") else ""
+    return found
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hydra: bool = False) -> DictConfig:
+    """The composed configuration. Raises ValueError with advice where it cannot be composed."""
+    register()
+    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    try:
+        with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
+            return hydra.compose("config", [*overrides, *search], return_hydra_config=with_hydra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _unwrap(error, overrides) from error
+
+
+def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """For a sweep: the overrides with the first value of each, then with every other value one at a time."""
+    try:
+        parsed = OverridesParser.create(Plugins.instance()).parse_overrides(list(overrides))
+    except HydraException as error:
+        raise _unwrap(error, overrides) from error
+    choices = []
+    for override in parsed:
+        if override.is_sweep_override():
+            key = override.get_key_element()
+            if override.value_type.name == "GLOB_CHOICE_SWEEP":
+                names = override.value().filter(list(groups().get(key, {})))
+            elif override.is_discrete_sweep():
+                names = list(override.sweep_string_iterator())
+            else:
+                continue  # a range for an optimising sweeper: nothing to compose beforehand
+            if not names:
+                raise ValueError(f"{override.input_line} matches no option of {key}")
+            choices.append([f"{key}={name}" for name in names])
+        else:
+            choices.append([override.input_line])
+    first = [options[0] for options in choices]
+    yield first
+    for i, options in enumerate(choices):
+        for other in options[1:]:
+            yield [*first[:i], other, *first[i + 1 :]]
+
+
+def _unwrap(error: Exception, overrides: Sequence[str] = ()) -> Exception:
+    """Hydra's error as one plain sentence with advice."""
+    cause = error.__cause__
+    while isinstance(cause, HydraException | OmegaConfBaseException) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, ValueError | OSError) and not isinstance(cause, OmegaConfBaseException):
+        return cause
+    message = str(error).strip()
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        group = key.split("@")[0]
+        if group in groups() and "Could not find" in message and f"'{group}/{value}'" in message:
+            return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
+        if "Could not override" in message and f"'{key}'" in message:
+            return ValueError(f"{key} is no key of this run. {_near_key(key)}")
+    return ValueError(" ".join(line.strip() for line in message.splitlines() if line.strip()))
+
+
+def _near_key(key: str) -> str:
+    """Advice for a mistyped key: siblings at the level where it goes wrong."""
+    with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
+        node: Any = hydra.compose("config", [])
+    *parents, last = key.split(".")
+    for name in parents:
+        if not isinstance(node, DictConfig) or name not in node:
+            last = name
+            break
+        node = node._get_node(name)
+    known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
+    return near(last, [*known, *groups()] if not parents else known, "keys")

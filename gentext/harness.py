@@ -1,0 +1,125 @@
+"""Evidence -> metrics -> values. `gentext run` and `gentext score` both call it, so that all text is judged alike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from gentext.metrics.base import Absent, TextMetric, Value
+from gentext.text.corpus import Corpus
+from gentext.text.truth import Truth
+from gentext.train.loop import Monitor, in_order
+from gentext.types import Batch, Family, Samples, Scores
+
+SCORED_AT_ONCE = 256  # sequences
+
+# Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
+MISSING = {
+    "samples": "there are no samples",
+    "references": "there is no reference text",
+    "training": "the training text is not at hand",
+    "scores": "there is no model that gives held-out text a likelihood",
+    "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
+    "truth": "the distribution behind this corpus is not known",
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that metrics may ask for; None where there is none."""
+
+    samples: Samples | None = None
+    references: Samples | None = None
+    training: Samples | None = None
+    scores: Scores | None = None
+    sample_scores: Scores | None = None
+    truth: Truth | None = None
+
+
+def judge(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:
+    """Every value that the evidence allows, and for each metric that it does not allow the reason."""
+    given = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+    values: dict[str, Value] = {}
+    absent: dict[str, str] = {}
+    for name, metric in metrics.items():
+        needs = inspect.signature(metric.update).parameters
+        missing = [key for key, at in needs.items() if at.default is at.empty and given.get(key) is None]
+        if missing:
+            absent[name] = "; ".join(MISSING.get(key, f"{key} is not at hand") for key in missing)
+            continue
+        metric.reset()
+        try:
+            metric.update(**{key: given[key] for key in needs if given.get(key) is not None})
+            found = metric.values()
+        except Absent as reason:
+            absent[name] = str(reason)
+            continue
+        doubled = values.keys() & found.keys()
+        if doubled:
+            raise ValueError(
+                f"two metrics report {', '.join(sorted(doubled))}; give eval.metrics.{name} another setting"
+            )
+        values.update(found)
+    return values, absent
+
+
+@torch.inference_mode()
+def score(family: Family, corpus: Corpus, split: str, *, device: str, monitor: Monitor) -> Scores | None:
+    """The family's verdict on a split, sequence by sequence; None for a family without a likelihood."""
+    if family.likelihood == "none":
+        return None
+    family.eval()
+    rows: list[torch.Tensor] = []
+    counts: list[torch.Tensor] = []
+    with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
+        for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024):
+            rows.append(family.log_prob(batch.to(device)).double().cpu())
+            counts.append(batch.lengths)
+            bar.update(int(batch.lengths.sum()))
+    return _scores(family, corpus, torch.cat(rows), torch.cat(counts), corpus.lines(split), split)
+
+
+def score_draw(family: Family, corpus: Corpus, draw: Batch, texts: Sequence[str], device: str) -> Scores:
+    """The family's verdict on its own samples, from the tokens as drawn."""
+    family.eval()
+    with torch.inference_mode():
+        rows = [
+            family.log_prob(draw.rows(slice(i, i + SCORED_AT_ONCE)).to(device)).double().cpu()
+            for i in range(0, len(draw), SCORED_AT_ONCE)
+        ]
+    return _scores(family, corpus, torch.cat(rows), draw.lengths.cpu(), texts, "samples")
+
+
+def _scores(
+    family: Family, corpus: Corpus, log_prob: torch.Tensor, tokens: torch.Tensor, texts: Sequence[str], split: str
+) -> Scores:
+    def count(measure: Any) -> torch.Tensor:
+        if corpus.stream and split != "samples":  # one figure for the whole stream, on its first window
+            whole = sum(measure(text) for text in texts)
+            return torch.tensor([whole] + [0] * (len(log_prob) - 1))
+        return torch.tensor([measure(text) + 1 for text in texts])  # the line's end is a character, byte and word
+
+    return Scores(
+        log_prob=log_prob,
+        tokens=tokens.long(),
+        chars=count(len),
+        bytes=count(lambda text: len(text.encode())),
+        words=count(lambda text: len(corpus.words(text))),
+        split=split,
+        kind=family.likelihood,
+        convention=convention(family, corpus),
+    )
+
+
+def convention(family: Family, corpus: Corpus) -> str:
+    """What moves a likelihood besides the model: stream or line, adaptive or not, the number of importance samples."""
+    said = ["stream" if corpus.stream else "line"]
+    if getattr(family, "adaptive", False):
+        said.append("adaptive")
+    if family.likelihood == "bound":
+        said.append(str(getattr(family, "bound", "elbo")))
+    return "+".join(said)

@@ -1,0 +1,95 @@
+"""A trained run, read back from its folder: to draw from, or to serve as a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_model
+
+from gentext import config
+from gentext.decode import Ancestral
+from gentext.seeding import Streams
+from gentext.text.tokenizer import Tokenizer
+from gentext.types import EOS, PAD, Decoder, Family, pad
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained run, read back from its folder."""
+
+    family: Family
+    tokenizer: Tokenizer
+    config: DictConfig
+    folder: Path
+
+    def sample(
+        self, n: int = 1, *, prompt: str | None = None, decoder: Decoder | None = None, seed: int = 0, **settings: Any
+    ) -> list[str]:
+        """`n` texts. `settings` are those of gentext.decode.Ancestral (temperature=0.7); a decoder overrules them."""
+        if n < 1:
+            raise ValueError(f"asked for {n} samples; ask for 1 or more")
+        decoder = decoder or config.build(OmegaConf.create({"_target_": "gentext.decode.Ancestral", **settings}))
+        given = None
+        if prompt is not None:
+            ids = self.tokenizer.encode([prompt])[0]
+            if not ids:
+                raise ValueError("the prompt is empty; leave it out, or give it a word")
+            given = pad([ids] * n).tokens
+        with torch.inference_mode():
+            draw = self.family.sample(
+                n, int(self.config.max_len), decoder=decoder, rng=Streams(seed)("sample"), prompt=given
+            )
+        rows = [row[row != PAD].tolist() for row in draw.tokens]
+        if given is not None:
+            rows = [[*ids, *row] for row in rows]
+        return self.tokenizer.decode(rows)
+
+
+def load(folder: str | Path) -> Model:
+    """The trained model of a run folder. Raises ValueError where there is none."""
+    folder = Path(folder)
+    if not (folder / "trained.json").exists():
+        near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
+        hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
+        raise ValueError(f"{folder} holds no trained model. {hint}")
+    cfg = OmegaConf.load(folder / "config.yaml")
+    family = config.build(cfg.family)
+    load_model(family, folder / "model.safetensors")
+    return Model(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+
+
+@dataclass
+class Fitted:
+    """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated."""
+
+    run: str
+    name: str = ""
+    length: int | None = field(default=None, init=False)
+    entropy: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._model = load(self.run)
+        if self._model.family.likelihood != "exact":
+            raise ValueError(
+                f"{self.run} is a {type(self._model.family).__name__}, whose likelihood is "
+                f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
+            )
+        self.name = self.name or f"truth-{Path(self.run).name}"
+
+    def sample(self, n: int, rng: torch.Generator) -> list[str]:
+        model = self._model
+        with torch.inference_mode():
+            draw = model.family.sample(n, int(model.config.max_len), decoder=Ancestral(), rng=rng)
+        return model.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+
+    def log_prob(self, texts: Sequence[str]) -> np.ndarray:
+        rows = [[*ids, EOS] for ids in self._model.tokenizer.encode(list(texts))]
+        with torch.inference_mode():
+            parts = [self._model.family.log_prob(pad(rows[i : i + 256])) for i in range(0, len(rows), 256)]
+        return torch.cat(parts).double().numpy() if parts else np.zeros(0)

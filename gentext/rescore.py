@@ -1,0 +1,97 @@
+"""`gentext score`: metrics from stored samples with no model, and anyone's text as a row on the board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from gentext import config, harness
+from gentext.results import record as records
+from gentext.results.folder import locked, read_texts, versions, write_texts
+from gentext.results.record import Record
+from gentext.run import open_corpus, plain
+from gentext.seeding import Streams
+from gentext.text.corpus import Corpus
+from gentext.types import Samples
+
+
+def stored(paths: Sequence[str], option: str) -> list[Record]:
+    """Every record below `paths` with the metrics of `eval=option`, computed anew from its stored samples.
+
+    What rests on the model's own likelihood cannot be recomputed without the model and is kept as it was.
+    """
+    made = []
+    for old in records.find(paths):
+        samples = Path(old.folder) / f"samples.{records.file_stem(old.decode)}.txt"
+        if not samples.exists():
+            raise ValueError(
+                f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
+            )
+        cfg = OmegaConf.create(dict(old.config))
+        cfg.eval = config.compose([f"eval={option}"]).eval
+        corpus = open_corpus(cfg, Streams(old.seed))
+        values, absent = _judge(cfg, corpus, tuple(read_texts(samples)))
+        kept = {name: value for name, value in old.values.items() if name not in values}
+        absent = {name: reason for name, reason in absent.items() if name not in kept}
+        new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
+        with locked(Path(old.folder)):
+            records.write(new, Path(old.folder))
+        made.append(new)
+    return made
+
+
+def external(file: str, references: Sequence[str], name: str | None, option: str, out: str) -> Record:
+    """A record of another system's text, one sample a line, judged against the test split of `references`."""
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; --samples takes a text file with one sample a line")
+    try:
+        texts = tuple(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); convert it, for example with iconv -t utf-8") from error
+    if not any(text.strip() for text in texts):
+        raise ValueError(f"{path} holds no text; --samples takes one sample a line")
+    cfg = config.compose([*references, f"eval={option}"])
+    corpus = open_corpus(cfg, Streams(cfg.seed))
+    values, absent = _judge(cfg, corpus, texts)
+    name = name or path.stem
+    folder = Path(out) / corpus.name / records.file_stem(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Record(
+        data=corpus.name,
+        track="conditional" if corpus.pairs else "unconditional",
+        family=name,
+        variant="",
+        decode="as given",
+        seed=0,
+        values=values,
+        absent=absent,
+        likelihood="none",
+        fingerprints=corpus.fingerprint(),
+        config=plain(cfg),
+        versions=versions(),
+        command=f"gentext score --samples {file} --references {' '.join(references)} --name {name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=str(folder),
+    )
+    with locked(folder):
+        write_texts(texts, folder / f"samples.{records.file_stem(made.decode)}.txt")
+        records.write(made, folder)
+    return made
+
+
+def _judge(cfg: config.DictConfig, corpus: Corpus, texts: tuple[str, ...]) -> tuple[dict, dict]:
+    prompts = corpus.prompts(cfg.eval.split)
+    if prompts is not None and len(prompts) != len(texts):
+        raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
+    evidence = harness.Evidence(
+        samples=Samples(texts, None if prompts is None else tuple(prompts)),
+        references=Samples(tuple(corpus.lines(cfg.eval.split))),
+        training=Samples(tuple(corpus.lines("train"))),
+        truth=corpus.truth,
+    )
+    return harness.judge(config.build(cfg.eval.metrics), evidence)

@@ -1,0 +1,182 @@
+"""The pipeline, on one screen: corpus -> family -> training -> samples -> metrics -> records."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_model, save_model
+
+from gentext import config, harness
+from gentext.results import record as records
+from gentext.results.folder import clear, locked, versions, write_texts
+from gentext.results.record import Record, atomic, write_json
+from gentext.seeding import Streams
+from gentext.text.corpus import Corpus
+from gentext.trackers import RunMonitor, logging_to
+from gentext.types import PAD, Batch, Decoder, Family, Samples, Scores
+
+log = logging.getLogger("gentext")
+
+
+@dataclass(frozen=True)
+class Label:
+    """How a run is called on a board: the family's option, and what the command line changed in it."""
+
+    family: str
+    variant: str = ""
+    command: str = ""
+
+
+def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
+    """The records of one run, one per decode setting. What its folder already holds is not done again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder), logging_to(folder):
+        if not cfg.resume:
+            clear(folder)
+        streams = Streams(cfg.seed)
+        corpus = open_corpus(cfg, streams)
+        decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
+        found = {setting: standing(cfg, folder, setting) for setting in decoders}
+        if None in found.values():
+            family = config.build(cfg.family).to(cfg.device)
+            with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
+                cost = train(cfg, family, corpus, streams, monitor)
+                scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
+                job = Job(cfg, folder, label, family, corpus, cost, scores, monitor)
+                for setting in [setting for setting, record in found.items() if record is None]:
+                    found[setting] = evaluate(job, decoders[setting], setting)
+        else:
+            log.info("%s is finished: its records stand (resume=false starts anew)", folder)
+        return list(found.values())
+
+
+def standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
+    """The record of a decode setting where the folder holds it, judged as now asked."""
+    path = folder / f"record.{records.file_stem(setting)}.json"
+    old = records.read(path) if path.exists() else None
+    return old if old is not None and old.config.get("eval") == plain(cfg)["eval"] else None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trained run about to be judged."""
+
+    cfg: DictConfig
+    folder: Path
+    label: Label
+    family: Family
+    corpus: Corpus
+    cost: dict[str, float]
+    scores: Scores | None  # on the split that is judged; None for a family without a likelihood
+    monitor: RunMonitor
+
+
+def open_corpus(cfg: DictConfig, streams: Streams) -> Corpus:
+    """The corpus with its tokenizer fitted; fills in the configuration's `vocab_size` and `max_len`."""
+    corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=cfg.max_len, streams=streams)
+    cfg.vocab_size = corpus.tokenizer.vocab_size
+    cfg.max_len = corpus.max_len
+    return corpus
+
+
+def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, monitor: RunMonitor) -> dict[str, float]:
+    """What the training cost. The family is trained in place, or loaded where the folder holds it trained."""
+    folder, done = monitor.folder, monitor.folder / "trained.json"
+    if done.exists():
+        load_model(family, folder / "model.safetensors", device=cfg.device)
+        log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
+        return json.loads(done.read_text(encoding="utf-8"))
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    corpus.tokenizer.save(folder / "tokenizer.json")
+    begun = time.perf_counter()
+    config.build(cfg.train).run(family, corpus, streams=streams, monitor=monitor)
+    cost = {
+        "train_seconds": monitor.last.get("seconds", time.perf_counter() - begun),
+        "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),
+        "parameters": float(sum(p.numel() for p in family.parameters())),
+        "peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+    }
+    with atomic(folder / "model.safetensors") as path:
+        save_model(family, str(path))
+    write_json(cost, done)
+    return cost
+
+
+def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
+    """The record of one decode setting, written."""
+    cfg, corpus = job.cfg, job.corpus
+    stem = records.file_stem(setting)
+    begun = time.perf_counter()
+    draw = sample(job, decoder, setting)
+    seconds = time.perf_counter() - begun
+    texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+    write_texts(texts, job.folder / f"samples.{stem}.txt")
+    begun = time.perf_counter()
+    values, absent = harness.judge(
+        config.build(cfg.eval.metrics),
+        harness.Evidence(
+            samples=Samples(tuple(texts)),
+            references=Samples(tuple(corpus.lines(cfg.eval.split))),
+            training=Samples(tuple(corpus.lines("train"))),
+            scores=job.scores,
+            sample_scores=harness.score_draw(job.family, corpus, draw, texts, cfg.device)
+            if getattr(decoder, "plain", False) and job.scores is not None
+            else None,
+            truth=corpus.truth,
+        ),
+    )
+    cost = {
+        **job.cost,
+        "sample_seconds": seconds,
+        "sample_tokens": float(draw.lengths.sum()),
+        "judge_seconds": time.perf_counter() - begun,
+        "flops_per_token": job.family.flops(1000) / 1000,
+    }
+    made = Record(
+        data=corpus.name,
+        track="unconditional",
+        family=job.label.family,
+        variant=job.label.variant,
+        decode=setting,
+        seed=cfg.seed,
+        values=values,
+        absent=absent,
+        likelihood=job.family.likelihood,
+        adaptive=bool(getattr(job.family, "adaptive", False)),
+        fingerprints=corpus.fingerprint(),
+        config=plain(cfg),
+        cost=cost,
+        versions=versions(),
+        command=job.label.command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=str(job.folder),
+    )
+    records.write(made, job.folder)
+    job.monitor.log(0, {f"{stem}/{name}": value.value for name, value in values.items()})
+    return made
+
+
+def sample(job: Job, decoder: Decoder, setting: str) -> Batch:
+    """`eval.samples` sequences, drawn from the stream that is named after the decode setting."""
+    cfg = job.cfg
+    length = job.corpus.truth.length if job.corpus.truth is not None else None
+    rng = Streams(cfg.seed)(f"sample/{setting}", cfg.device)
+    job.family.eval()
+    with job.monitor.progress(None, f"sampling {cfg.eval.samples}: {setting}", ""), torch.inference_mode():
+        if length is not None:  # every text of such a corpus has exactly so many tokens
+            decoder = replace(decoder, min_len=length)
+        return job.family.sample(cfg.eval.samples, length or cfg.max_len, decoder=decoder, rng=rng).to("cpu")
+
+
+def plain(cfg: DictConfig) -> dict[str, Any]:
+    """A configuration as plain data, interpolations resolved."""
+    return OmegaConf.to_container(cfg, resolve=True)
