@@ -1,0 +1,54 @@
+"""Every option of every group composes, and every node binds to its target's signature."""
+
+from __future__ import annotations
+
+import pytest
+from omegaconf import DictConfig
+
+from gentext import config
+from gentext.launch import check
+
+OPTIONS = [(group, name) for group, names in config.groups().items() for name in names if "hydra" not in group]
+
+
+def targets(node):
+    if isinstance(node, DictConfig):
+        if node.get("_target_"):
+            yield node._target_
+        for key in node:
+            yield from targets(node._get_node(key))
+
+
+@pytest.mark.parametrize(("group", "name"), OPTIONS)
+def test_every_option_composes_and_binds(group, name):
+    key = {"model": "model@family"}.get(group, group)
+    extra = {"model": ["+"], "experiment": ["+"]}.get(group, [""])[0]
+    override = [f"{extra}{key}={name}"] if group == "model" else [f"{group}={name}"]
+    if name in ("text", "truth") and group == "data":
+        override.append("data.path=x" if name == "text" else "data.run=x")
+    cfg = config.compose(override)
+    config.check(cfg)
+    for target in targets(cfg):
+        assert target.startswith(("gentext.", "torch.optim.")), target
+
+
+def test_every_option_has_a_line_of_description():
+    bare = [f"{group}/{name}" for group, names in config.groups().items() for name, line in names.items() if not line]
+    assert not bare
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        (["family=ngramm"], "ngram"),
+        (["famly=ngram"], "family"),
+        (["data=cocco"], "coco"),
+        (["family.ordr=3"], "order"),
+        (["seed=abc"], "seed"),
+        (["+family.colour=red"], "colour"),
+        (["decode.sample.temprature=1"], "temperature"),
+    ],
+)
+def test_wrong_keys_and_options_are_answered_with_advice(overrides, advice):
+    with pytest.raises(ValueError, match=advice):
+        check(overrides)

@@ -1,0 +1,206 @@
+"""The whole path, from the command line's words to a leaderboard, in seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import gentext
+from gentext.cli import main
+from gentext.results import record
+
+SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
+
+
+def run(*overrides: str) -> int:
+    return main(["run", *SMALL, *overrides])
+
+
+def folders(tmp_path) -> list:
+    return sorted(path.parent for path in tmp_path.glob("runs/**/record.*.json"))
+
+
+def test_a_run_leaves_all_that_its_numbers_rest_on(tmp_path, capsys):
+    assert run("family=ngram", "family.order=3") == 0
+    (folder,) = folders(tmp_path)
+    held = {path.name for path in folder.iterdir()}
+    assert {"config.yaml", "tokenizer.json", "model.safetensors", "trained.json", "log.jsonl", "log.txt"} <= held
+    assert {"record.ancestral.json", "samples.ancestral.txt", "values.ancestral.npz"} <= held
+    made = record.read(folder / "record.ancestral.json")
+    assert made.name == "ngram order=3"
+    assert all(value.signature for value in made.values.values())
+    assert made.values["bits_per_char"].interval is not None
+    assert {"bleu4", "selfbleu4", "distinct2", "novelty4", "h_pq", "h_qp", "word_ppl"} <= made.values.keys()
+    assert "ngram order=3" in capsys.readouterr().out
+    assert len((folder / "samples.ancestral.txt").read_text().splitlines()) == 100
+
+
+def test_the_same_command_gives_the_same_numbers_and_is_not_done_twice(tmp_path, caplog):
+    assert run("out=runs/a") == run("out=runs/b") == 0
+    one, two = (record.find([tmp_path / "runs" / name])[0] for name in "ab")
+    assert {k: v.value for k, v in one.values.items()} == {k: v.value for k, v in two.values.items()}
+    assert record.find([tmp_path / "runs/a"])[0].created == one.created
+    caplog.set_level("INFO", logger="gentext")
+    assert run("out=runs/a") == 0
+    assert "is finished" in caplog.text
+
+
+def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
+    code = run("-m", "family=ngram,human", "seed=0,1", "eval.samples=100,999")
+    shown = capsys.readouterr()
+    assert code == 2
+    assert "2 of 8 jobs failed" in shown.err
+    assert "eval.samples is 999" in shown.err
+    assert "again: gentext run" in shown.err
+    assert "human" in shown.out
+
+
+def test_a_new_decode_setting_does_not_train_again(tmp_path):
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    trained = (folder / "trained.json").stat().st_mtime_ns
+    assert run("decode.sample.temperature=0.5", "eval.samples=50") == 0
+    assert {path.name for path in folder.glob("record.*.json")} == {
+        "record.ancestral.json",
+        "record.ancestral-temperature-0.5.json",
+    }
+    assert (folder / "trained.json").stat().st_mtime_ns == trained
+
+
+def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    model = gentext.load(folder)
+    texts = model.sample(5, prompt="a", temperature=0.7)
+    assert len(texts) == 5
+    assert all(text.startswith("a") for text in texts)
+    capsys.readouterr()
+    assert main(["sample", str(folder), "-n", "3", "--prompt", "a", "temperature=0.7", "top_k=5"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["sample", str(folder), "temperature=0"]) == 2
+    assert "temperature is 0" in capsys.readouterr().err
+    assert main(["sample", str(folder), "--prompt", ""]) == 2
+    assert main(["sample", str(tmp_path)]) == 2
+    assert "name one of them" in capsys.readouterr().err
+
+
+def test_anyones_file_stands_on_the_same_board(tmp_path, capsys):
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    mine = tmp_path / "mine.txt"
+    mine.write_text((folder / "samples.ancestral.txt").read_text())
+    data = ["data=captions", *SMALL]
+    assert main(["score", "--samples", str(mine), "--name", "MyLLM", "--references", *data]) == 0
+    old, new = sorted(record.find([tmp_path / "runs"]), key=lambda r: r.family == "MyLLM")
+    assert new.values["bleu4"].value == old.values["bleu4"].value
+    assert new.values["bleu4"].signature == old.values["bleu4"].signature
+    assert "bits_per_char" not in new.values
+    assert any("no model" in reason for reason in new.absent.values())
+
+
+def test_stored_samples_are_judged_anew_without_the_model(tmp_path):
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    before = record.read(folder / "record.ancestral.json")
+    (folder / "model.safetensors").unlink()
+    assert main(["score", str(folder)]) == 0
+    after = record.read(folder / "record.ancestral.json")
+    assert {k: v.value for k, v in before.values.items()} == {k: v.value for k, v in after.values.items()}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        (["family=ngramm"], "ngram"),
+        (["family.order=0"], "order is 0"),
+        (["family.ordr=3"], "order"),
+        (["nonsense=1"], "nonsense"),
+        (["seed=-1"], "seed"),
+        (["decode.sample.temperature=0"], "top_k=1"),
+        (["decode.sample.temperature=-1"], "temperature is -1"),
+        (["decode.sample.top_p=1.5"], "top_p is 1.5"),
+        (["data=text", "data.path=nowhere.txt"], "nowhere.txt"),
+        (["eval.samples=0"], "samples"),
+        (["family=ngram", "train=adversarial"], "adversarial"),
+        (["max_len=1"], "max_len"),
+        (["seed=0,1"], "-m"),
+        (["family=human", "loss=nll", "train=gradient"], "human"),
+    ],
+)
+def test_bad_input_is_answered_in_a_line_and_leaves_nothing(tmp_path, capsys, overrides, advice):
+    assert run(*overrides) == 2
+    shown = capsys.readouterr().err.lower()
+    assert advice.lower() in shown
+    assert "traceback" not in shown
+    assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").rglob("*.json"))
+
+
+@pytest.mark.parametrize("name", ["empty", "blank", "binary", "latin", "one"])
+def test_unusable_files_are_refused(tmp_path, capsys, name):
+    content = {
+        "empty": b"",
+        "blank": b"\n \n\t\n",
+        "binary": bytes(range(256)) * 40,
+        "latin": "caf\xe9 au lait\n".encode("latin-1") * 50,
+        "one": b"a single line\n",
+    }[name]
+    path = tmp_path / f"{name}.txt"
+    path.write_bytes(content)
+    assert main(["run", "data=text", f"data.path={path}"]) == 2
+    shown = capsys.readouterr().err
+    assert name in shown
+    assert "Traceback" not in shown
+    assert not list(tmp_path.glob("runs/**/*.json"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert run("out=file/below") == 2
+    assert "file" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, capsys, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", "model.safetensors")
+
+    monkeypatch.setattr("gentext.run.save_model", full)
+    assert run() == 2
+    assert "Free some space" in capsys.readouterr().err
+    assert not list(tmp_path.glob("runs/**/*.safetensors*"))
+
+
+def test_two_runs_in_one_folder(tmp_path, capsys):
+    from gentext.results.folder import locked
+
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    with locked(folder):
+        assert run() == 2
+    assert "another process" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.3, 1.5, 2.5, 3.5])
+def test_ctrl_c_in_any_phase_leaves_a_folder_that_can_be_gone_on_with(tmp_path, after):
+    command = [sys.executable, "-m", "gentext", "run", *SMALL, "data.train=3000", "eval.samples=3000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": ""})
+    time.sleep(after)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in said
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    (folder,) = folders(tmp_path)
+    json.loads((folder / "record.ancestral.json").read_text())
