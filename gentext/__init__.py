@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -14,7 +15,5 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     """`load` and `Model` on first use: torch takes a second to import, and `gentext --help` needs none of it."""
     if name in __all__:
-        from gentext import model
-
-        return getattr(model, name)
+        return getattr(import_module("gentext.model"), name)
     raise AttributeError(f"module 'gentext' has no attribute {name!r}")

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from gentext.metrics.base import Absent, TextMetric, Value
+from gentext.metrics.base import Absent, TextMetric
 from gentext.text.corpus import Corpus
 from gentext.text.truth import Truth
 from gentext.train.loop import Monitor, in_order
-from gentext.types import Batch, Family, Samples, Scores
+from gentext.types import Batch, Family, Samples, Scores, Value
 
 SCORED_AT_ONCE = 256  # sequences
 

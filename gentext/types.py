@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ RESERVED = 4
 State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
 Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
 Likelihood = Literal["exact", "bound", "none"]
+Exactness = Literal["exact", "upper", "lower"]  # the figure itself, or a bound from above or below
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,21 @@ class Scores:
     split: str
     kind: Likelihood
     convention: str = "line"  # line | stream; and anything else that moves the figure, e.g. "iw:500"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number and how it came about."""
+
+    value: float
+    signature: str  # bleu4|refs:10000|hyps:10000|smooth:method1|tok:word|v:1
+    higher_is_better: bool | None  # None: neither end is better in itself (a length, an entropy)
+    n: int  # sequences that it rests on
+    unit: str = ""  # nats/sentence, bits/char, share, ...
+    interval: tuple[float, float] | None = None  # 95 %
+    interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5 | wilson | normal
+    exactness: Exactness = "exact"
+    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for paired tests; None for set metrics
 
 
 def map_state(state: State, act: Callable[[Tensor], Tensor]) -> State:

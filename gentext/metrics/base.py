@@ -1,30 +1,13 @@
-"""What every metric is: a torchmetrics.Metric that names its evidence, and values that say how they were computed."""
+"""What every metric is: a torchmetrics.Metric that names its evidence and says how its values were computed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-import numpy as np
 import torchmetrics
 
-Exactness = Literal["exact", "upper", "lower"]  # the figure itself, or a bound from above or below
-
-
-@dataclass(frozen=True)
-class Value:
-    """One number and how it came about."""
-
-    value: float
-    signature: str  # bleu4|refs:10000|hyps:10000|smooth:method1|tok:word|v:1
-    higher_is_better: bool | None  # None: neither end is better in itself (a length, an entropy)
-    n: int  # sequences that it rests on
-    unit: str = ""  # nats/sentence, bits/char, share, ...
-    interval: tuple[float, float] | None = None  # 95 %
-    interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5 | wilson | normal
-    exactness: Exactness = "exact"
-    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for paired tests; None for set metrics
+from gentext.types import Value
 
 
 class Absent(ValueError):

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from gentext.metrics.base import Exactness, Value
 from gentext.results.folder import read_texts
 from gentext.results.record import Record, file_stem
+from gentext.types import Exactness, Value
 
 # What a board shows when nobody asks for more, in this order, where it is known.
 DEFAULT = (

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gentext.metrics.base import Value
+from gentext.types import Value
 
 FORMAT = 1
 BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))

@@ -4,10 +4,10 @@ import json
 import numpy as np
 import pytest
 
-from gentext.metrics.base import Value
 from gentext.results import board, record
 from gentext.results.folder import clear, locked, read_texts, tidy, write_texts
 from gentext.results.record import Record
+from gentext.types import Value
 
 
 def made(family="ngram", seed=0, bleu=0.5, signature="bleu4|refs:9|v:1", decode="ancestral", **more) -> Record:
