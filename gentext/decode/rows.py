@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gentext.types import PAD, Batch
 
-LOGITS_AT_ONCE = 2**24  # 64 MiB in single precision
+LOGITS_AT_ONCE = 2**22  # 16 MiB in single precision: above twice that malloc maps fresh pages at every step
 
 
 def check(n: int, max_len: int, prompt: Tensor | None, min_len: int) -> None:
