@@ -1,0 +1,161 @@
+"""Text in files: the named corpora, and the user's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from gentext.text.cut import SPLITS, Cut, Row
+from gentext.text.download import Remote, fetch, sha256
+from gentext.text.reading import SUFFIXES, Column, Reader, Unit, parallel
+from gentext.text.sources import SPLIT_NAMES, identity_of, in_splits
+
+log = logging.getLogger("gentext")
+
+
+@dataclass(frozen=True)
+class Files:
+    """A named corpus: its published files by name, and which of them is which split.
+
+    `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
+    columns in files side by side, the name holds `{column}`. A split that no file gives is cut by `cut`, `valid`,
+    `test` and `seed` (see Cut) out of `all`, or out of train.
+    """
+
+    name: str
+    folder: str
+    origin: str
+    licence: str
+    files: Mapping[str, Mapping[str, str]]  # name: {sha256, url}
+    splits: Mapping[str, str]
+    words: str
+    lowercase: bool = False
+    unit: Unit = "line"
+    blank: bool = False
+    spaces: bool = True
+    format: str | None = None
+    target: Column = "text"
+    source: Column | None = None
+    cut: Literal["random", "tail"] = "random"
+    valid: float = 0.05
+    test: float = 0.05
+    seed: int = 0
+    truth: None = field(default=None, init=False)
+
+    @property
+    def stream(self) -> bool:
+        return self.unit == "stream"
+
+    @property
+    def pairs(self) -> bool:
+        return self.source is not None
+
+    def fetch(self) -> list[Path]:
+        return [fetch(self.folder, name, Remote(**self.files[name])) for name in self._needed()]
+
+    def identity(self) -> str:
+        self.fetch()
+        return identity_of(self, {name: self.files[name]["sha256"] for name in self._needed()})
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        bodies = {split: self._reading(split) for split in self.splits}
+        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.name)
+
+    def _columns(self, split: str) -> list[Column]:
+        beside = "{column}" in self.splits[split] and self.source is not None
+        return [self.target, self.source] if beside else [self.target]  # type: ignore[list-item]
+
+    def _needed(self) -> list[str]:
+        names = [self.splits[split].format(column=column) for split in self.splits for column in self._columns(split)]
+        for name in names:
+            if name not in self.files:
+                raise ValueError(f"{self.name} has no file {name}; it has {', '.join(self.files)}")
+        return names
+
+    def _reading(self, split: str) -> Callable[[], Iterator[Row]]:
+        names = [self.splits[split].format(column=column) for column in self._columns(split)]
+        reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, self.spaces)
+        if len(names) == 1:
+            path = fetch(self.folder, names[0], Remote(**self.files[names[0]]))
+            return lambda: reader.rows(path)
+        paths = [fetch(self.folder, name, Remote(**self.files[name])) for name in names]
+        side = Reader(self.unit, "plain", lowercase=self.lowercase, blank=True, spaces=self.spaces)
+        return lambda: parallel((side.rows(paths[0]), side.rows(paths[1])), (names[0], names[1]))
+
+
+@dataclass(frozen=True)
+class Text:
+    """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut)."""
+
+    path: str
+    name: str = "text"
+    origin: str = "the user's own"
+    licence: str = "the user's own"
+    words: str = "treebank"
+    lowercase: bool = False
+    unit: Unit = "line"
+    blank: bool = False
+    format: str | None = None
+    target: Column = "text"
+    source: Column | None = None
+    cut: Literal["random", "tail"] = "random"
+    valid: float = 0.05
+    test: float = 0.05
+    seed: int = 0
+    sha256: Mapping[str, str] = field(
+        default_factory=dict
+    )  # of splits, as a record states them: a mismatch stops the run
+    truth: None = field(default=None, init=False)
+
+    @property
+    def stream(self) -> bool:
+        return self.unit == "stream"
+
+    @property
+    def pairs(self) -> bool:
+        return self.source is not None
+
+    def fetch(self) -> list[Path]:
+        return list(chain.from_iterable(self._bodies().values()))
+
+    def identity(self) -> str:
+        return identity_of(self, {str(i): sha256(path) for i, path in enumerate(self.fetch())})
+
+    def rows(self) -> Iterator[tuple[str, Row]]:
+        reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)
+        bodies = {
+            split: (lambda paths=paths: chain.from_iterable(map(reader.rows, paths)))
+            for split, paths in self._bodies().items()
+        }
+        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.path)
+
+    def _bodies(self) -> dict[str, list[Path]]:
+        """Files by split, or by `all`."""
+        path = Path(self.path).expanduser()
+        if path.is_file():
+            return {"all": [path]}
+        if not path.is_dir():
+            raise ValueError(f"{path} does not exist; data.path must name a file or a folder of files")
+        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        named = {file: SPLIT_NAMES.get(file.name.split(".")[0].lower()) for file in files}
+        if all(split is None for split in named.values()):
+            readable = [
+                f for f in files if Path(f.name.removesuffix(".gz")).suffix.lower() in (".txt", ".text", "", *SUFFIXES)
+            ]
+            if not readable:
+                raise ValueError(f"{path} holds no file of text (.txt, {', '.join(SUFFIXES)}, each also .gz)")
+            return {"all": readable}
+        if "train" not in named.values():
+            raise ValueError(
+                f"{path} holds {', '.join(f.name for f in files)}, but no train.*; a folder with named splits needs it"
+            )
+        ignored = [file.name for file, split in named.items() if split is None]
+        if ignored:
+            log.warning(
+                "%s: %s read as no split, for their names do not say train, valid or test", path, ", ".join(ignored)
+            )
+        return {split: [f for f, s in named.items() if s == split] for split in SPLITS if split in named.values()}
