@@ -72,14 +72,14 @@ class Contrastive:
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         tokens = torch.full((n, max_len), PAD, device=at.logits.device)
         row = torch.arange(n, device=tokens.device)
-        past = _unit(family.represent(at.state))[:, None]  # n x t x d
+        past = _unit(family.hidden(at.state))[:, None]  # n x t x d
         for i in range(max_len):
             logits = at.logits if self.rules.idle else self.rules(at.logits, tokens[row, :i])
             k = min(self.top_k, logits.shape[-1])
             value, candidate = logits.softmax(-1).topk(k, -1)
             line = torch.arange(len(row), device=row.device).repeat_interleave(k)
             ahead = family.step(select(at.state, line), candidate.flatten())
-            hidden = _unit(family.represent(ahead.state)).unflatten(0, (-1, k))  # n x k x d
+            hidden = _unit(family.hidden(ahead.state)).unflatten(0, (-1, k))  # n x k x d
             likeness = torch.einsum("nkd,ntd->nkt", hidden, past).amax(-1)
             merit = ((1 - self.alpha) * value - self.alpha * likeness).masked_fill(value == 0, -torch.inf)
             best = likeliest(merit)

@@ -24,7 +24,7 @@ class Chain(Family):
     def step(self, state, tokens):
         return Step(self.table[tokens], {"last": tokens})
 
-    def represent(self, state):
+    def hidden(self, state):
         return self.table[state["last"]].clamp_min(-3)
 
     def enumerate(self, max_len):
