@@ -128,7 +128,10 @@ class Corpus:
             yield self._rows(split, rows)
 
     def windows(self, split: str, size: int, length: int) -> Iterator[Batch]:
-        """A stream in `size` parallel rows of `length` tokens, each row going on where it stood in the batch before."""
+        """A stream in `size` parallel rows of `length` tokens, each row going on where it stood in the batch before.
+
+        The first batch begins anew: it does not carry.
+        """
         if not self.stream:
             raise ValueError(f"{self.name} is a corpus of lines; windows are of a stream. Use data.unit=stream")
         values = self._ids[split].values
@@ -137,7 +140,7 @@ class Corpus:
         ends = np.minimum(starts + part, len(values))
         for at in range(0, part, length):
             begin = np.minimum(starts + at, ends)
-            yield replace(_gather(values, begin, np.minimum(begin + length, ends) - begin), carry=True)
+            yield replace(_gather(values, begin, np.minimum(begin + length, ends) - begin), carry=at > 0)
 
     def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Batch:
         """Any texts as a batch, on the same terms as `batches`: EOS at the end, cut at `max_len` with a warning."""

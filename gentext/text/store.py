@@ -22,8 +22,12 @@ class Ragged:
     """Rows of numbers of one type, read from disk as they are needed."""
 
     def __init__(self, stem: Path, dtype: str) -> None:
+        self._opened = stem, dtype
         self.values = _mapped(_beside(stem, "bin"), np.dtype(dtype))
         self.offsets = _mapped(_beside(stem, "offsets"), np.dtype("int64"))
+
+    def __reduce__(self) -> tuple[type[Ragged], tuple[Path, str]]:
+        return Ragged, self._opened  # another process maps the same files
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

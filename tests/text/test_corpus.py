@@ -1,6 +1,7 @@
 """A corpus gives back the text that went in, as batches that hold every token once."""
 
 import itertools
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_shuffled_batches_hold_every_row_once_and_repeat_with_the_seed(file):
     assert sorted(itertools.chain.from_iterable(epoch(0))) == sorted(corpus.lines("train"))
 
 
+def test_another_process_maps_the_same_files(file):
+    corpus = opened(file)
+    held = pickle.dumps(corpus)
+    again = pickle.loads(held)
+    assert list(again.lines("train")) == list(corpus.lines("train"))
+    assert again._ids["train"].values.tobytes() not in held
+
+
 def test_the_second_opening_reads_the_cache(file, monkeypatch):
     first = opened(file)
     monkeypatch.setattr(Tokenizer, "encode", lambda *_: pytest.fail("encoded again"))
@@ -67,8 +76,8 @@ def test_a_stream_goes_through_windows_whole_and_in_order(file):
     text = file.read_text(encoding="utf-8")
     for split, whole in (("train", text[: int(len(text) * 0.9)]),):
         rows: list[list[int]] = [[], [], []]
-        for batch in corpus.windows(split, 3, 20):
-            assert batch.carry
+        for i, batch in enumerate(corpus.windows(split, 3, 20)):
+            assert batch.carry == (i > 0)
             for row, tokens, mask in zip(rows, batch.tokens, batch.mask, strict=True):
                 row += tokens[mask].tolist()
         joined = list(itertools.chain.from_iterable(rows))
