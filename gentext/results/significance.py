@@ -15,6 +15,8 @@ from typing import TypeVar
 import numpy as np
 from scipy import stats
 
+from gentext.metrics.intervals import LEVEL, percentiles, resample
+
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
 CELLS = 2_000_000  # random numbers held at once: a resample is n of them
@@ -46,16 +48,14 @@ def bootstrap_test(
     """
     a, b = _statistics(first, second, paired)
     score = score or _first
-    rng = np.random.default_rng(seed)
     if paired:
-        means = resampled_means(np.concatenate([a, b], 1), resamples, rng)
+        means = resample(np.concatenate([a, b], 1), resamples, seed)
         drawn = score(means[:, : a.shape[1]]) - score(means[:, a.shape[1] :])
     else:
-        drawn = score(resampled_means(a, resamples, rng)) - score(resampled_means(b, resamples, rng))
+        drawn = score(resample(a, resamples, seed)) - score(resample(b, resamples, seed + 1))
     difference = float(score(a.mean(0)) - score(b.mean(0)))
     p = _share(np.abs(drawn - drawn.mean()), abs(difference))
-    interval = tuple(float(end) for end in np.quantile(drawn, [0.025, 0.975]))
-    return Comparison(difference, p, interval, _name("bootstrap", a, b, paired, resamples, seed))
+    return Comparison(difference, p, percentiles(drawn).interval, _name("bootstrap", a, b, paired, resamples, seed))
 
 
 def randomisation_test(
@@ -109,7 +109,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | No
     mean = float(figures.mean())
     if len(figures) < 3:
         return mean, None
-    reach = float(stats.t.ppf(0.975, len(figures) - 1) * figures.std(ddof=1) / len(figures) ** 0.5)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(figures) - 1) * figures.std(ddof=1) / len(figures) ** 0.5)
     return mean, (mean - reach, mean + reach)
 
 
@@ -126,31 +126,15 @@ def hierarchical_interval(
         raise ValueError(f"an interval over seeds needs two seeds or more; got {len(runs)}. Add runs with other seeds")
     if crossed and len({len(run) for run in runs}) > 1:
         raise ValueError(f"crossed seeds share their sentences; got {[len(run) for run in runs]}. Give crossed=False")
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, len(runs), (resamples, len(runs)))
+    chosen = np.random.default_rng(seed).integers(0, len(runs), (resamples, len(runs)))
     if crossed:
-        means = resampled_means(np.concatenate(runs, 1), resamples, rng)
-        drawn = np.take_along_axis(means, chosen, 1).mean(1)
-    else:
-        cells = np.empty(chosen.shape)
-        for index, run in enumerate(runs):
-            at = chosen == index
-            cells[at] = resampled_means(run, int(at.sum()), rng)[:, 0]
-        drawn = cells.mean(1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def resampled_means(statistics: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Column means [resamples, k] of `statistics` [n, k], each over n rows drawn with replacement."""
-    n = len(statistics)
-    means = []
-    for start in range(0, resamples, max(CELLS // n, 1)):
-        size = min(max(CELLS // n, 1), resamples - start)
-        index = rng.integers(0, n, (size, n), dtype=np.int32) + (np.arange(size, dtype=np.int32) * n)[:, None]
-        counts = np.bincount(index.ravel(), minlength=size * n).reshape(size, n)
-        means.append(counts.astype(np.float64) @ statistics / n)
-    return np.concatenate(means) if means else np.empty((0, statistics.shape[1]))
+        means = resample(np.concatenate(runs, 1), resamples, seed)
+        return percentiles(np.take_along_axis(means, chosen, 1).mean(1)).interval
+    cells = np.empty(chosen.shape)
+    for index, run in enumerate(runs):
+        at = chosen == index
+        cells[at] = resample(run, int(at.sum()), seed + index)[:, 0]
+    return percentiles(cells.mean(1)).interval
 
 
 def _swaps(a: np.ndarray, b: np.ndarray, trials: int, rng: np.random.Generator) -> np.ndarray:

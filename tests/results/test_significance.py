@@ -15,7 +15,6 @@ from gentext.results.significance import (
     holm,
     over_seeds,
     randomisation_test,
-    resampled_means,
 )
 
 
@@ -164,17 +163,10 @@ def test_crossed_sentences_do_not_average_out():
     assert high - low == pytest.approx(alone[1] - alone[0], rel=0.1)
 
 
-def test_resampled_means_have_the_spread_of_the_mean():
-    x = normal(500, 0)[:, None]
-    means = resampled_means(x, 4000, np.random.default_rng(0))
-    assert means.mean() == pytest.approx(x.mean(), abs=0.005)
-    assert means.std() == pytest.approx(x.std() / np.sqrt(500), rel=0.05)
-
-
 def test_golden():
     said = bootstrap_test(np.arange(20.0), np.arange(20.0)[::-1] ** 1.1, resamples=1000, seed=7)
     assert said.test == "bootstrap|paired|n:20|draws:1000|seed:7"
-    assert (said.difference, said.p) == pytest.approx((-2.678456574802315, 0.35664335664335667))
+    assert (said.difference, said.p) == pytest.approx((-2.678456574802315, 0.3676323676323676))
 
 
 @pytest.mark.parametrize(
