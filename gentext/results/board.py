@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
-from scipy import stats
 
 from gentext.results.folder import read_texts
 from gentext.results.record import Record, file_stem
+from gentext.results.significance import over_seeds
 from gentext.types import Exactness, Value
 
 # What a board shows when nobody asks for more, in this order, where it is known.
@@ -152,12 +151,9 @@ def _uniform(name: str, figures: Sequence[Mapping[str, Value]], notes: list[str]
 def _cell(values: Sequence[Value]) -> Cell | None:
     if not values:
         return None
-    figures = np.array([value.value for value in values])
-    mean = float(figures.mean())
-    interval = values[0].interval if len(values) == 1 else None
-    if len(values) >= 3 and np.isfinite(figures).all():
-        half = float(stats.t.ppf(0.975, len(values) - 1) * figures.std(ddof=1) / math.sqrt(len(values)))
-        interval = (mean - half, mean + half)
+    if len(values) == 1:
+        return Cell(values[0].value, values[0].interval, values[0].exactness, 1)
+    mean, interval = over_seeds([value.value for value in values])
     return Cell(mean, interval, values[0].exactness, len(values))
 
 
