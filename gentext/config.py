@@ -197,7 +197,11 @@ def _unwrap(error: Exception, overrides: Sequence[str] = ()) -> Exception:
             return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
         if "Could not override" in message and f"'{key}'" in message:
             return ValueError(f"{key} is no key of this run. {_near_key(key)}")
-    return ValueError(" ".join(line.strip() for line in message.splitlines() if line.strip()))
+    reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
+    lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
+    return ValueError(
+        " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "reference_type")))
+    )
 
 
 def _near_key(key: str) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 
@@ -97,22 +96,33 @@ def score_draw(family: Family, corpus: Corpus, draw: Batch, texts: Sequence[str]
 def _scores(
     family: Family, corpus: Corpus, log_prob: torch.Tensor, tokens: torch.Tensor, texts: Sequence[str], split: str
 ) -> Scores:
-    def count(measure: Any) -> torch.Tensor:
-        if corpus.stream and split != "samples":  # one figure for the whole stream, on its first window
-            whole = sum(measure(text) for text in texts)
-            return torch.tensor([whole] + [0] * (len(log_prob) - 1))
-        return torch.tensor([measure(text) + 1 for text in texts])  # the line's end is a character, byte and word
-
+    if corpus.stream and split != "samples":
+        glue = " " if corpus.tokenizer.rules.kind == "word" else ""
+        whole = glue.join(texts)
+        counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}
+    else:  # the line's end is one character, byte and word
+        counts = {name: torch.tensor([measure(corpus, t) + 1 for t in texts]) for name, measure in MEASURES.items()}
     return Scores(
         log_prob=log_prob,
         tokens=tokens.long(),
-        chars=count(len),
-        bytes=count(lambda text: len(text.encode())),
-        words=count(lambda text: len(corpus.words(text))),
+        **counts,
         split=split,
         kind=family.likelihood,
         convention=convention(family, corpus),
     )
+
+
+MEASURES: dict[str, Callable[[Corpus, str], int]] = {
+    "chars": lambda corpus, text: len(text),
+    "bytes": lambda corpus, text: len(text.encode()),
+    "words": lambda corpus, text: len(corpus.words(text)),
+}
+
+
+def _spread(total: int, tokens: torch.Tensor) -> torch.Tensor:
+    """A stream's count spread over its windows in proportion to their tokens; the sum is exact."""
+    edges = (tokens.double().cumsum(0) / tokens.sum() * total).round().long()
+    return torch.diff(edges, prepend=torch.zeros(1, dtype=torch.long))
 
 
 def convention(family: Family, corpus: Corpus) -> str:

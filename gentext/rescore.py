@@ -14,7 +14,6 @@ from gentext.results import record as records
 from gentext.results.folder import locked, read_texts, versions, write_texts
 from gentext.results.record import Record
 from gentext.run import open_corpus, plain
-from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.types import Samples
 
@@ -33,7 +32,7 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
             )
         cfg = OmegaConf.create(dict(old.config))
         cfg.eval = config.compose([f"eval={option}"]).eval
-        corpus = open_corpus(cfg, Streams(old.seed))
+        corpus = open_corpus(cfg)
         values, absent = _judge(cfg, corpus, tuple(read_texts(samples)))
         kept = {name: value for name, value in old.values.items() if name not in values}
         absent = {name: reason for name, reason in absent.items() if name not in kept}
@@ -56,7 +55,7 @@ def external(file: str, references: Sequence[str], name: str | None, option: str
     if not any(text.strip() for text in texts):
         raise ValueError(f"{path} holds no text; --samples takes one sample a line")
     cfg = config.compose([*references, f"eval={option}"])
-    corpus = open_corpus(cfg, Streams(cfg.seed))
+    corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts)
     name = name or path.stem
     folder = Path(out) / corpus.name / records.file_stem(name)

@@ -43,7 +43,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
         if not cfg.resume:
             clear(folder)
         streams = Streams(cfg.seed)
-        corpus = open_corpus(cfg, streams)
+        corpus = open_corpus(cfg)
         decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
         found = {setting: standing(cfg, folder, setting) for setting in decoders}
         if None in found.values():
@@ -80,9 +80,9 @@ class Job:
     monitor: RunMonitor
 
 
-def open_corpus(cfg: DictConfig, streams: Streams) -> Corpus:
+def open_corpus(cfg: DictConfig) -> Corpus:
     """The corpus with its tokenizer fitted; fills in the configuration's `vocab_size` and `max_len`."""
-    corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=cfg.max_len, streams=streams)
+    corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=cfg.max_len)
     cfg.vocab_size = corpus.tokenizer.vocab_size
     cfg.max_len = corpus.max_len
     return corpus
