@@ -1,0 +1,150 @@
+"""Causal self-attention for the Transformer: positions, and the memory of keys and values that a step reads."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Rotation = tuple[Float[Tensor, "t 1 1 e"], Float[Tensor, "t 1 1 e"]]  # cosines, signed sines
+
+
+class Positions(nn.Module):
+    """No positions at all, and what each kind may say: vectors to add, a rotation of queries and keys, a bias."""
+
+    limit: int | None = None  # positions that it knows; None: any number
+
+    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"] | None:
+        return None
+
+    def rotation(self, start: int, t: int) -> Rotation | None:
+        return None
+
+    def bias(self, distance: Int[Tensor, "*n"]) -> Float[Tensor, "h *n"] | None:
+        return None
+
+
+class Learned(Positions):
+    """A vector for each position (Gehring et al. 2017), GPT-2's kind: no further than `limit`."""
+
+    def __init__(self, limit: int, width: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.weight = nn.Parameter(torch.randn(limit, width) * 0.02)
+
+    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
+        return F.embedding(at, self.weight)
+
+
+class Sinusoidal(Positions):
+    """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5), halves side by side."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("frequency", _frequencies(width, 10_000.0), persistent=False)
+
+    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
+        angle = at[..., None] * self.frequency
+        return torch.cat([angle.sin(), angle.cos()], -1)
+
+
+class Rotary(Positions):
+    """Queries and keys turned by an angle that grows with the position (Su et al. 2021), halves paired."""
+
+    def __init__(self, head_width: int, base: float = 10_000.0) -> None:
+        super().__init__()
+        self.register_buffer("frequency", _frequencies(head_width, base), persistent=False)
+        self.register_buffer("table", torch.empty(2, 0, 1, 1, head_width), persistent=False)
+
+    def rotation(self, start: int, t: int) -> Rotation:
+        if start + t > self.table.shape[1] or self.table.device != self.frequency.device:
+            angle = torch.arange(2 * (start + t), device=self.frequency.device)[:, None] * self.frequency
+            cos, sin = angle.cos(), angle.sin()
+            self.table = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)])[:, :, None, None]
+        cos, sin = self.table[:, start : start + t].unbind()
+        return cos, sin
+
+
+class Relative(Positions):
+    """A bias for each head and distance, one apart each below 16, then in logarithmic buckets up to 128.
+
+    Source: Raffel et al. 2020 (T5), section 2.1, its one-directional form; all layers share the table.
+    """
+
+    def __init__(self, heads: int, buckets: int = 32, furthest: int = 128) -> None:
+        super().__init__()
+        self.buckets, self.furthest = buckets, furthest
+        self.weight = nn.Parameter(torch.zeros(buckets, heads))
+
+    def bias(self, distance: Int[Tensor, "*n"]) -> Float[Tensor, "h *n"]:
+        near = self.buckets // 2
+        spread = torch.log(distance.clamp_min(1) / near) / math.log(self.furthest / near)
+        far = (near + spread * (self.buckets - near)).long().clamp_max(self.buckets - 1)
+        return F.embedding(torch.where(distance < near, distance.clamp_min(0), far), self.weight).movedim(-1, 0)
+
+
+def rotate(x: Float[Tensor, "n t k h e"], rotation: Rotation) -> Float[Tensor, "n t k h e"]:
+    cos, sin = rotation
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+class Cache(NamedTuple):
+    """What a Transformer has read: a pytree whose tensors have n rows, so that `select` gathers it.
+
+    Keys and values lie in slots of which `length` are filled. A step writes its slot in place, unless another step was
+    taken from the same state before (`written` is past its length): then it copies first. So states are values: two
+    steps from one state, or a step from an old one, never disturb each other. `written` is one list for all
+    states that share the memory; `select` gives its copy a list of its own.
+    """
+
+    memory: tuple[Float[Tensor, "n 2 h t d"], ...]  # keys and values of each layer
+    last: Float[Tensor, "n d"]  # the newest hidden state
+    skip: Int[Tensor, " n"] | None  # leading slots that hold padding, where prompts differ in length
+    length: int
+    written: list[int]
+
+
+def room(cache: Cache, t: int) -> Cache:
+    """The cache with slots for `t` more tokens that no other state may write to."""
+    memory, capacity = cache.memory, cache.memory[0].shape[3]
+    locked_in = memory[0].is_inference() and not torch.is_inference_mode_enabled()
+    if cache.written[0] == cache.length and cache.length + t <= capacity and not locked_in:
+        return cache
+    if cache.length + t > capacity:
+        capacity = max(2 * capacity, cache.length + t, 32)
+    grown = []
+    for old in memory:
+        new = old.new_empty(*old.shape[:3], capacity, old.shape[4])
+        new[:, :, :, : cache.length] = old[:, :, :, : cache.length]
+        grown.append(new)
+    return cache._replace(memory=tuple(grown), written=[cache.length])
+
+
+def remember(
+    slots: Float[Tensor, "n 2 h c e"], k: Float[Tensor, "n h t e"], v: Float[Tensor, "n h t e"], start: int
+) -> Float[Tensor, "n 2 h s e"]:
+    """The memory of a layer with `k` and `v` in the slots from `start` on; a new one where a gradient is to flow."""
+    if torch.is_grad_enabled():
+        return torch.cat([slots[:, :, :, :start], torch.stack([k, v], 1)], 3)
+    end = start + k.shape[2]
+    slots[:, 0, :, start:end] = k
+    slots[:, 1, :, start:end] = v
+    return slots
+
+
+def causal(n: int, start: int, t: int, skip: Int[Tensor, " n"] | None, device: torch.device) -> Bool[Tensor, "n 1 t s"]:
+    """Which of start + t slots each of the last t may read: no later one, no padding; a padding slot reads itself."""
+    keys = torch.arange(start + t, device=device)
+    queries = keys[start:, None]
+    seen = (keys <= queries)[None].expand(n, -1, -1)
+    if skip is not None:
+        seen = seen & ((keys >= skip[:, None])[:, None] | (keys == queries))
+    return seen[:, None]
+
+
+def _frequencies(width: int, base: float) -> Float[Tensor, " half"]:
+    return base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)

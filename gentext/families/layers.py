@@ -1,0 +1,190 @@
+"""What the neural families share: embedding, output layer, teacher forcing, norms and whole-sequence dropout."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from gentext.types import BOS, PAD, Batch
+
+CHUNK = 1 << 23  # logits held at once by the output layer: 32 MB in single precision
+
+
+def teacher_forced(
+    batch: Batch, first: Int[Tensor, " n"] | None = None
+) -> tuple[Int[Tensor, "n s"], Int[Tensor, "n t"] | None]:
+    """What is read, one token late, and at which column each token of the batch is predicted (None: its own).
+
+    Reading begins with `first` (BOS), then the prompt, each row's PAD taken out, then the tokens but for the last.
+    """
+    n, t = batch.tokens.shape
+    if first is None:
+        first = batch.tokens.new_full((n,), BOS)
+    if batch.prompt is None:
+        return torch.cat([first[:, None], batch.tokens[:, :-1]], 1), None
+    given = batch.prompt != PAD
+    line = torch.cat([first[:, None], batch.prompt, batch.tokens], 1)
+    real = torch.cat([torch.ones_like(given[:, :1]), given, batch.mask], 1)
+    inputs = line.gather(1, (~real).long().argsort(dim=1, stable=True))[:, :-1]
+    return inputs, given.sum(1, keepdim=True) + torch.arange(t, device=line.device)
+
+
+def at_columns(hidden: Float[Tensor, "n s d"], columns: Int[Tensor, "n t"] | None) -> Float[Tensor, "n t d"]:
+    """The hidden states at the columns that `teacher_forced` named."""
+    return hidden if columns is None else hidden.gather(1, columns[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
+def locked(x: Float[Tensor, "n t d"], p: float, training: bool) -> Float[Tensor, "n t d"]:
+    """`x` under dropout with one mask a sequence, the same at every time (Gal and Ghahramani 2016)."""
+    return x * F.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), p) if training and p else x
+
+
+def rms_norm(x: Float[Tensor, "*n d"], eps: float = 1e-6) -> Float[Tensor, "*n d"]:
+    """`x` with a root mean square of one (Zhang and Sennrich 2019), no gains; half the time of F.rms_norm on a CPU."""
+    return x / (torch.linalg.vector_norm(x, dim=-1, keepdim=True) * x.shape[-1] ** -0.5 + eps)
+
+
+class RMSNorm(nn.Module):
+    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        return rms_norm(x)
+
+
+class Embedding(nn.Embedding):
+    """Vectors of tokens: ids, or relaxed one-hots (rows of probabilities), through which a gradient flows.
+
+    `drop` is the share of word types left out of a training batch, each everywhere at once.
+    Source: Gal and Ghahramani 2016, section 4.2.
+    """
+
+    def __init__(self, vocab_size: int, width: int, *, drop: float = 0.0) -> None:
+        super().__init__(vocab_size, width)
+        self.drop = drop
+
+    def forward(self, tokens: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
+        if tokens.is_floating_point():
+            return tokens @ self.weight
+        vectors = F.embedding(tokens, self.weight)
+        if self.training and self.drop:
+            kept = F.dropout(vectors.new_ones(self.num_embeddings, 1), self.drop)
+            vectors = vectors * kept[tokens]
+        return vectors
+
+
+class Output(nn.Module):
+    """Hidden states to the next token's distribution; PAD and BOS have probability zero.
+
+    `tied` shares the embedding's matrix (Press and Wolf 2017).
+    """
+
+    def __init__(self, vocab_size: int, width: int, *, tied: Embedding | None = None, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(vocab_size, width)) if tied is None else tied.weight
+        self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        floor = torch.zeros(vocab_size)
+        floor[[PAD, BOS]] = -torch.inf  # read, and never emitted
+        self.register_buffer("floor", floor, persistent=False)
+
+    def forward(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n v"]:
+        return F.linear(hidden, self.weight, self._offset())
+
+    def log_prob(
+        self, hidden: Float[Tensor, "n t d"], tokens: Int[Tensor, "n t"], mask: Bool[Tensor, "n t"]
+    ) -> Float[Tensor, "n t"]:
+        """log p(token), zero where the mask is false, where nothing is computed either."""
+        found = token_log_prob(hidden[mask], self.weight, self._offset(), tokens[mask])
+        return found.new_zeros(mask.shape).masked_scatter(mask, found)
+
+    def mean_log_prob(
+        self,
+        hidden: Float[Tensor, "n t d"],
+        tokens: Int[Tensor, "n t"],
+        mask: Bool[Tensor, "n t"],
+        log_prob: Float[Tensor, "n t"],
+    ) -> Float[Tensor, "n t"]:
+        """The mean log-probability over every token that can be emitted: what label smoothing adds.
+
+        It needs no second pass over the vocabulary: the mean logit is one dot product with the mean of the weights,
+        and the normaliser is the token's logit less its `log_prob`.
+        """
+        possible = torch.isfinite(self.floor)
+        mean = F.linear(hidden, self.weight[possible].mean(0, keepdim=True))[..., 0]
+        logit = (hidden * F.embedding(tokens, self.weight)).sum(-1)
+        if self.bias is not None:
+            mean, logit = mean + self.bias[possible].mean(), logit + self.bias[tokens]
+        return torch.where(mask, mean - logit + log_prob, 0.0)
+
+    def _offset(self) -> Float[Tensor, " v"]:
+        return self.floor if self.bias is None else self.floor + self.bias
+
+
+def token_log_prob(
+    hidden: Float[Tensor, "n d"], weight: Float[Tensor, "v d"], bias: Float[Tensor, " v"], tokens: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """log softmax(hidden weight^T + bias)[token] of each row, never holding more than CHUNK logits.
+
+    Under autocast the products run in its precision, the softmax in single.
+    """
+    if torch.is_grad_enabled():
+        return _TokenLogProb.apply(hidden, weight, bias, tokens)
+    return _walk(hidden, weight, bias, tokens, None)[0]
+
+
+class _TokenLogProb(torch.autograd.Function):
+    """The gradients are formed in the forward pass, while a chunk's probabilities are at hand.
+
+    Keeping n x v logits for the backward pass costs their memory, and computing them again a third more time. Taken as
+    if each row's incoming gradient were one, d hidden is a row each and is scaled later; d weight is a sum over rows,
+    and right whenever their gradients are all alike, as under any mean over tokens. Where they are not, backward walks
+    the chunks once more.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, tokens):
+        log_prob, *gradients = _walk(hidden, weight, bias, tokens, torch.ones_like(tokens, dtype=torch.float32))
+        ctx.save_for_backward(hidden, weight, bias, tokens, *gradients)
+        ctx.autocast = torch.is_autocast_enabled(hidden.device.type)
+        return log_prob
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        hidden, weight, bias, tokens, to_hidden, to_weight, to_bias = ctx.saved_tensors
+        if upstream.numel() and bool((upstream == upstream[0]).all()):
+            return upstream[0] * to_hidden, upstream[0] * to_weight, upstream[0] * to_bias, None
+        with torch.autocast(hidden.device.type, enabled=ctx.autocast):
+            _, _, to_weight, to_bias = _walk(hidden, weight, bias, tokens, upstream)
+        return upstream[:, None] * to_hidden, to_weight, to_bias, None
+
+
+def _walk(
+    hidden: Float[Tensor, "n d"],
+    weight: Float[Tensor, "v d"],
+    bias: Float[Tensor, " v"],
+    tokens: Int[Tensor, " n"],
+    scale: Float[Tensor, " n"] | None,
+) -> tuple[Tensor, ...]:
+    """log p of each token and, given a `scale` for each row, the gradients of log p (hidden) and scale . log p."""
+    device = hidden.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    full = torch.promote_types(low, torch.float32)
+    to_hidden, to_weight, to_bias = hidden.new_zeros(hidden.shape), torch.zeros_like(weight), torch.zeros_like(bias)
+    log_prob = torch.zeros(tokens.shape, dtype=full, device=hidden.device)
+    size = max(1, CHUNK // weight.shape[0])
+    with torch.autocast(device, enabled=False):
+        matrix, offset = weight.to(low), bias.to(low)
+        for start in range(0, len(hidden), size):
+            rows = slice(start, start + size)
+            inputs, target = hidden[rows].to(low), tokens[rows, None]
+            logits = torch.addmm(offset, inputs, matrix.T).to(full)
+            share = logits.softmax(1)
+            normaliser = logits.amax(1, keepdim=True) - share.amax(1, keepdim=True).log()
+            log_prob[rows] = (logits.gather(1, target) - normaliser)[:, 0]
+            if scale is not None:
+                slope = share.scatter_add_(1, target, share.new_full(target.shape, -1.0)).to(low)  # of -log p in logits
+                weighted = scale[rows, None].to(low)
+                to_hidden[rows] = -(slope @ matrix)
+                to_weight -= slope.T @ (weighted * inputs)
+                to_bias -= (slope.T @ weighted)[:, 0]
+    return log_prob, to_hidden, to_weight, to_bias

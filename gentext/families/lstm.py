@@ -1,0 +1,103 @@
+"""Long short-term memory language models: plain, and regularised as AWD-LSTM."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced
+from gentext.types import BOS, Batch, Family, Outputs, State, Step, Tokens, map_state
+
+
+class LSTM(Family):
+    """A stack of LSTMs; the state is (h, c) of each layer.
+
+    Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
+    as the terms `ar` and `tar` per token. All of it acts in `forward` while training; `step` never drops.
+    Differs: TAR is averaged over t tokens and not t - 1; the optimiser is the loop's.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        layers: int = 2,
+        width: int = 256,
+        embedding: int | None = None,
+        tied: bool = True,
+        drop_words: float = 0.0,
+        drop_input: float = 0.0,
+        drop_hidden: float = 0.0,
+        drop_output: float = 0.0,
+        drop_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        embedding = embedding or width
+        self.vocab_size = vocab_size
+        self.drop_input, self.drop_hidden, self.drop_output = drop_input, drop_hidden, drop_output
+        self.drop_weight = drop_weight
+        self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
+        widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
+        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
+        self.output = Output(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True)
+        self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        weight = self.embedding.weight
+        zero = [weight.new_zeros(n, layer.hidden_size) for layer in self.layers]
+        return self.step(tuple((h, h) for h in zero), torch.full((n,), BOS, device=weight.device))
+
+    def step(self, state: State, tokens: Tokens) -> Step:
+        x, new = self.embedding(tokens), []
+        for layer, at in zip(self.layers, state, strict=True):
+            at = torch.lstm_cell(x, at, layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+            x = at[0]
+            new.append(at)
+        return Step(self.output(x), tuple(new))
+
+    def represent(self, state: State) -> Float[Tensor, "n d"]:
+        return state[-1][0]
+
+    def forward(self, batch: Batch) -> Outputs:
+        first, state = self._begin(batch)
+        inputs, columns = teacher_forced(batch, first)
+        x, ends = locked(self.embedding(inputs), self.drop_input, self.training), []
+        for i, (layer, (h, c)) in enumerate(zip(self.layers, state, strict=True)):
+            x = locked(x, self.drop_hidden if i else 0.0, self.training)
+            x, (h, c) = self._run(layer, x, (h[None].contiguous(), c[None].contiguous()))
+            ends.append((h[0], c[0]))
+        self.carried[self._mode] = map_state((batch.tokens[:, -1], tuple(ends)), torch.Tensor.detach)
+        hidden = at_columns(x, columns)
+        dropped = locked(hidden, self.drop_output, self.training)
+        log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
+        return Outputs(log_prob, hidden, self._activation(hidden, dropped, batch) if self.training else {})
+
+    def flops(self, tokens: int) -> float:
+        cells = sum(8 * layer.hidden_size * (layer.input_size + layer.hidden_size) for layer in self.layers)
+        return float(tokens * (cells + 2 * self.output.weight.numel()))
+
+    @property
+    def _mode(self) -> str:
+        return "training" if self.training else "scoring"
+
+    def _begin(self, batch: Batch) -> tuple[Tensor | None, State]:
+        if batch.carry and self._mode in self.carried:
+            return self.carried[self._mode]
+        zero = [self.embedding.weight.new_zeros(len(batch), layer.hidden_size) for layer in self.layers]
+        return None, tuple((h, h) for h in zero)
+
+    def _run(self, layer: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if not (self.training and self.drop_weight):
+            return layer(x, state)
+        recurrent = {"weight_hh_l0": F.dropout(layer.weight_hh_l0, self.drop_weight)}
+        return torch.func.functional_call(layer, recurrent, (x, state))
+
+    def _activation(self, hidden: Tensor, dropped: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """AR: the size of the dropped output. TAR: how far the output moves in a step."""
+        moved = F.pad(hidden[:, 1:] - hidden[:, :-1], (0, 0, 1, 0))
+        return {"ar": dropped.square().mean(-1) * batch.mask, "tar": moved.square().mean(-1) * batch.mask}

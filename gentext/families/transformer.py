@@ -1,0 +1,222 @@
+"""A decoder-only Transformer language model, from GPT-2's block to today's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from gentext.families.attention import (
+    Cache,
+    Learned,
+    Positions,
+    Relative,
+    Rotary,
+    Rotation,
+    Sinusoidal,
+    causal,
+    remember,
+    room,
+    rotate,
+)
+from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, rms_norm, teacher_forced
+from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
+
+ACTIVATIONS = {
+    "relu2": lambda x: F.relu(x).square(),
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "swiglu": lambda x: F.silu(x[..., ::2]) * x[..., 1::2],
+}
+
+
+class Transformer(Family):
+    """Pre-norm blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
+
+    Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
+    Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
+    Differs: RMSNorm has no gains; no dropout on attention weights; the projections back into the residual stream begin
+    at zero, so that every block begins as the identity.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        layers: int = 4,
+        heads: int = 4,
+        width: int = 128,
+        inner: int | None = None,
+        positions: Literal["rotary", "learned", "sinusoidal", "relative", "none"] = "rotary",
+        context: int = 1024,
+        norm: Literal["rms", "layer"] = "rms",
+        activation: Literal["relu2", "swiglu", "gelu"] = "relu2",
+        qk_norm: bool = True,
+        bias: bool = False,
+        tied: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if width % (2 * heads):
+            raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
+        self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
+        self.embedding = Embedding(vocab_size, width)
+        self.positions = _positions(positions, width, heads, context)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout) for _ in range(layers)
+        )
+        self.norm = _norm(norm, width, bias)
+        self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
+        self.carried: State = {}
+        nn.init.normal_(self.embedding.weight, std=0.02)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n))
+
+    def step(self, state: Cache, tokens: Tokens) -> Step:
+        return self._read(tokens[:, None], state)
+
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        given = prompt != PAD
+        order = given.long().argsort(dim=1, stable=True)  # padding moves to the left, BOS to each row's first token
+        line = F.pad(prompt.gather(1, order), (1, 0))
+        skip = (~given).sum(1)
+        line = line.scatter(1, skip[:, None], BOS)
+        return self._read(line, self._empty(len(prompt), skip if bool(skip.any()) else None))
+
+    def represent(self, state: Cache) -> Float[Tensor, "n d"]:
+        return state.last
+
+    def forward(self, batch: Batch) -> Outputs:
+        mode = "training" if self.training else "scoring"
+        inputs, columns = teacher_forced(batch, self.carried.get(mode) if batch.carry else None)
+        self.carried[mode] = batch.tokens[:, -1]
+        hidden = at_columns(self._run(inputs, None)[0], columns)
+        return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
+
+    def flops(self, tokens: int) -> float:
+        """Two for each weight and token, and attention over `context` tokens; embedding look-ups are free."""
+        matrices = sum(m.weight.numel() for m in self.blocks.modules() if isinstance(m, nn.Linear))
+        attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
+        return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
+
+    def _empty(self, n: int, skip: Int[Tensor, " n"] | None = None) -> Cache:
+        weight, heads = self.embedding.weight, self.blocks[0].heads
+        width = weight.shape[1]
+        memory = tuple(weight.new_empty(n, 2, heads, 0, width // heads) for _ in self.blocks)
+        return Cache(memory, weight.new_empty(n, width), skip, 0, [0])
+
+    def _read(self, tokens: Shaped[Tensor, "n t *v"], cache: Cache) -> Step:
+        cache = self._run(tokens, cache)[1]
+        return Step(self.output(cache.last), cache)
+
+    def _run(
+        self, tokens: Shaped[Tensor, "n t *v"], cache: Cache | None
+    ) -> tuple[Float[Tensor, "n t d"], Cache | None]:
+        """The last layer's normed output and, given a cache, the cache after `tokens`."""
+        n, t = tokens.shape[:2]
+        start, skip = (0, None) if cache is None else (cache.length, cache.skip)
+        x = self._embed(tokens, start, skip)
+        rotation, mask = self.positions.rotation(start, t), self._mask(n, start, t, skip)
+        if cache is not None and not torch.is_grad_enabled():
+            cache = room(cache, t)
+        memory = []
+        for i, block in enumerate(self.blocks):
+            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start)
+            memory.append(slots)
+        x = self.norm(x)
+        if cache is None:
+            return x, None
+        written = [start] if torch.is_grad_enabled() else cache.written
+        written[0] = start + t
+        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written)
+
+    def _embed(self, tokens: Tensor, start: int, skip: Tensor | None) -> Float[Tensor, "n t d"]:
+        x = self.embedding(tokens)
+        end, limit = start + tokens.shape[1], self.positions.limit
+        if limit is not None and end > limit:
+            raise ValueError(
+                f"{end} tokens, prompt and start included, but this Transformer's learned positions end at {limit}; "
+                f"sample fewer, or train with context={end} or positions=rotary"
+            )
+        at = torch.arange(start, end, device=x.device)
+        added = self.positions.added(at if skip is None else (at - skip[:, None]).clamp_min(0))
+        if added is not None:
+            x = x + added
+        return F.dropout(x, self.dropout, self.training)
+
+    def _mask(self, n: int, start: int, t: int, skip: Tensor | None) -> Tensor | None:
+        """What may be read, as booleans or as a bias; None for plain causality."""
+        device = self.embedding.weight.device
+        keys = torch.arange(start + t, device=device)
+        bias = self.positions.bias(keys[start:, None] - keys)
+        if bias is None and skip is None and (start == 0 or t == 1):
+            return None
+        seen = causal(n, start, t, skip, device)
+        return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feedforward(norm(x))."""
+
+    def __init__(self, width, heads, inner, norm, activation, qk_norm, bias, dropout) -> None:
+        super().__init__()
+        self.heads, self.qk_norm, self.dropout = heads, qk_norm, dropout
+        self.activation = ACTIVATIONS[activation]
+        self.before_attention, self.before_feedforward = _norm(norm, width, bias), _norm(norm, width, bias)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.mix = nn.Linear(width, width, bias=bias)
+        self.up = nn.Linear(width, inner * (2 if activation == "swiglu" else 1), bias=bias)
+        self.down = nn.Linear(inner, width, bias=bias)
+        for linear in (self.qkv, self.mix, self.up, self.down):
+            nn.init.normal_(linear.weight, std=0.5 * linear.in_features**-0.5)
+            if bias:
+                nn.init.zeros_(linear.bias)
+        nn.init.zeros_(self.mix.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(
+        self,
+        x: Float[Tensor, "n t d"],
+        rotation: Rotation | None,
+        mask: Tensor | None,
+        slots: Float[Tensor, "n 2 h c e"] | None,
+        start: int,
+    ) -> tuple[Float[Tensor, "n t d"], Float[Tensor, "n 2 h s e"] | None]:
+        """The stream after this block, and `slots` (this layer's memory, `start` of them filled) with `x` in it."""
+        seen, slots = self._attend(self.before_attention(x), rotation, mask, slots, start)
+        x = x + F.dropout(self.mix(seen), self.dropout, self.training)
+        inner = self.activation(self.up(self.before_feedforward(x)))
+        return x + F.dropout(self.down(inner), self.dropout, self.training), slots
+
+    def _attend(self, x, rotation, mask, slots, start):
+        n, t, width = x.shape
+        qkv = self.qkv(x).view(n, t, 3, self.heads, width // self.heads)
+        qk = rms_norm(qkv[:, :, :2]) if self.qk_norm else qkv[:, :, :2]
+        if rotation is not None:
+            qk = rotate(qk, rotation)
+        q, k, v = qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), qkv[:, :, 2].transpose(1, 2)
+        if slots is not None:
+            slots = remember(slots, k, v, start)
+            k, v = slots[:, :, :, : start + t].unbind(1)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and t > 1)
+        return y.transpose(1, 2).reshape(n, t, width), slots
+
+
+def _norm(kind: str, width: int, bias: bool) -> nn.Module:
+    return RMSNorm() if kind == "rms" else nn.LayerNorm(width, bias=bias)
+
+
+def _positions(kind: str, width: int, heads: int, context: int) -> Positions:
+    match kind:
+        case "rotary":
+            return Rotary(width // heads)
+        case "learned":
+            return Learned(context, width)
+        case "sinusoidal":
+            return Sinusoidal(width)
+        case "relative":
+            return Relative(heads)
+    return Positions()

@@ -1,0 +1,189 @@
+"""What holds for every neural family alike; the contract suite adds what holds for every family."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_model, save_model
+
+from gentext.families.lstm import LSTM
+from gentext.families.transformer import Transformer
+from gentext.types import EOS, PAD, Batch, Family, Hidden, map_state, pad, select
+
+V = 23
+SMALL = {"width": 16, "layers": 2}
+GPT2 = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": False, "bias": True, "tied": True}
+MAKERS = {
+    "lstm": lambda: LSTM(V, **SMALL),
+    "lstm untied": lambda: LSTM(V, **SMALL, embedding=8, tied=False),
+    "lstm tied, narrow embedding": lambda: LSTM(V, **SMALL, embedding=8),
+    "transformer": lambda: Transformer(V, **SMALL, heads=2),
+    "gpt2": lambda: Transformer(V, **SMALL, heads=2, context=32, **GPT2),
+    "transformer relative swiglu": lambda: Transformer(V, **SMALL, heads=2, positions="relative", activation="swiglu"),
+    "transformer sinusoidal tied": lambda: Transformer(V, **SMALL, heads=2, positions="sinusoidal", tied=True),
+    "transformer without positions": lambda: Transformer(V, **SMALL, heads=2, positions="none"),
+}
+ROWS = [[5, 6, 7, 8, EOS], [9, EOS], [4, 4, 10, EOS]]
+
+
+@pytest.fixture(params=MAKERS)
+def family(request) -> Family:
+    return make(request.param)
+
+
+def make(name: str) -> Family:
+    torch.manual_seed(0)
+    family = MAKERS[name]()
+    for parameter in family.parameters():  # far from the zeros that some begin at
+        torch.nn.init.normal_(parameter, std=0.3)
+    return family.eval()
+
+
+def with_prompt(rows=ROWS) -> Batch:
+    batch = pad(rows)
+    return Batch(batch.tokens, batch.mask, torch.tensor([[11, 12, PAD], [PAD] * 3, [13, PAD, PAD]]))
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_forward_equals_step(family, mode):
+    with mode():
+        for batch in (pad(ROWS), with_prompt()):
+            assert torch.allclose(family(batch).log_prob, Family.forward(family, batch).log_prob, atol=1e-5)
+
+
+def test_priming_equals_forward_over_the_prefix(family):
+    prompt = torch.tensor([[11, 12, 13], [14, PAD, PAD], [PAD] * 3])
+    with torch.no_grad():
+        primed = family.prime(prompt)
+        generic = Family.prime(family, prompt[:1])
+        assert torch.allclose(primed.logits[:1], generic.logits, atol=1e-5)
+        for i, row in enumerate(([11, 12, 13], [14], [])):
+            at = family.start(1)
+            for token in row:
+                at = family.step(at.state, torch.tensor([token]))
+            assert torch.allclose(primed.logits[i], at.logits[0], atol=1e-5)
+        after = family.step(primed.state, torch.tensor([5, 6, 7])).logits
+        alone = family.step(family.prime(prompt[1:2, :1]).state, torch.tensor([6])).logits
+        assert torch.allclose(after[1], alone[0], atol=1e-5)
+
+
+def test_the_future_does_not_leak(family):
+    one, other = pad([[5, 6, 7, 8, 9, EOS]]), pad([[5, 6, 7, 15, 4, EOS]])
+    with torch.no_grad():
+        one, other = family(one).log_prob[0], family(other).log_prob[0]
+    assert torch.equal(one[:3], other[:3])
+    assert not torch.equal(one[4:], other[4:])
+
+
+def test_padding_changes_nothing(family):
+    with torch.no_grad():
+        wide = family(pad(ROWS, width=11)).log_prob
+        assert torch.allclose(family(pad(ROWS)).log_prob, wide[:, :5], atol=1e-6)
+        assert (wide[:, 5:] == 0).all()
+
+
+def test_select_commutes_with_step(family):
+    index = torch.tensor([2, 0, 2, 1])
+    with torch.no_grad():
+        state = family.step(family.start(3).state, torch.tensor([5, 6, 7])).state
+        chosen = select(state, index)
+        expected = family.step(state, torch.tensor([8, 9, 10])).logits[index]
+        assert torch.allclose(family.step(chosen, torch.tensor([10, 8, 10, 9])).logits, expected, atol=1e-5)
+
+
+def test_states_are_values_however_they_branch(family):
+    tokens = torch.tensor([5, 6])
+    with torch.no_grad():
+        root = family.step(family.start(2).state, tokens).state
+        left = family.step(root, torch.tensor([7, 8])).state
+        right = family.step(root, torch.tensor([9, 10])).state
+        for state, before in ((left, [7, 8]), (right, [9, 10]), (left, [7, 8])):
+            batch = torch.stack([tokens, torch.tensor(before), torch.tensor([11, 12])], 1)
+            ours = family.step(state, batch[:, 2]).logits
+            fresh = family.prime(batch).logits
+            assert torch.allclose(ours, fresh, atol=1e-5)
+
+
+def test_a_state_made_under_inference_goes_on_without(family):
+    with torch.inference_mode():
+        state = family.start(2).state
+    with torch.no_grad():
+        after = family.step(state, torch.tensor([5, 6])).logits
+        assert torch.allclose(after, family.step(family.start(2).state, torch.tensor([5, 6])).logits, atol=1e-6)
+
+
+def test_relaxed_tokens_step_as_ids_do_and_carry_a_gradient(family):
+    relaxed = F.one_hot(torch.tensor([5, 6]), V).float().requires_grad_()
+    one = family.step(family.start(2).state, relaxed)
+    two = family.step(one.state, torch.tensor([7, 8]))
+    hard = family.step(family.step(family.start(2).state, torch.tensor([5, 6])).state, torch.tensor([7, 8]))
+    assert torch.allclose(two.logits, hard.logits, atol=1e-5)
+    two.logits[:, EOS].sum().backward()
+    assert (relaxed.grad.abs().sum(1) > 0).all()
+    assert all(p.grad is not None for name, p in family.named_parameters())
+
+
+def test_what_it_represents_predicts_the_next_token(family):
+    assert isinstance(family, Hidden)
+    with torch.no_grad():
+        at = family.step(family.start(2).state, torch.tensor([5, 6]))
+        assert torch.allclose(family.output(family.represent(at.state)), at.logits, atol=1e-6)
+        batch = pad([[5, 7], [6, 7]])
+        assert torch.allclose(family(batch).hidden[:, 1], family.represent(at.state), atol=1e-5)
+
+
+def test_checkpoints_round_trip_tied_or_not(tmp_path):
+    for i, name in enumerate(MAKERS):
+        family, fresh = make(name), MAKERS[name]().eval()
+        save_model(family, str(tmp_path / f"{i}.safetensors"))
+        load_model(fresh, tmp_path / f"{i}.safetensors")
+        assert (fresh.output.weight is fresh.embedding.weight) == (family.output.weight is family.embedding.weight)
+        assert torch.equal(family(pad(ROWS)).log_prob, fresh(pad(ROWS)).log_prob)
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer", "gpt2"])
+def test_it_learns_a_batch_by_heart(name):
+    torch.manual_seed(0)
+    family, batch = MAKERS[name]().train(), pad(ROWS)
+    optimiser = torch.optim.AdamW(family.parameters(), lr=0.03)
+    for _ in range(80):
+        loss = -family(batch).log_prob.sum() / batch.mask.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    floor = 3 * math.log(3) / 11  # the first token of three rows is a guess
+    assert loss.item() < 1.8 * floor
+
+
+def test_windows_go_on_where_they_stood(family):
+    whole = torch.randint(4, V, (2, 12), generator=torch.Generator().manual_seed(0))
+    windows = [
+        Batch(part, torch.ones_like(part, dtype=torch.bool), carry=i > 0) for i, part in enumerate(whole.split(4, 1))
+    ]
+    with torch.no_grad():
+        parts = [family(window).log_prob for window in windows]
+        again = [family(window).log_prob for window in windows]
+        family.train()
+        family(windows[2])  # training windows in between do not disturb it
+        family.eval()
+        if isinstance(family, LSTM):
+            straight = family(Batch(whole, torch.ones_like(whole, dtype=torch.bool))).log_prob
+            assert torch.allclose(torch.cat(parts, 1), straight, atol=1e-5)
+        else:  # a Transformer carries its last token alone
+            last = Batch(whole[:, 4:8], torch.ones(2, 4, dtype=torch.bool))
+            first = family(Batch(whole[:, :4], torch.ones(2, 4, dtype=torch.bool))).log_prob
+            assert torch.equal(parts[0], first)
+            assert not torch.allclose(parts[1], family(last).log_prob)
+    assert all(torch.equal(a, b) for a, b in zip(parts, again, strict=True))
+
+
+def test_map_state_reaches_every_tensor_of_a_state(family):
+    with torch.no_grad():
+        at = family.prime(torch.tensor([[5, 6], [7, PAD]]))
+        seen = []
+        map_state(at.state, lambda tensor: seen.append(len(tensor)) or tensor)
+    assert seen
+    assert set(seen) == {2}
