@@ -60,7 +60,7 @@ class LSTM(Family):
             new.append(at)
         return Step(self.output(x), tuple(new))
 
-    def represent(self, state: State) -> Float[Tensor, "n d"]:
+    def hidden(self, state: State) -> Float[Tensor, "n d"]:
         return state[-1][0]
 
     def forward(self, batch: Batch) -> Outputs:

@@ -86,7 +86,7 @@ class Transformer(Family):
         line = line.scatter(1, skip[:, None], BOS)
         return self._read(line, self._empty(len(prompt), skip if bool(skip.any()) else None))
 
-    def represent(self, state: Cache) -> Float[Tensor, "n d"]:
+    def hidden(self, state: Cache) -> Float[Tensor, "n d"]:
         return state.last
 
     def forward(self, batch: Batch) -> Outputs:

@@ -130,9 +130,9 @@ def test_what_it_represents_predicts_the_next_token(family):
     assert isinstance(family, Hidden)
     with torch.no_grad():
         at = family.step(family.start(2).state, torch.tensor([5, 6]))
-        assert torch.allclose(family.output(family.represent(at.state)), at.logits, atol=1e-6)
+        assert torch.allclose(family.output(family.hidden(at.state)), at.logits, atol=1e-6)
         batch = pad([[5, 7], [6, 7]])
-        assert torch.allclose(family(batch).hidden[:, 1], family.represent(at.state), atol=1e-5)
+        assert torch.allclose(family(batch).hidden[:, 1], family.hidden(at.state), atol=1e-5)
 
 
 def test_checkpoints_round_trip_tied_or_not(tmp_path):
