@@ -62,11 +62,7 @@ def judge(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[s
             raise ValueError(
                 f"two metrics report {', '.join(sorted(doubled))}; give eval.metrics.{name} another setting"
             )
-        for figure, value in found.items():
-            if isinstance(value, Absent):
-                absent[figure] = str(value)
-            else:
-                values[figure] = value
+        values.update(found)
     return values, absent
 
 

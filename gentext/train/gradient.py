@@ -1,0 +1,132 @@
+"""`train=gradient`: descend an objective, for every family with parameters."""
+
+from __future__ import annotations
+
+import torch
+
+from gentext.losses import Objective
+from gentext.seeding import Streams
+from gentext.text.corpus import Corpus
+from gentext.train.group import Group
+from gentext.train.loop import Monitor
+from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
+from gentext.train.resume import checkpoint, finish, restore, save
+from gentext.train.sitting import bar, deferred_interrupt
+from gentext.train.training import Training
+from gentext.types import Family
+
+
+class Gradient:
+    """Descends `loss` until the first of its budgets is spent, and leaves the weights that are best on valid.
+
+    steps, epochs, seconds: the budgets; null for none.
+    batch_size: sequences of a step, or parallel rows of a stream; times `accumulate`.
+    window: tokens of a row of a stream, whose state the next window carries on.
+    clip: the longest gradient; null for any.  ema: decay of the averaged weights, which are judged and kept; 0: off.
+    warmup: steps; cooldown: wsd's last share of the run; floor: the rate's share at the end.
+    valid_every: steps; patience: validations without an improvement of `tolerance` nats/token; null: to the end.
+    save_every: seconds between checkpoints; one is written at every validation too.
+    """
+
+    def __init__(
+        self,
+        loss: Objective | None,
+        *,
+        steps: int | None = None,
+        epochs: float | None = None,
+        seconds: float | None = None,
+        batch_size: int = 32,
+        window: int = 64,
+        accumulate: int = 1,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        beta1: float = 0.9,
+        beta2: float = 0.99,
+        momentum: float | None = None,
+        schedule: str = "cosine",
+        warmup: int = 0,
+        cooldown: float = 0.5,
+        floor: float = 0.0,
+        clip: float | None = 1.0,
+        ema: float = 0.0,
+        precision: str = "fp32",
+        compile: bool = False,
+        valid_every: int = 250,
+        patience: int | None = None,
+        tolerance: float = 0.0,
+        log_every: int = 50,
+        save_every: float = 60.0,
+    ) -> None:
+        if not loss:
+            raise ValueError("train=gradient needs something to descend; try loss=nll")
+        if steps is None and epochs is None and seconds is None:
+            raise ValueError("train=gradient needs an end; give train.steps, train.epochs or train.seconds")
+        counts = {"batch_size": batch_size, "window": window, "accumulate": accumulate, "valid_every": valid_every}
+        optional = {"steps": steps, "epochs": epochs, "seconds": seconds, "clip": clip, "patience": patience}
+        for name, value in {**counts, "log_every": log_every, "lr": lr, "cooldown": cooldown, **optional}.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"train.{name} is {value}; it must be above 0" + " or null" * (name in optional))
+        for name, value in {"ema": ema, "floor": floor, "beta1": beta1, "beta2": beta2}.items():
+            if not 0 <= value < 1:
+                raise ValueError(f"train.{name} is {value}; it lies in [0, 1)")
+        _one_of("optimizer", optimizer, OPTIMIZERS)
+        _one_of("schedule", schedule, SCHEDULES)
+        _one_of("precision", precision, ("fp32", "bf16"))
+        self.loss = loss
+        self.steps, self.epochs, self.seconds = steps, epochs, seconds
+        self.batch_size, self.window, self.accumulate = batch_size, window, accumulate
+        self.optimizer = Optimizer(optimizer, lr, weight_decay, beta1, beta2, momentum)
+        self.rate = Rate(schedule, warmup, cooldown, floor)
+        self.clip, self.ema, self.precision, self.compile = clip, ema, precision, compile
+        self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance
+        self.log_every, self.save_every = log_every, save_every
+
+    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains `family` in place. Raises ValueError where it has nothing to descend, TrainingError on divergence."""
+        parameter = next((p for p in family.parameters() if p.requires_grad), None)
+        if parameter is None:
+            raise ValueError(
+                f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
+            )
+        with torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
+            descend(Training(self, family, corpus, streams, monitor, Group()))
+
+    def steps_over(self, batches: int) -> int | None:
+        """The steps that the budgets allow, of an epoch of so many batches; None where only seconds bound them."""
+        bounds = [] if self.steps is None else [self.steps]
+        if self.epochs is not None:
+            bounds.append(max(1, round(self.epochs * batches / self.accumulate)))
+        return min(bounds, default=None)
+
+
+def descend(training: Training) -> None:
+    """Go through with a training that is set up, from its checkpoint where the monitor says so."""
+    if training.monitor.resume:
+        restore(training)
+    elif training.group.leads:
+        checkpoint(training).clear()
+    loop, place = training.loop, training.place
+    with bar(training) as advance, deferred_interrupt() as interrupted:
+        training.tick()
+        while not training.over:
+            training.update()
+            training.tick()
+            shown: dict[str, float] = {}
+            last = training.progress == 1
+            if place.step % loop.log_every == 0 or last:
+                shown |= training.report()
+            if place.step % loop.valid_every == 0 or last:
+                shown["valid/nll"], better = training.validate()
+                save(training, best=better)
+            elif training.save_is_due or interrupted():
+                save(training)
+            advance(shown)
+            if interrupted():
+                raise KeyboardInterrupt
+    finish(training)
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"train.{name} is {value!r}; it must be one of {', '.join(known)}")

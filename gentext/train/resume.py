@@ -1,0 +1,110 @@
+"""What a checkpoint of a training holds, and how a run goes on from it to the numbers of one never stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_model, save_model
+
+from gentext.train.checkpoint import Checkpoint
+from gentext.train.training import Place, Training, TrainingError
+from gentext.types import map_state
+
+log = logging.getLogger("gentext")
+
+WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
+
+
+def checkpoint(training: Training) -> Checkpoint:
+    return Checkpoint(training.monitor.folder / "checkpoint")
+
+
+def save(training: Training, *, best: bool = False) -> None:
+    """Write a checkpoint; `best`: the averaged weights are the best on valid so far."""
+    state = state_dict(training)
+    writers: dict[str, Callable[[Path], None]] = {
+        WEIGHTS: lambda path: save_model(training.family, str(path)),
+        STATE: lambda path: torch.save(state, path),
+    }
+    if best:
+        writers[BEST] = lambda path: _save_averaged(training, path)
+    if training.group.leads:
+        checkpoint(training).save(training.place.step, writers)
+    training.saved = time.perf_counter()
+
+
+def state_dict(training: Training) -> dict[str, Any]:
+    """All that decides how the run goes on, but for the weights."""
+    mine = {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(training.device) if training.device.type == "cuda" else None,
+        "carried": map_state(getattr(training.family, "carried", {}), torch.Tensor.cpu),
+    }
+    return {
+        "place": asdict(training.place),
+        "feed": training.feed.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
+        "average": training.average.weights,
+        "streams": training.streams.state_dict(),
+        "processes": training.group.gather(mine),
+    }
+
+
+def restore(training: Training) -> None:
+    """Go on from the folder's checkpoint, if there is one. Raises: TrainingError where it is of another model."""
+    files = checkpoint(training).files
+    if files is None:
+        return
+    try:
+        load_model(training.family, files[WEIGHTS], device=str(training.device))
+        state = torch.load(files[STATE], map_location="cpu", weights_only=True)
+        for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
+        for weight, held in zip(training.average.weights, state["average"], strict=True):
+            weight.copy_(held)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"{files[WEIGHTS].parent} holds a checkpoint of another model or recipe ({error}); "
+            "start anew with resume=false, or train into another folder"
+        ) from error
+    training.streams.load_state_dict(state["streams"])
+    training.feed.load_state_dict(state["feed"])
+    training.go_on_from(Place(**state["place"]))
+    _restore_own(training, state["processes"])
+    log.info("going on from step %d of %s", training.place.step, files[WEIGHTS].parent)
+
+
+def finish(training: Training) -> None:
+    """Leave the weights that were best on valid in the family."""
+    files = checkpoint(training).files
+    if files is not None and BEST in files:
+        load_model(training.family, files[BEST], device=str(training.device))
+    training.family.eval()
+
+
+def _save_averaged(training: Training, path: Path) -> None:
+    with training.average.applied():
+        save_model(training.family, str(path))
+
+
+def _restore_own(training: Training, processes: list[dict[str, Any]]) -> None:
+    """What each process has to itself: torch's global generators and its rows' carried states."""
+    if len(processes) != training.group.world:
+        log.warning(
+            "the checkpoint is of %d processes and this run has %d: its numbers will differ from an unbroken run's",
+            len(processes),
+            training.group.world,
+        )
+        return
+    mine = processes[training.group.rank]
+    torch.set_rng_state(mine["torch"])
+    if mine["cuda"] is not None and training.device.type == "cuda":
+        torch.cuda.set_rng_state(mine["cuda"], training.device)
+    if mine["carried"]:
+        training.family.carried = map_state(mine["carried"], lambda tensor: tensor.to(training.device))

@@ -1,0 +1,58 @@
+"""One sitting of a training: what is shown of it, and how it is interrupted between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from gentext.train.training import Training
+
+SHOWN = {"train/nll": "nll", "valid/nll": "valid", "tokens_per_second": "tokens/s", "flops_per_second": "GFLOP/s"}
+
+
+@contextmanager
+def bar(training: Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
+    """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
+    timed = training.steps is None
+    total = float(training.loop.seconds if timed else training.steps)
+    with training.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
+        done, figures = 0.0, {}
+
+        def advance(values: Mapping[str, float]) -> None:
+            nonlocal done
+            figures.update({name: _readable(key, values[key]) for key, name in SHOWN.items() if key in values})
+            at = training.place.seconds if timed else float(training.place.step)
+            shown.update(at - done, **figures)
+            done = at
+
+        advance({})
+        yield advance
+
+
+def _readable(key: str, value: float) -> str:
+    if key == "flops_per_second":
+        return f"{value / 1e9:.1f}"
+    return f"{value:,.0f}" if key == "tokens_per_second" else f"{value:.4f}"
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C was pressed: inside, it waits for the step to end. The second one does not wait."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # only there can it be caught
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)

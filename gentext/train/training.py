@@ -1,0 +1,194 @@
+"""One run of gradient descent: its moving parts, a step, a report, a validation."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gentext.seeding import Streams
+from gentext.text.corpus import Corpus
+from gentext.train.average import Average
+from gentext.train.feed import Feed
+from gentext.train.group import Group
+from gentext.train.loop import Monitor
+from gentext.types import Batch, Family
+
+if TYPE_CHECKING:
+    from gentext.train.gradient import Gradient
+
+VALID_ROWS = 64  # sequences, or rows of a stream, that are validated at once
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the text says at which step, why, and what to try."""
+
+
+@dataclass
+class Place:
+    """Where a run stands."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0  # earlier sittings included
+    best: float = math.inf  # nats per token on valid
+    since: int = 0  # validations since the best one
+    sums: dict[str, float] = field(default_factory=dict)  # over the steps since the last report
+
+
+class Training:
+    """A family and its optimisers on their way through a corpus."""
+
+    def __init__(
+        self, loop: Gradient, family: Family, corpus: Corpus, streams: Streams, monitor: Monitor, group: Group
+    ) -> None:
+        self.loop, self.family, self.corpus, self.streams, self.monitor = loop, family, corpus, streams, monitor
+        self.group = group
+        self.device = next(family.parameters()).device
+        self.feed = Feed(corpus, loop.batch_size, loop.window, streams("batches"))
+        self.optimizers = loop.optimizer.build(family)
+        self.average = Average(family, loop.ema)
+        self.model = group.wrap(torch.compile(family) if loop.compile else family, self.device)
+        self.steps = loop.steps_over(self.feed.per_epoch)
+        self.place = Place()
+        self.save_is_due = False
+        self._begun = self.saved = time.perf_counter()
+        torch.manual_seed(streams.derive("dropout") + group.rank)
+
+    def tick(self) -> None:
+        """Look at the clock, which is the leading process's for all."""
+        now = time.perf_counter()
+        due = float(now - self.saved >= self.loop.save_every)
+        self.place.seconds, due = self.group.lead([now - self._begun, due])
+        self.save_is_due = bool(due)
+
+    def go_on_from(self, place: Place) -> None:
+        self.place = place
+        self._begun = time.perf_counter() - place.seconds
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is spent, in [0, 1]."""
+        spent = 0.0 if self.steps is None else self.place.step / self.steps
+        if self.loop.seconds is not None:
+            spent = max(spent, self.place.seconds / self.loop.seconds)
+        return min(1.0, spent)
+
+    @property
+    def over(self) -> bool:
+        """Whether the budget is spent, or valid has not improved for as long as the loop's patience."""
+        patience = self.loop.patience
+        return self.progress == 1 or (patience is not None and self.place.since >= patience)
+
+    def update(self) -> None:
+        """One step of the optimisers. Raises: TrainingError where loss or gradient are not finite."""
+        batches = [next(self.feed) for _ in range(self.loop.accumulate)]
+        tokens = sum(int(batch.mask.sum()) for batch in batches)
+        sums: dict[str, Any] = {}
+        self.family.train()
+        for batch in batches:
+            mine = self.group.share(batch).to(self.device)
+            with self._precision():
+                outputs = self.model(mine)
+                loss = self.loop.loss(outputs, mine, step=self.place.step, total=self._total)
+            (loss.total * (self.group.world / tokens)).backward()
+            for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
+                sums[name] = sums.get(name, 0.0) + value
+        norm = float(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf))
+        sums = {name: float(value) for name, value in sums.items()}
+        if not all(map(math.isfinite, (norm, *sums.values()))):
+            raise self._diverged(norm, sums, tokens)
+        self._move()
+        self.place.tokens += tokens
+        for name, value in {**sums, "tokens": tokens, "gradient": norm, "steps": 1}.items():
+            self.place.sums[name] = self.place.sums.get(name, 0.0) + value
+
+    def report(self) -> dict[str, float]:
+        """Log the mean of every term since the last report (nats per token), and how fast it goes."""
+        place, sums = self.place, self.place.sums
+        names = sorted(sums.keys() - {"tokens", "gradient", "steps"})
+        totals = self.group.sum([sums[name] for name in names])
+        seconds = max(place.seconds, 1e-9)
+        values = {
+            **{f"train/{name}": total / sums["tokens"] for name, total in zip(names, totals, strict=True)},
+            "train/gradient": sums["gradient"] / sums["steps"],
+            "train/lr": self._rate * self.loop.optimizer.lr,
+            "train/epoch": self.feed.epoch + self.feed.taken / self.feed.per_epoch,
+            "tokens": float(place.tokens),
+            "seconds": place.seconds,
+            "seconds_left": seconds * (1 - self.progress) / max(self.progress, 1e-9),
+            "tokens_per_second": place.tokens / seconds,
+        }
+        flops = 3 * self.family.flops(place.tokens) / seconds  # a backward pass costs two forward passes
+        if math.isfinite(flops):
+            values["flops_per_second"] = flops
+        place.sums = {}
+        if self.group.leads:
+            self.monitor.log(place.step, values)
+        return values
+
+    @torch.no_grad()
+    def validate(self) -> tuple[float, bool]:
+        """Nats per token on valid under the averaged weights, and whether that is the best so far.
+
+        Of a family that gives a term `kl` it is the evidence lower bound.
+        """
+        self.family.eval()
+        total, tokens = 0.0, 0.0
+        with self.average.applied():
+            for batch in self._valid():
+                mine = self.group.share(batch).to(self.device)
+                with self._precision():
+                    outputs = self.family(mine)
+                total += float(outputs.log_prob.sum())
+                total -= float(outputs.terms["kl"].sum()) if "kl" in outputs.terms else 0.0
+                tokens += float(mine.mask.sum())
+        total, tokens = self.group.sum([total, tokens])
+        nll = -total / max(tokens, 1)
+        better = nll < self.place.best - self.loop.tolerance
+        self.place.since = 0 if better else self.place.since + 1
+        self.place.best = nll if better else self.place.best
+        if self.group.leads:
+            self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2)})
+        return nll, better
+
+    @property
+    def _total(self) -> int:
+        """The run's last step, or what it looks like being where only seconds bound it."""
+        return self.steps or max(1, round(self.place.step / max(self.progress, 1e-3)))
+
+    @property
+    def _rate(self) -> float:
+        return self.loop.rate(self.place.step, self.progress)
+
+    def _move(self) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate * self.loop.optimizer.lr
+            optimizer.step()
+            optimizer.zero_grad()
+        self.average.update(self.place.step)
+        self.place.step += 1
+
+    def _valid(self) -> Iterator[Batch]:
+        if self.corpus.stream:
+            return self.corpus.windows("valid", VALID_ROWS, self.loop.window)
+        return self.corpus.batches("valid", VALID_ROWS)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.loop.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _diverged(self, norm: float, sums: dict[str, float], tokens: int) -> TrainingError:
+        shown = ", ".join(f"{name} {value / tokens:.4g}" for name, value in sums.items())
+        return TrainingError(
+            f"step {self.place.step + 1} (epoch {self.feed.epoch + 1}, batch {self.feed.taken}) is not finite: "
+            f"{shown} nats/token, gradient norm {norm:.4g}. Lower train.lr, lengthen train.warmup or set train.clip=1"
+            + (", or try train.precision=fp32" if self.loop.precision != "fp32" else "")
+        )

@@ -1,0 +1,193 @@
+"""The loop descends, keeps the best, stops where it should and says so."""
+
+import math
+import signal
+
+import pytest
+import tiny
+import torch
+
+from gentext.losses import NLL, Objective
+from gentext.seeding import Streams
+from gentext.train.gradient import Gradient
+from gentext.train.loop import Loop
+from gentext.train.training import TrainingError
+from gentext.types import Family
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return tiny.corpus(tmp_path)
+
+
+@pytest.fixture
+def stream(tmp_path):
+    return tiny.corpus(tmp_path, unit="stream")
+
+
+def _train(corpus, monitor, family=None, **options):
+    family = family or tiny.family(corpus)
+    loop = tiny.loop(**options)
+    assert isinstance(loop, Loop)
+    loop.run(family, corpus, streams=Streams(0), monitor=monitor)
+    return family
+
+
+def _valid(family, corpus):
+    with torch.no_grad():
+        batches = list(corpus.batches("valid", 64))
+        return -sum(float(family(b).log_prob.sum()) for b in batches) / sum(int(b.mask.sum()) for b in batches)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd", "rmsprop", "muon"])
+def test_every_optimizer_descends(corpus, notes, optimizer):
+    monitor = notes()
+    lr = {"sgd": 1.0, "muon": 2e-2, "rmsprop": 3e-3}.get(optimizer, 1e-2)
+    _train(corpus, monitor, optimizer=optimizer, lr=lr, steps=30)
+    curve = monitor.curve("train/nll")
+    assert len(curve) == 30
+    assert curve[-1] < 0.8 * curve[0]
+
+
+def test_it_leaves_the_weights_that_are_best_on_valid(corpus, notes):
+    monitor, family = notes(), tiny.family(corpus)
+    log = monitor.log
+
+    def spoil(step, values):
+        log(step, values)
+        if step == 8:
+            family.output.bias.data[5] += 9
+
+    monitor.log = spoil
+    _train(corpus, monitor, family)  # validates after steps 5, 10 and 12
+    curve = monitor.curve("valid/nll")
+    assert curve[0] < min(curve[1:])
+    assert _valid(family, corpus) == pytest.approx(curve[0], abs=1e-5)
+    assert not family.training
+
+
+def test_a_stream_is_read_in_order_and_each_epoch_begins_anew(stream, notes):
+    family, read = tiny.family(stream), []
+    forward = family.forward
+    family.forward = lambda batch: read.append(batch) or forward(batch)
+    per_epoch = math.ceil(math.ceil(stream.tokens("train") / 8) / 16)
+    _train(stream, notes(), family, steps=2 * per_epoch + 1, valid_every=1_000)
+    train = [batch for batch in read if len(batch) == 8]
+    assert [batch.carry for batch in train] == 2 * [False, *[True] * (per_epoch - 1)] + [False]
+    rows = [torch.cat([b.tokens[i][b.mask[i]] for b in train[:per_epoch]]) for i in range(8)]
+    assert torch.equal(torch.cat(rows), torch.cat([b.tokens[b.mask] for b in stream.windows("train", 1, 10_000)]))
+
+
+def test_the_average_is_judged_and_kept(corpus, notes):
+    monitor = notes()
+    family = _train(corpus, monitor, steps=20, ema=0.9, valid_every=20)
+    assert _valid(family, corpus) == pytest.approx(monitor.curve("valid/nll")[-1], abs=1e-5)
+    plain = _train(corpus, notes("plain"), steps=20, valid_every=20)
+    assert not torch.allclose(plain.output.weight, family.output.weight)
+
+
+def test_accumulated_batches_are_one_batch(corpus, notes):
+    whole, parts = notes("whole"), notes("parts")
+    corpus.batches = _in_order(corpus)
+    _train(corpus, whole, batch_size=8, steps=4)
+    _train(corpus, parts, batch_size=4, accumulate=2, steps=4)
+    assert parts.curve("train/nll") == pytest.approx(whole.curve("train/nll"), abs=1e-5)
+
+
+def _in_order(corpus):
+    batches = corpus.batches
+    return lambda split, size, *, rng=None: batches(split, size)
+
+
+def test_patience_ends_it(corpus, notes):
+    monitor = notes()
+    _train(corpus, monitor, steps=500, lr=1e-9, valid_every=1, patience=3, tolerance=1e-3)
+    assert len(monitor.curve("valid/nll")) == 4
+
+
+def test_epochs_and_seconds_are_budgets_too(corpus, notes):
+    monitor = notes()
+    _train(corpus, monitor, steps=None, epochs=1.5, batch_size=9)
+    assert len(monitor.curve("train/nll")) == round(1.5 * math.ceil(corpus.size("train") / 9))
+    monitor = notes("timed")
+    _train(corpus, monitor, steps=None, seconds=0.3)
+    assert 0.3 <= monitor.curve("seconds")[-1] < 5
+    assert monitor.curve("train/lr")[-1] < 1e-3  # the schedule follows the clock
+
+
+def test_what_is_logged(corpus, notes):
+    monitor = notes()
+    _train(corpus, monitor, steps=10, valid_every=10)
+    step, values = monitor.log_[-2]
+    assert step == 10
+    assert {"train/nll", "train/lr", "tokens", "seconds", "seconds_left", "tokens_per_second"} <= values.keys()
+    assert values["flops_per_second"] > 0
+    assert values["seconds_left"] == 0
+    assert monitor.log_[-1][1]["valid/bits"] == pytest.approx(monitor.log_[-1][1]["valid/nll"] / math.log(2))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine", "wsd"])
+def test_rates(corpus, notes, schedule):
+    monitor = notes()
+    _train(corpus, monitor, schedule=schedule, steps=20, warmup=4, floor=0.1, lr=1.0e-2)
+    rates = monitor.curve("train/lr")
+    assert rates[0] < rates[1] < rates[2]
+    assert rates[-1] == pytest.approx(1e-2 if schedule == "constant" else 1e-3, rel=1e-6)
+
+
+def test_bf16_trains(corpus, notes):
+    monitor = notes()
+    _train(corpus, monitor, precision="bf16", steps=20)
+    assert monitor.curve("train/nll")[-1] < monitor.curve("train/nll")[0]
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_batch_and_advice(corpus, notes):
+    family = tiny.family(corpus)
+    family.gru.weight_hh_l0.data[0, 0] = torch.nan
+    with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1\) is not finite.*train.lr"):
+        _train(corpus, notes(), family)
+
+
+def test_ctrl_c_saves_after_the_step_and_is_raised_again(corpus, notes):
+    monitor = notes()
+    log = monitor.log
+
+    def press(step, values):
+        log(step, values)
+        if step == 7:
+            signal.raise_signal(signal.SIGINT)
+
+    monitor.log = press
+    with pytest.raises(KeyboardInterrupt):
+        _train(corpus, monitor)
+    assert (monitor.folder / "checkpoint" / "7-state.pt").exists()
+    assert len(monitor.curve("train/nll")) == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"steps": None}, "needs an end"),
+        ({"steps": 0}, "train.steps is 0"),
+        ({"lr": 0.0}, "train.lr"),
+        ({"batch_size": 0}, "train.batch_size"),
+        ({"ema": 1.0}, "train.ema"),
+        ({"optimizer": "lion"}, "adamw"),
+        ({"schedule": "step"}, "cosine"),
+        ({"precision": "fp16"}, "bf16"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong, advice):
+    with pytest.raises(ValueError, match=advice):
+        tiny.loop(**wrong)
+
+
+def test_wrong_pairings_are_advised(corpus, notes):
+    with pytest.raises(ValueError, match="loss=nll"):
+        Gradient(None, steps=1)
+    with pytest.raises(ValueError, match="train=em"):
+        _train(corpus, notes(), Family())
+    with pytest.raises(ValueError, match="uniform"):
+        Gradient(Objective(nll=NLL(smoothing=0.1)), steps=1).run(
+            tiny.family(corpus), corpus, streams=Streams(0), monitor=notes()
+        )
