@@ -1,0 +1,142 @@
+"""Frechet distance and Vendi score: figures of texts as points in an embedding space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
+
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.encoders import Encoder, HashedNgrams, embed
+from gentext.metrics.intervals import subsample
+from gentext.types import Samples, Value
+
+
+class VectorMetric(TextMetric):
+    """A metric over the vectors that `encoder` gives to the texts of named collections."""
+
+    collections: ClassVar[tuple[str, ...]] = ("samples", "references")
+
+    def __init__(self, encoder: Encoder | None = None) -> None:
+        super().__init__()
+        self.encoder = encoder or HashedNgrams()
+        for name in self.collections:  # flat, so that a process without texts syncs with one that has some
+            self.add_state(f"{name}_vectors", [], dist_reduce_fx="cat")
+
+    def read(self, **collections: Samples | None) -> None:
+        """Add texts to the collections; those that are None stay as they are."""
+        for name, texts in collections.items():
+            if texts is not None:
+                getattr(self, f"{name}_vectors").append(embed(self.encoder, texts).reshape(-1))
+
+    def vectors(self, name: str, least: int = 1) -> Float[Tensor, "n d"]:
+        """All vectors of a collection so far. Raises Absent where there are fewer than `least`."""
+        state = getattr(self, f"{name}_vectors")
+        flat = dim_zero_cat(state) if not isinstance(state, list) or state else torch.zeros(0)
+        vectors = flat.reshape(-1, self.encoder.width)
+        if len(vectors) < least:
+            raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {len(vectors)}")
+        return vectors
+
+
+class Frechet(VectorMetric):
+    """Frechet distance between samples and references, both taken for normal: squared length of the gap of their
+    means, and what it takes to turn one covariance into the other.
+
+    It falls with the number of texts, since a few make a covariance look narrower than it is: compare figures of the
+    same numbers of both, which stand in the signature. The interval holds the references fixed.
+    Source: Heusel et al. 2017; for text with BERT: Montahaei et al. 2019 (FBD).
+    """
+
+    higher_is_better: ClassVar[bool | None] = False
+
+    def __init__(self, encoder: Encoder | None = None, resamples: int = 20, seed: int = 0) -> None:
+        super().__init__(encoder)
+        self.resamples = resamples
+        self.seed = seed
+
+    def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
+        self.read(samples=samples, references=references)
+
+    def values(self) -> Mapping[str, Value]:
+        samples, references = self.vectors("samples", least=2).double(), self.vectors("references", least=2).double()
+        moments = mean_and_covariance(references)
+        distance = frechet_distance(mean_and_covariance(samples), moments)
+        [interval] = subsample(
+            lambda rows: frechet_distance(mean_and_covariance(samples[rows]), moments)[None].numpy(),
+            distance[None].numpy(),
+            len(samples),
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+        n = len(samples)
+        signature = f"frechet|encoder:{self.encoder.signature()}|refs:{len(references)}|hyps:{n}|v:1"
+        return {"frechet": Value(float(distance), signature, False, n, **interval._asdict())}
+
+
+class Vendi(VectorMetric):
+    """Vendi score: how many different samples there are in effect, from 1 (all alike) to the dimension of the space,
+    where it saturates.
+
+    Source: Friedman and Dieng 2023, definition 3.1, with the cosine as similarity, computed in the dual (their section
+    3.3): the eigenvalues of K / n are those of the vectors' second moments.
+    """
+
+    higher_is_better: ClassVar[bool | None] = True
+    collections = ("samples",)
+
+    def __init__(self, encoder: Encoder | None = None, resamples: int = 20, seed: int = 0) -> None:
+        super().__init__(encoder)
+        self.resamples = resamples
+        self.seed = seed
+
+    def update(self, samples: Samples) -> None:
+        self.read(samples=samples)
+
+    def values(self) -> Mapping[str, Value]:
+        vectors = self.vectors("samples")
+        n, score = len(vectors), vendi_score(vectors)
+        [interval] = subsample(
+            lambda rows: vendi_score(vectors[rows])[None].numpy(),
+            score[None].numpy(),
+            n,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+        signature = f"vendi|encoder:{self.encoder.signature()}|hyps:{n}|v:1"
+        return {"vendi": Value(float(score), signature, True, n, "texts", **interval._asdict())}
+
+
+def mean_and_covariance(vectors: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:
+    """Mean and unbiased covariance of the rows."""
+    mean = vectors.mean(0)
+    centred = vectors - mean
+    return mean, centred.T @ centred / (len(vectors) - 1)
+
+
+def frechet_distance(
+    first: tuple[Float[Tensor, " d"], Float[Tensor, "d d"]], second: tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]
+) -> Float[Tensor, ""]:
+    """|m - m'|^2 + tr(C + C' - 2 (C C')^1/2) of two normal distributions (Dowson and Landau 1982, equation 4).
+
+    The last trace is that of (C^1/2 C' C^1/2)^1/2: symmetric, so its eigenvalues are real and cheap.
+    """
+    (mean, covariance), (other_mean, other) = first, second
+    values, axes = torch.linalg.eigh(covariance)
+    root = (axes * values.clamp(min=0).sqrt()) @ axes.T
+    shared = torch.linalg.eigvalsh(root @ other @ root).clamp(min=0).sqrt().sum()
+    return ((mean - other_mean).square().sum() + covariance.trace() + other.trace() - 2 * shared).clamp(min=0)
+
+
+def vendi_score(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """exp of the entropy of the eigenvalues of the cosine similarities over n.
+
+    Texts without words (zero vectors) are like each other and like nothing else: one eigenvalue, their share.
+    """
+    empty = (vectors == 0).all(1).double().mean()
+    spectrum = torch.linalg.eigvalsh((vectors.T @ vectors).double() / len(vectors)).clamp(min=0)
+    return torch.special.entr(torch.cat([spectrum, empty[None]])).sum().exp()

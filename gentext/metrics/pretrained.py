@@ -1,0 +1,106 @@
+"""Encoders of the Hugging Face hub, or in a folder: any model of transformers or sentence-transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+log = logging.getLogger("gentext")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Any model of transformers or sentence-transformers, by folder or by name on the hub; needs the extra `hf`.
+
+    `pooling` turns token vectors into a text's: their mean (most sentence encoders), or the first's or last's token.
+    """
+
+    model: str
+    pooling: str = "mean"
+    batch_size: int = 64
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "first", "last"):
+            raise ValueError(f"pooling is {self.pooling!r}; it must be mean, first or last")
+
+    @property
+    def width(self) -> int:
+        return _loaded(self.model, self.device)[1].config.hidden_size
+
+    def encode(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
+        vectors = torch.zeros(len(texts), self.width)
+        for rows, hidden, inside in self._hidden(texts):
+            last = inside.shape[1] - 1 - inside.flip(1).byte().argmax(1)
+            if self.pooling == "mean":
+                pooled = (hidden * inside[..., None]).sum(1) / inside.sum(1, keepdim=True).clamp(min=1)
+            else:
+                at = inside.byte().argmax(1) if self.pooling == "first" else last
+                pooled = hidden[torch.arange(len(at)), at]
+            vectors[rows] = F.normalize(pooled.float()).cpu()
+        return vectors
+
+    def token_vectors(self, texts: Sequence[str]) -> list[Float[Tensor, "t d"]]:
+        """The vectors of each text's tokens, of length one; the model's own marks ([CLS], [SEP]) left out."""
+        found: list[Tensor] = [torch.zeros(0, self.width)] * len(texts)
+        for rows, hidden, inside in self._hidden(texts, marks=False):
+            unit = F.normalize(hidden.float(), dim=-1).cpu()
+            for row, vectors, keep in zip(rows.tolist(), unit, inside.cpu(), strict=True):
+                found[row] = vectors[keep]
+        return found
+
+    def _hidden(
+        self, texts: Sequence[str], *, marks: bool = True
+    ) -> Iterator[tuple[Int[Tensor, " n"], Tensor, Tensor]]:
+        """Row numbers, last hidden states [n t d] and real tokens [n t], in batches of texts of like length."""
+        if not len(texts):
+            return
+        tokenizer, network = _loaded(self.model, self.device)[:2]
+        limit = min(tokenizer.model_max_length, getattr(network.config, "max_position_embeddings", 1 << 30))
+        ids = tokenizer(list(texts), truncation=False, return_special_tokens_mask=True, verbose=False)
+        cut = sum(len(row) > limit for row in ids["input_ids"])
+        if cut:
+            log.warning("%s reads %d tokens: %d of %d texts are longer, and cut", self.model, limit, cut, len(texts))
+        order = torch.tensor([len(row) for row in ids["input_ids"]], dtype=torch.long).argsort(stable=True)
+        for rows in order.split(self.batch_size):
+            chosen = [texts[row] for row in rows.tolist()]
+            batch = tokenizer(
+                chosen,
+                padding=True,
+                truncation=True,
+                max_length=limit,
+                return_tensors="pt",
+                return_special_tokens_mask=True,
+            ).to(self.device)
+            special = batch.pop("special_tokens_mask").bool()
+            with torch.inference_mode():
+                hidden = network(**batch).last_hidden_state
+            inside = batch["attention_mask"].bool()
+            yield rows, hidden, inside if marks else inside & ~special
+
+    def signature(self) -> str:
+        return f"{Path(self.model).name}-{_loaded(self.model, self.device)[2]}-{self.pooling}-v1"
+
+
+@cache
+def _loaded(model: str, device: str) -> tuple[Any, torch.nn.Module, str]:
+    """Tokenizer, network and the first half of a checksum of its weights."""
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'") from error
+    network = AutoModel.from_pretrained(model, dtype=torch.float32).eval().to(device)
+    checksum = hashlib.sha256()
+    for name, weights in sorted(network.state_dict().items()):
+        checksum.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
+    return AutoTokenizer.from_pretrained(model), network, checksum.hexdigest()[:8]
