@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import filelock
 import platformdirs
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from gentext.text.progress import byte_bar
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -78,17 +78,16 @@ def _download(remote: Remote, target: Path) -> None:
     have = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, _bar() as bar:
-            resumed = answer.status == 206
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            have = have if answer.status == 206 else 0  # a server that cannot resume sends it all again
             length = int(answer.headers.get("Content-Length") or 0)
-            task = bar.add_task(target.name, total=(have if resumed else 0) + length if length else None)
-            bar.advance(task, have if resumed else 0)
-            with part.open("ab" if resumed else "wb") as file:
+            total = have + length if length else None
+            with part.open("ab" if have else "wb") as file, byte_bar(target.name, total, done=have) as advance:
                 while chunk := answer.read(CHUNK):
                     file.write(chunk)
-                    bar.advance(task, len(chunk))
-            if length and part.stat().st_size != (have if resumed else 0) + length:
-                raise OSError(f"the connection broke off after {part.stat().st_size} bytes")
+                    advance(len(chunk))
+        if total is not None and part.stat().st_size != total:
+            raise OSError(f"the connection broke off after {part.stat().st_size} of {total} bytes")
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is as long as the file, or longer: begin again
             part.unlink()
@@ -112,14 +111,3 @@ def _unreachable(url: str, target: Path, why: str) -> str:
         f"could not download {url} ({why}). Try again (it goes on where it stopped), or put the file into a folder as "
         f"{target.parent.name}/{target.name} and name that folder by GENTEXT_DATA"
     )
-
-
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, transient=True, disable=not sys.stderr.isatty())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from gentext.text.cut import SPLITS, Row
+from gentext.text.progress import byte_bar
 from gentext.text.sources import Source
 from gentext.text.store import Lines, Ragged, RaggedWriter, chunks
 from gentext.text.tokenizer import Tokenizer
@@ -101,16 +101,14 @@ def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> M
         for part in (split, f"{split}.prompt"):
             if not (text / f"{part}.bin").is_file():
                 continue
-            with closing(RaggedWriter(folder / part, dtype)) as writer:
-                for rows in _encoded(Lines(Ragged(text / part, "uint8")), tokenizer, stream):
-                    writer.append(rows)
+            lines = Lines(Ragged(text / part, "uint8"))
+            bar = byte_bar(f"encoding {part}", lines.rows.values.nbytes)
+            with closing(RaggedWriter(folder / part, dtype)) as writer, bar as advance:
+                for chunk in chunks(lines):
+                    rows = tokenizer.encode(chunk)
+                    writer.append(rows if stream else [[*row, EOS] for row in rows])
                     unknown[split] += sum(row.count(UNK) for row in rows)
+                    advance(sum(map(len, chunk)))
+                if stream and len(lines):
+                    writer.append([[EOS]])
     return {"dtype": dtype, "unknown": unknown}
-
-
-def _encoded(lines: Lines, tokenizer: Tokenizer, stream: bool) -> Iterator[list[list[int]]]:
-    for chunk in chunks(lines):
-        rows = tokenizer.encode(chunk)
-        yield rows if stream else [[*row, EOS] for row in rows]
-    if stream and len(lines):
-        yield [[EOS]]

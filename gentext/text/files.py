@@ -123,7 +123,8 @@ class Text:
         return list(chain.from_iterable(self._bodies().values()))
 
     def identity(self) -> str:
-        return identity_of(self, {str(i): sha256(path) for i, path in enumerate(self.fetch())})
+        bodies = self._bodies().items()
+        return identity_of(self, {f"{split}/{path.name}": sha256(path) for split, paths in bodies for path in paths})
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import gentext
 from gentext.seeding import Streams
 from gentext.text.cut import Cut, Row
 from gentext.text.truth import Truth
@@ -81,8 +82,9 @@ class Generated:
     def fetch(self) -> list[Path]:
         return []
 
-    def identity(self) -> None:
-        return None  # a truth need not be able to say what it is, and drawing again is quick
+    def identity(self) -> str | None:
+        digest = getattr(self.truth, "digest", None)  # a truth need not be able to say what it is
+        return digest and identity_of(self, {"truth": digest})
 
     def rows(self) -> Iterator[tuple[str, Row]]:
         streams = Streams(self.seed)
@@ -130,4 +132,5 @@ def identity_of(source: Any, files: Mapping[str, str]) -> str:
         for key, value in vars(source).items()
         if key not in ("path", "files", "folder", "origin", "licence", "truth")
     }
-    return hashlib.sha256(json.dumps([options, dict(files)], sort_keys=True, default=dict).encode()).hexdigest()
+    said = [gentext.__version__, options, dict(files)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()

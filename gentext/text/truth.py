@@ -11,7 +11,11 @@ import torch
 
 @runtime_checkable
 class Truth(Protocol):
-    """A known distribution p over texts: a grammar, SeqGAN's LSTM oracle, or any fitted family."""
+    """A known distribution p over texts: a grammar, SeqGAN's LSTM oracle, or any fitted family.
+
+    One that can say more has `words`, its whole lexicon: a tokenizer then knows those that train happens to lack, so
+    that a model and p speak of the same texts; and `digest`, equal where the distribution is, so that draws are kept.
+    """
 
     name: str
     length: int | None  # every text has exactly so many tokens; None: lengths vary

@@ -60,7 +60,7 @@ def test_another_process_maps_the_same_files(file):
     held = pickle.dumps(corpus)
     again = pickle.loads(held)
     assert list(again.lines("train")) == list(corpus.lines("train"))
-    assert again._ids["train"].values.tobytes() not in held
+    assert again._ids["train"].ids.values.tobytes() not in held
 
 
 def test_the_second_opening_reads_the_cache(file, monkeypatch):
