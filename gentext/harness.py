@@ -62,7 +62,11 @@ def judge(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[s
             raise ValueError(
                 f"two metrics report {', '.join(sorted(doubled))}; give eval.metrics.{name} another setting"
             )
-        values.update(found)
+        for figure, value in found.items():
+            if isinstance(value, Absent):
+                absent[figure] = str(value)
+            else:
+                values[figure] = value
     return values, absent
 
 

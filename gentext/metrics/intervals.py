@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 from threadpoolctl import threadpool_limits
 
@@ -55,31 +55,47 @@ def bootstrap(
     if columns.ndim == 1:
         return bootstrap(columns[:, None], resamples=resamples, seed=seed)[0]
     n, k = columns.shape
-    if n < 2 or not resamples or not np.isfinite(columns).all():
+    if n < 2 or not resamples:
         return [NO_INTERVAL] * k
     if n >= LARGE:
         return [mean_normal(column) for column in columns.T]
-    return [percentiles(means) for means in resample(columns, resamples, seed).T]
+    finite = np.isfinite(columns).all(0)
+    means = resample(np.where(finite, columns, 0.0), resamples, seed).T
+    return [percentiles(mean) if there else NO_INTERVAL for mean, there in zip(means, finite, strict=True)]
 
 
 def bootstrap_ratio(
-    numerator: Float[ndarray, " n"],
-    denominator: Float[ndarray, " n"] | Int[ndarray, " n"],
+    numerator: Float[ndarray, " n"] | Float[ndarray, "n k"],
+    denominator: Shaped[ndarray, " n"] | Shaped[ndarray, "n k"],
     *,
     resamples: int = 10_000,
     seed: int = 0,
-) -> Interval:
-    """The percentile interval of sum(numerator) / sum(denominator), sentences resampled: bits per character, say."""
-    columns = np.stack([numerator, denominator], 1).astype(np.float64)
-    n = len(columns)
-    if n < 2 or not resamples or not np.isfinite(columns).all() or not columns[:, 1].sum():
-        return NO_INTERVAL
+) -> Interval | list[Interval]:
+    """The percentile interval of sum(numerator) / sum(denominator), sentences resampled: bits per character, say.
+
+    Of every column's ratio where there are columns.
+    """
+    if numerator.ndim == 1:
+        one = bootstrap_ratio(numerator[:, None], denominator[:, None], resamples=resamples, seed=seed)
+        return one[0]
+    n, k = numerator.shape
+    if n < 2 or not resamples:
+        return [NO_INTERVAL] * k
     if n >= LARGE:
-        ratio = columns[:, 0].sum() / columns[:, 1].sum()
-        residual = (columns[:, 0] - ratio * columns[:, 1]) / columns[:, 1].mean()
-        return normal(ratio, standard_error(residual))
-    above, below = resample(columns, resamples, seed).T
-    return percentiles(above[below > 0] / below[below > 0])
+        return [_delta(above, below) for above, below in zip(numerator.T, denominator.T, strict=True)]
+    finite = np.isfinite(numerator).all(0)
+    means = resample(np.concatenate([np.where(finite, numerator, 0.0), denominator], 1), resamples, seed).T
+    return [
+        percentiles(above[below > 0] / below[below > 0]) if there and below.any() else NO_INTERVAL
+        for above, below, there in zip(means[:k], means[k:], finite, strict=True)
+    ]
+
+
+def _delta(above: Shaped[ndarray, " n"], below: Shaped[ndarray, " n"]) -> Interval:
+    if not below.sum() or not np.isfinite(above).all():
+        return NO_INTERVAL
+    ratio = float(above.sum() / below.sum())
+    return normal(ratio, standard_error((above - ratio * below) / below.mean()))
 
 
 def percentiles(draws: Float[ndarray, " p"]) -> Interval:

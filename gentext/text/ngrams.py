@@ -97,7 +97,7 @@ class Grams:
             follows &= keep[:-1]
         at = np.flatnonzero(follows)
         pair = self.rank[at] * self.size + self.rank[at + 1]
-        return Grams(self.order + 1, self.place[at], self.sentence[at], *_rank(pair))
+        return Grams(self.order + 1, self.place[at], self.sentence[at], *ranked(pair))
 
     def counts(self) -> Int[ndarray, " size"]:
         """How often each n-gram occurs, by rank."""
@@ -113,7 +113,7 @@ class Grams:
             return Units(self.rank, self.sentence, self.size)
         first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))[repeats]
         occurrence = repeats - first
-        extra, _, size = _rank(rank[repeats] * (occurrence.max() + 1) + occurrence)
+        extra, _, size = ranked(rank[repeats] * (occurrence.max() + 1) + occurrence)
         unit = self.rank.copy()
         unit[self.by_rank[repeats]] = self.size + extra
         return Units(unit, self.sentence, self.size + size)
@@ -123,7 +123,7 @@ def unigrams(sentences: Sentences) -> Grams:
     """The words as n-grams of order 1."""
     sentence = sentences.sentence
     place = np.arange(len(sentence)) + sentence  # one place left free between two sentences
-    return Grams(1, place, sentence, *_rank(sentences.words))
+    return Grams(1, place, sentence, *ranked(sentences.words))
 
 
 def orders(sentences: Sentences, largest: int) -> Iterator[Grams]:
@@ -135,7 +135,7 @@ def orders(sentences: Sentences, largest: int) -> Iterator[Grams]:
         yield grams
 
 
-def _rank(key: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], Int[ndarray, " m"], int]:
+def ranked(key: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], Int[ndarray, " m"], int]:
     """Each key's rank among the distinct keys, the stable order by key, and the number of distinct keys."""
     if not len(key):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), 0

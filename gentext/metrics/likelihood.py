@@ -1,0 +1,184 @@
+"""Likelihood of held-out text, on scales that every family and tokenizer shares, and of a model's own samples.
+
+EOS is scored, padding never is. A family whose log-probability is a bound from below gets costs that are bounds from
+above, and Value says so; a family that has none gets no figure at all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torchmetrics.utilities import dim_zero_cat
+
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.intervals import bootstrap_ratio
+from gentext.types import Exactness, Scores, Value
+
+COUNTS = ("tokens", "chars", "bytes", "words")
+BITS = 1 / math.log(2)  # in a nat
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a family made of every sequence: nats, and the units among which they may be shared."""
+
+    nats: Float[ndarray, " n"]
+    counts: Mapping[str, Int[ndarray, " n"]]
+    exactness: Exactness
+    convention: str  # line | stream
+    split: str
+
+    def shared(self, resamples: int, seed: int, **figures: tuple[str, str, float]) -> dict[str, Value | Absent]:
+        """Figures by name, each given as (units, unit, scale): all nats times scale by all units."""
+        n = len(self.nats)
+        units = np.stack([self.counts[name] for name, _, _ in figures.values()], 1)
+        scales = np.array([scale for _, _, scale in figures.values()])
+        intervals = bootstrap_ratio(self.nats[:, None] * scales, units, resamples=resamples, seed=seed)
+        found: dict[str, Value | Absent] = {}
+        for (name, (what, unit, scale)), total, interval in zip(figures.items(), units.sum(0), intervals, strict=True):
+            if not total:
+                found[name] = Absent(f"the scored text has no {what}")
+                continue
+            linear = self.nats * (scale * n / total)  # its mean is the figure
+            found[name] = Value(
+                float(self.nats.sum() * scale / total),
+                f"{name}|{self.convention}|split:{self.split}|seqs:{n}|v:1",
+                False,
+                n,
+                unit,
+                **interval._asdict(),
+                exactness=self.exactness,
+                per_sequence=linear,
+            )
+        return found
+
+
+class ScoredMetric(TextMetric):
+    """A metric over a family's scores of one split."""
+
+    higher_is_better: ClassVar[bool | None] = False
+
+    def __init__(self, resamples: int = 10_000, seed: int = 0) -> None:
+        super().__init__()
+        self.resamples = resamples
+        self.seed = seed
+        self.how: tuple[str, str, str] | None = None
+        self.add_state("log_prob", [], dist_reduce_fx="cat")
+        for name in COUNTS:
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def read(self, scores: Scores) -> None:
+        """Add scores; all must be of one split, kind and convention."""
+        how = (scores.kind, scores.convention.split("+")[0], scores.split)
+        if self.how not in (None, how):
+            raise ValueError(f"scores of {how} after scores of {self.how}: one metric takes one split, scored one way")
+        self.how = how
+        self.log_prob.append(scores.log_prob.detach().double())
+        for name in COUNTS:
+            getattr(self, name).append(getattr(scores, name).long())
+
+    def reset(self) -> None:
+        super().reset()
+        self.how = None
+
+    def costs(self) -> Costs:
+        """All scores so far. Raises Absent where there are none, ValueError where a score is not a number."""
+        if self.how is None:
+            raise Absent(f"{type(self).__name__} needs scores, and there are none")
+        kind, convention, split = self.how
+        if kind == "none":
+            raise Absent("this family has no likelihood, neither exact nor a bound")
+        nats = -dim_zero_cat(self.log_prob).cpu().numpy()
+        if not len(nats):
+            raise Absent(f"no sequence of {split} was scored")
+        if np.isnan(nats).any():
+            at = int(np.isnan(nats).argmax())
+            raise ValueError(f"the log-probability of sequence {at} of {split} is not a number: the model has diverged")
+        counts = {name: dim_zero_cat(getattr(self, name)).cpu().numpy() for name in COUNTS}
+        counts["sequences"] = np.ones(len(nats), dtype=np.int64)
+        return Costs(nats, counts, "upper" if kind == "bound" else "exact", convention, split)
+
+
+class HeldOutLikelihood(ScoredMetric):
+    """Held-out text under the model: bits per character and byte, perplexity per word, nats per sentence and token.
+
+    Line ends count as one character, byte and word each, since the model has to say where a line ends.
+    """
+
+    def update(self, scores: Scores) -> None:
+        self.read(scores)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        found = self.costs().shared(
+            self.resamples,
+            self.seed,
+            nll_test=("sequences", "nats/sentence", 1.0),
+            token_nll=("tokens", "nats/token", 1.0),
+            bits_per_char=("chars", "bits/char", BITS),
+            bits_per_byte=("bytes", "bits/byte", BITS),
+            word_ppl=("words", "", 1.0),
+        )
+        return {**found, "word_ppl": perplexity(found["word_ppl"])}
+
+
+class OwnLikelihood(ScoredMetric):
+    """The model's samples under the model itself: NLL-div, an estimate of its entropy; the higher, the more diverse."""
+
+    higher_is_better: ClassVar[bool | None] = None
+
+    def update(self, sample_scores: Scores) -> None:
+        self.read(sample_scores)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        found = self.costs().shared(
+            self.resamples,
+            self.seed,
+            nll_div=("sequences", "nats/sentence", 1.0),
+            token_nll_div=("tokens", "nats/token", 1.0),
+        )
+        return {
+            name: replace(value, higher_is_better=None) if isinstance(value, Value) else value
+            for name, value in found.items()
+        }
+
+
+class PaddedLikelihood(ScoredMetric):
+    """Nats of held-out text shared among all places of a padded batch: the NLL that RelGAN and TextGAN-PyTorch print.
+
+    `width` is the batch's width; None: the longest scored sequence. Their models also score padding, at almost no cost;
+    here it costs nothing, so that their own figure is a little above. Theirs is computed on the training text, too.
+    """
+
+    def __init__(self, width: int | None = None, resamples: int = 10_000, seed: int = 0) -> None:
+        super().__init__(resamples, seed)
+        if width is not None and width < 1:
+            raise ValueError(f"width is {width}; it must be 1 or more, or null for the longest sequence")
+        self.width = width
+
+    def update(self, scores: Scores) -> None:
+        self.read(scores)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        costs = self.costs()
+        longest = int(costs.counts["tokens"].max())
+        width = longest if self.width is None else self.width
+        if width < longest:
+            raise Absent(f"a sequence of {costs.split} has {longest} tokens, more than the {width} of the padded width")
+        padded = replace(costs, counts={"places": np.full(len(costs.nats), width)})
+        found = padded.shared(self.resamples, self.seed, padded_nll=("places", "nats/place", 1.0))["padded_nll"]
+        return {"padded_nll": replace(found, signature=found.signature.replace("|", f"|width:{width}|", 1))}
+
+
+def perplexity(value: Value | Absent) -> Value | Absent:
+    """The exponential of a figure in nats; no longer a mean over sequences."""
+    if isinstance(value, Absent):
+        return value
+    with np.errstate(over="ignore"):
+        interval = None if value.interval is None else tuple(float(np.exp(end)) for end in value.interval)
+        return replace(value, value=float(np.exp(value.value)), interval=interval, per_sequence=None)

@@ -1,0 +1,110 @@
+"""How much of the samples stands in the training text: n-grams, spans, whole sentences. All of it is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+
+from gentext.metrics.base import Absent
+from gentext.metrics.intervals import bootstrap, bootstrap_ratio, wilson
+from gentext.metrics.sentences import SentenceMetric
+from gentext.text.ngrams import Sentences, unigrams
+from gentext.text.suffixes import fingerprints, longest_matches
+from gentext.types import Samples, Value
+
+
+class Memorisation(SentenceMetric):
+    """novelty1..max_order, verbatim, copied_span, copied_share.
+
+    noveltyN: the share of the samples' n-grams, repetitions counted, that the training text does not hold.
+    verbatim: the share of samples that are a training text. copied_span: words of a sample's longest span that stands
+    in one training text; copied_share: the same by the sample's length.
+    Source: McCoy et al. 2023 (novelty).
+    """
+
+    collections = ("samples", "training")
+    higher_is_better: ClassVar[bool | None] = None
+
+    def __init__(
+        self, max_order: int = 6, words: str = "treebank", lower: bool = True, resamples: int = 10_000, seed: int = 0
+    ) -> None:
+        super().__init__(words, lower)
+        if max_order < 1:
+            raise ValueError(f"max_order is {max_order}; it must be 1 or more, as in max_order=6")
+        self.max_order = max_order
+        self.resamples = resamples
+        self.seed = seed
+
+    def update(self, samples: Samples | None = None, training: Samples | None = None) -> None:
+        self.read(samples=samples, training=training)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        samples, training = self.sentences("samples"), self.sentences("training")
+        rest = f"train:{len(training)}|seqs:{len(samples)}|tok:{self.tok}|v:1"
+        return {**self._novelty(samples, training, rest), **self._copies(samples, training, rest)}
+
+    def _novelty(self, samples: Sentences, training: Sentences, rest: str) -> dict[str, Value | Absent]:
+        known = known_ngrams(samples, training, self.max_order)
+        places = np.maximum(samples.lengths - np.arange(self.max_order)[:, None], 0)
+        novel = (places - known).astype(np.float64)
+        intervals = bootstrap_ratio(novel.T, places.T, resamples=self.resamples, seed=self.seed)
+        found: dict[str, Value | Absent] = {}
+        for k, interval in enumerate(intervals, 1):
+            total = places[k - 1].sum()
+            if not total:
+                found[f"novelty{k}"] = Absent(f"no sample has {k} words")
+                continue
+            linear = novel[k - 1] * (len(samples) / total)  # its mean is the share
+            value = float(novel[k - 1].sum() / total)
+            found[f"novelty{k}"] = Value(
+                value, f"novelty{k}|{rest}", None, len(samples), "share", **interval._asdict(), per_sequence=linear
+            )
+        return found
+
+    def _copies(self, samples: Sentences, training: Sentences, rest: str) -> dict[str, Value | Absent]:
+        n = len(samples)
+        copied = np.isin(fingerprints(samples).whole, fingerprints(training).whole)
+        span = longest_copies(samples, training).astype(np.float64)
+        share = span / np.maximum(samples.lengths, 1)
+        spans, shares = bootstrap(np.stack([span, share], 1), resamples=self.resamples, seed=self.seed)
+        return {
+            "verbatim": Value(
+                float(copied.mean()),
+                f"verbatim|{rest}",
+                False,
+                n,
+                "share",
+                **wilson(int(copied.sum()), n)._asdict(),
+                per_sequence=copied * 1.0,
+            ),
+            "copied_span": Value(
+                float(span.mean()), f"copied_span|{rest}", None, n, "words", **spans._asdict(), per_sequence=span
+            ),
+            "copied_share": Value(
+                float(share.mean()), f"copied_share|{rest}", None, n, "share", **shares._asdict(), per_sequence=share
+            ),
+        }
+
+
+def known_ngrams(samples: Sentences, training: Sentences, largest: int) -> Int[ndarray, "k n"]:
+    """How many n-grams of each sample, order by order, the training text holds too."""
+    known = np.zeros((largest, len(samples)), dtype=np.int64)
+    grams = unigrams(samples + training)
+    for row in known:
+        ours = grams.sentence < len(samples)
+        sides = [np.bincount(grams.rank[side], minlength=grams.size) > 0 for side in (ours, ~ours)]
+        shared = (sides[0] & sides[1])[grams.rank]
+        row[:] = np.bincount(grams.sentence[ours & shared], minlength=len(samples))
+        grams = grams.longer(shared)
+    return known
+
+
+def longest_copies(samples: Sentences, training: Sentences) -> Int[ndarray, " n"]:
+    """The words of each sample's longest span that stands within one training text."""
+    longest = np.zeros(len(samples), dtype=np.int64)
+    np.maximum.at(longest, samples.sentence, longest_matches(samples, training))
+    return longest

@@ -1,0 +1,69 @@
+"""The common part of every metric over words: collections of texts, kept as arrays of hashed words."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torchmetrics.utilities import dim_zero_cat
+
+from gentext.metrics.base import Absent, TextMetric
+from gentext.text.ngrams import Sentences, hashed
+from gentext.text.words import word_rule
+from gentext.types import Samples
+
+log = logging.getLogger("gentext")
+
+
+class SentenceMetric(TextMetric):
+    """A metric over the words of named collections of texts (`samples`, `references`, `training`).
+
+    `words` is the rule that cuts a text into words, `lower` lower-cases first; both stand in the signature.
+    """
+
+    collections: tuple[str, ...] = ("samples",)
+
+    def __init__(self, words: str = "treebank", lower: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.words = words
+        self.lower = lower
+        self.rule = word_rule(words).split
+        for name in self.collections:
+            self.add_state(f"{name}_words", [], dist_reduce_fx="cat")
+            self.add_state(f"{name}_lengths", [], dist_reduce_fx="cat")
+        self.set_dtype(torch.long)  # of an empty state, when a process without texts syncs with one that has some
+
+    @property
+    def tok(self) -> str:
+        """The signature's word for the words."""
+        return self.words + "+lower" * self.lower
+
+    def read(self, **collections: Samples | None) -> None:
+        """Add texts to the collections; those that are None stay as they are."""
+        for name, texts in collections.items():
+            if texts is not None:
+                sentences = hashed_words(texts, self.words, self.lower)
+                getattr(self, f"{name}_words").append(torch.from_numpy(sentences.words))
+                getattr(self, f"{name}_lengths").append(torch.from_numpy(sentences.lengths))
+
+    def sentences(self, name: str, least: int = 1) -> Sentences:
+        """All texts of a collection so far. Raises Absent where there are fewer than `least`."""
+        words, lengths = getattr(self, f"{name}_words"), getattr(self, f"{name}_lengths")
+        n = sum(len(part) for part in lengths) if isinstance(lengths, list) else len(lengths)
+        if n < least:
+            raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {n}")
+        return Sentences(dim_zero_cat(words).cpu().numpy(), dim_zero_cat(lengths).cpu().numpy())
+
+
+_SEEN: WeakKeyDictionary[Samples, dict[tuple[str, bool], Sentences]] = WeakKeyDictionary()
+
+
+def hashed_words(texts: Samples, words: str, lower: bool) -> Sentences:
+    """The words of the texts as integers, remembered for as long as the texts live: a dozen metrics read the same."""
+    seen = _SEEN.setdefault(texts, {})
+    if (words, lower) not in seen:
+        split = word_rule(words).split
+        seen[words, lower] = hashed(split(text.lower() if lower else text) for text in texts.texts)
+    return seen[words, lower]
