@@ -112,7 +112,7 @@ def _scores(
         **counts,
         split=split,
         kind=family.likelihood,
-        convention=convention(family, corpus),
+        convention="stream" if corpus.stream else "line",
     )
 
 
@@ -127,13 +127,3 @@ def _spread(total: int, tokens: torch.Tensor) -> torch.Tensor:
     """A stream's count spread over its windows in proportion to their tokens; the sum is exact."""
     edges = (tokens.double().cumsum(0) / tokens.sum() * total).round().long()
     return torch.diff(edges, prepend=torch.zeros(1, dtype=torch.long))
-
-
-def convention(family: Family, corpus: Corpus) -> str:
-    """What moves a likelihood besides the model: stream or line, adaptive or not, the number of importance samples."""
-    said = ["stream" if corpus.stream else "line"]
-    if getattr(family, "adaptive", False):
-        said.append("adaptive")
-    if family.likelihood == "bound":
-        said.append(str(getattr(family, "bound", "elbo")))
-    return "+".join(said)

@@ -43,7 +43,10 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
         if not cfg.resume:
             clear(folder)
         streams = Streams(cfg.seed)
+        if cfg.eval.samples < 1:
+            raise ValueError(f"eval.samples is {cfg.eval.samples}; judge 1 text or more, for example eval.samples=1000")
         corpus = open_corpus(cfg)
+        corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
         decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
         found = {setting: standing(cfg, folder, setting) for setting in decoders}
         if None in found.values():
@@ -120,11 +123,12 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     seconds = time.perf_counter() - begun
     texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
     write_texts(texts, job.folder / f"samples.{stem}.txt")
+    prompts = corpus.prompts(cfg.eval.split)
     begun = time.perf_counter()
     values, absent = harness.judge(
         config.build(cfg.eval.metrics),
         harness.Evidence(
-            samples=Samples(tuple(texts)),
+            samples=Samples(tuple(texts), None if prompts is None else tuple(prompts)),
             references=Samples(tuple(corpus.lines(cfg.eval.split))),
             training=Samples(tuple(corpus.lines("train"))),
             scores=job.scores,
@@ -143,7 +147,7 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     }
     made = Record(
         data=corpus.name,
-        track="unconditional",
+        track="conditional" if corpus.pairs else "unconditional",
         family=job.label.family,
         variant=job.label.variant,
         decode=setting,
@@ -166,15 +170,19 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
 
 
 def sample(job: Job, decoder: Decoder, setting: str) -> Batch:
-    """`eval.samples` sequences, drawn from the stream that is named after the decode setting."""
-    cfg = job.cfg
-    length = job.corpus.truth.length if job.corpus.truth is not None else None
-    rng = Streams(cfg.seed)(f"sample/{setting}", cfg.device)
+    """`eval.samples` sequences (of pairs: an answer to each prompt), from the stream named after the decode setting."""
+    cfg, corpus = job.cfg, job.corpus
+    n, prompt, rng = cfg.eval.samples, None, Streams(cfg.seed)(f"sample/{setting}", cfg.device)
+    prompts = corpus.prompts(cfg.eval.split)
+    if prompts is not None:
+        prompt = corpus.batch([], prompts).prompt.to(cfg.device)
+        n = len(prompt)
+    length = corpus.truth.length if corpus.truth is not None else None
+    if length is not None:  # every text of such a corpus has exactly so many tokens
+        decoder = replace(decoder, min_len=length)
     job.family.eval()
-    with job.monitor.progress(None, f"sampling {cfg.eval.samples}: {setting}", ""), torch.inference_mode():
-        if length is not None:  # every text of such a corpus has exactly so many tokens
-            decoder = replace(decoder, min_len=length)
-        return job.family.sample(cfg.eval.samples, length or cfg.max_len, decoder=decoder, rng=rng).to("cpu")
+    with job.monitor.progress(None, f"sampling {n}: {setting}", ""), torch.inference_mode():
+        return job.family.sample(n, length or cfg.max_len, decoder=decoder, rng=rng, prompt=prompt).to("cpu")
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
