@@ -109,7 +109,7 @@ def _sample(args: argparse.Namespace) -> None:
 
 def _score(args: argparse.Namespace) -> None:
     from gentext import rescore
-    from gentext.results import board
+    from gentext.results import board, forms
 
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
@@ -119,11 +119,11 @@ def _score(args: argparse.Namespace) -> None:
         made = [rescore.external(args.samples, args.references, args.name, args.eval, args.out)]
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
-    board.show(board.rank(made))
+    forms.show(board.rank(made))
 
 
 def _board(args: argparse.Namespace) -> None:
-    from gentext.results import board, record
+    from gentext.results import board, forms, record
 
     rows = board.rank(
         record.find(args.runs),
@@ -131,9 +131,9 @@ def _board(args: argparse.Namespace) -> None:
         sort=args.sort,
         where=dict(pair.partition("=")[::2] for pair in args.where),
     )
-    board.show(rows, args.format)
+    forms.show(rows, args.format)
     if args.samples:
-        board.show_samples(rows, args.samples)
+        forms.show_samples(rows, args.samples)
 
 
 def _data(args: argparse.Namespace) -> None:

@@ -121,12 +121,12 @@ class SweepSummary(Callback):
 
 def _show(*folders: Path) -> None:
     """The board of these run folders, ten samples a row where they are the demo's, and where everything lies."""
-    from gentext.results import board, record
+    from gentext.results import board, forms, record
 
     records = record.find(folders)
     if not records:
         return
-    board.show(board.rank(records), "terminal")
+    forms.show(board.rank(records))
     print(f"Records, samples, models and logs: {os.path.commonpath([*map(str, folders)])}")
 
 

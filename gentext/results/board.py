@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from pathlib import Path
+from statistics import NormalDist
 
-from rich.console import Console
-from rich.table import Table
-
-from gentext.results.folder import read_texts
-from gentext.results.record import Record, file_stem
-from gentext.results.significance import over_seeds
+from gentext.results.record import Record
+from gentext.results.significance import holm, over_seeds
 from gentext.types import Exactness, Value
+
+Z = NormalDist().inv_cdf(0.975)
 
 # What a board shows when nobody asks for more, in this order, where it is known.
 DEFAULT = (
@@ -46,6 +40,7 @@ class Cell:
     exactness: Exactness
     seeds: int
     best: bool = False
+    equal: bool = False  # not significantly worse than the best
 
 
 @dataclass(frozen=True)
@@ -66,6 +61,7 @@ class Board:
     """The rows judged against one corpus, best first, and what could not be shown."""
 
     data: str
+    track: str  # unconditional | conditional
     columns: tuple[str, ...]
     directions: Mapping[str, bool | None]  # higher is better
     rows: tuple[Row, ...]
@@ -124,7 +120,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     if by in directions:
         sign = -1 if directions[by] else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
-    return Board(records[0].data, tuple(shown), directions, tuple(rows), tuple(notes))
+    return Board(records[0].data, records[0].track, tuple(shown), directions, tuple(rows), tuple(notes))
 
 
 def _figures(record: Record) -> dict[str, Value]:
@@ -158,26 +154,31 @@ def _cell(values: Sequence[Value]) -> Cell | None:
 
 
 def _mark(rows: Sequence[Row], directions: Mapping[str, bool | None]) -> list[Row]:
-    """The rows with the best cell of every column marked; the human row does not compete."""
-    best: dict[str, float] = {}
+    """The rows with the best cell of every column marked, and those not significantly worse. Human text is no rival."""
+    cells = [dict(row.cells) for row in rows]
     for name, higher in directions.items():
-        values = [row.cells[name].value for row in rows if name in row.cells and row.family != "human"]
-        if higher is not None and values:
-            best[name] = max(values) if higher else min(values)
-    marked = []
-    for row in rows:
-        cells = {
-            name: Cell(
-                cell.value,
-                cell.interval,
-                cell.exactness,
-                cell.seeds,
-                row.family != "human" and cell.value == best.get(name),
-            )
-            for name, cell in row.cells.items()
-        }
-        marked.append(Row(row.data, row.family, row.decode, row.seeds, cells, row.adaptive, row.records))
-    return marked
+        rivals = [i for i, row in enumerate(rows) if name in row.cells and row.family != "human"]
+        if higher is None or not rivals:
+            continue
+        best = (max if higher else min)(rivals, key=lambda i: rows[i].cells[name].value)
+        p = holm({i: _p(rows[i].cells[name], rows[best].cells[name]) for i in rivals if i != best})
+        for i in rivals:
+            tied = rows[i].cells[name].value == rows[best].cells[name].value
+            cells[i][name] = replace(cells[i][name], best=tied, equal=not tied and p[i] >= 0.05)
+    return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]
+
+
+def _p(one: Cell, other: Cell) -> float:
+    """Two-sided p that two figures are one, from their intervals alone; 0 where there is no interval to go by.
+
+    Differs from a paired test over sentences in that what both share is not used: it says "worse" less readily.
+    """
+    if one.interval is None or other.interval is None:
+        return float(one.value == other.value)
+    error = math.hypot(*((cell.interval[1] - cell.interval[0]) / (2 * Z) for cell in (one, other)))
+    if not math.isfinite(error) or error == 0:
+        return float(one.value == other.value)
+    return 2 * NormalDist().cdf(-abs(one.value - other.value) / error)
 
 
 def text(cell: Cell | None) -> str:
@@ -213,102 +214,3 @@ def table(board: Board) -> list[list[str]]:
         for row in board.rows
     ]
     return [header, *body]
-
-
-def show(boards: Sequence[Board], format: str = "terminal") -> None:
-    """Print boards: terminal, markdown, csv or json."""
-    if format == "json":
-        print(json.dumps([_plain(board) for board in boards], indent=1))
-        return
-    for board in boards:
-        {"terminal": _terminal, "markdown": _markdown, "csv": _csv}[format](board)
-
-
-def _terminal(board: Board) -> None:
-    console = Console()
-    header, *body = table(board)
-    shown = Table(title=f"{board.data}: {len(board.rows)} rows", title_justify="left")
-    for i, name in enumerate(header):
-        shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold", no_wrap=i > 1)
-    for row, cells in zip(board.rows, body, strict=True):
-        marked = [
-            f"[bold]{cell}[/bold]" if i > 2 and (at := row.cells.get(board.columns[i - 3])) and at.best else cell
-            for i, cell in enumerate(cells)
-        ]
-        shown.add_row(*marked)
-    console.print(shown)
-    for note in board.notes:
-        console.print(f"note: {note}")
-
-
-def _markdown(board: Board) -> None:
-    header, *body = table(board)
-    print(f"**{board.data}**\n")
-    print("| " + " | ".join(header) + " |")
-    print("|" + "|".join("---" if i < 2 else "---:" for i in range(len(header))) + "|")
-    for row, cells in zip(board.rows, body, strict=True):
-        marked = [
-            f"**{cell}**" if i > 2 and (at := row.cells.get(board.columns[i - 3])) and at.best else cell
-            for i, cell in enumerate(cells)
-        ]
-        print("| " + " | ".join(marked) + " |")
-    print("".join(f"\n{note}\n" for note in board.notes))
-
-
-def _csv(board: Board) -> None:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        [
-            "data",
-            "family",
-            "decode",
-            "seeds",
-            *(f for name in board.columns for f in (name, f"{name}_low", f"{name}_high", f"{name}_kind")),
-        ]
-    )
-    for row in board.rows:
-        cells = []
-        for name in board.columns:
-            cell = row.cells.get(name)
-            cells += [cell.value, *(cell.interval or ("", "")), cell.exactness] if cell else ["", "", "", ""]
-        writer.writerow([row.data, row.family, row.decode, len(row.seeds), *cells])
-    sys.stdout.write(out.getvalue())
-
-
-def _plain(board: Board) -> dict[str, object]:
-    return {
-        "data": board.data,
-        "columns": board.columns,
-        "notes": board.notes,
-        "rows": [
-            {
-                "family": row.family,
-                "decode": row.decode,
-                "seeds": row.seeds,
-                "adaptive": row.adaptive,
-                "values": {
-                    name: {
-                        "value": cell.value,
-                        "interval": cell.interval,
-                        "exactness": cell.exactness,
-                        "best": cell.best,
-                    }
-                    for name, cell in row.cells.items()
-                },
-            }
-            for row in board.rows
-        ],
-    }
-
-
-def show_samples(boards: Sequence[Board], n: int) -> None:
-    """Print `n` samples of every row."""
-    console = Console(highlight=False, markup=False)
-    for board in boards:
-        for row in board.rows:
-            first = row.records[0]
-            console.print(f"\n{row.family} · {row.decode} · {board.data}", style="bold")
-            path = Path(first.folder) / f"samples.{file_stem(first.decode)}.txt"
-            for line in read_texts(path)[:n] if path.exists() else ["(its samples are not stored here)"]:
-                console.print(f"  {line}")

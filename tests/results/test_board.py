@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from gentext.results import board, record
+from gentext.results import board, forms, record
 from gentext.results.folder import clear, locked, read_texts, tidy, write_texts
 from gentext.results.record import Record
 from gentext.types import Value
@@ -70,15 +70,15 @@ def test_best_and_bounds_are_marked(capsys):
     (ranked,) = board.rank(rows, columns=["bleu4", "bits_per_char"], sort="bleu4")
     assert [row.family for row in ranked.rows] == ["human", "vae", "ngram"]
     assert [row.cells["bleu4"].best for row in ranked.rows] == [False, True, False]
-    board.show([ranked], "markdown")
+    forms.show([ranked], "markdown")
     shown = capsys.readouterr().out
     assert "**0.7000**" in shown
     assert "≤1.50±0.10" in shown
 
 
-@pytest.mark.parametrize("format", ["terminal", "markdown", "csv", "json"])
+@pytest.mark.parametrize("format", ["terminal", "markdown", "csv", "json", "latex"])
 def test_every_format_holds_every_row(format, capsys):
-    board.show(board.rank([made(), made("lstm")]), format)
+    forms.show(board.rank([made(), made("lstm")]), format)
     out = capsys.readouterr().out
     assert "ngram" in out
     assert "lstm" in out
