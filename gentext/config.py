@@ -73,15 +73,9 @@ def fingerprint(node: Any) -> str:
 
 
 def run_name(cfg: DictConfig) -> str:
-    """`data/family-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
-    label = node_name(cfg.family)
-    return f"{node_name(cfg.data)}/{label}-s{cfg.seed}-{fingerprint([identity(cfg), gentext.__version__])}"
-
-
-def node_name(node: Any) -> str:
-    """What a node calls itself: its `name`, or its class."""
-    name = node.get("name") if isinstance(node, Mapping | DictConfig) else None
-    return str(name or str(node.get("_target_", "none")).rsplit(".", 1)[-1]).lower()
+    """`captions/ngram-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
+    chosen = cfg.hydra.runtime.choices
+    return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(cfg), gentext.__version__])}"
 
 
 def build(node: Any, **extra: Any) -> Any:

@@ -194,9 +194,9 @@ def text(cell: Cell | None) -> str:
 
 
 def _digits(value: float, half: float | None) -> int:
-    """Decimals worth showing: two significant digits of the half-width, or four of the value."""
+    """Decimals worth showing: one significant digit of the half-width, or four of the value."""
     if half and math.isfinite(half):
-        return max(0, min(6, 1 - math.floor(math.log10(half))))
+        return max(0, min(6, -math.floor(math.log10(half))))
     return max(0, min(4, 3 - math.floor(math.log10(abs(value))))) if value else 0
 
 

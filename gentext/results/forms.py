@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,9 @@ TEX = {
 }
 
 
+WIDE = 250  # characters of a table that goes to a file or a pipe
+
+
 def show(boards: Sequence[Board], form: str = "terminal") -> None:
     """Print boards; in the terminal with colours where it has them."""
     if form == "terminal":
@@ -40,13 +44,14 @@ def show(boards: Sequence[Board], form: str = "terminal") -> None:
 
 
 def _terminal(board: Board) -> None:
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     header, *body = table(board)
+    header = [name.replace("_", " ") for name in header]  # long names wrap there
     shown = Table(
         title=f"{board.data}: {len(board.rows)} rows", title_justify="left", caption=LEGEND, caption_justify="left"
     )
     for i, name in enumerate(header):
-        shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold", no_wrap=i > 1)
+        shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
     for cells in _marked(board, body, "[bold]{}[/bold]".format, "[underline]{}[/underline]".format, escape):
         shown.add_row(*cells)
     console.print(shown)

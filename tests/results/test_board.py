@@ -73,7 +73,7 @@ def test_best_and_bounds_are_marked(capsys):
     forms.show([ranked], "markdown")
     shown = capsys.readouterr().out
     assert "**0.7000**" in shown
-    assert "≤1.50±0.10" in shown
+    assert "≤1.5±0.1" in shown
 
 
 @pytest.mark.parametrize("format", ["terminal", "markdown", "csv", "json", "latex"])
