@@ -1,0 +1,127 @@
+"""A run that was stopped goes on to the very numbers of one that was not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_model
+
+from gentext.seeding import Streams
+from gentext.train.training import TrainingError
+
+OPTIONS = {"ema": 0.9, "accumulate": 2, "save_every": 0.0, "steps": 17}
+
+
+class Killed(BaseException):
+    """Stops a run where it stands, without a last save."""
+
+
+def _run(folder, monitor, *, unit="line", die_at=None, **options):
+    corpus = tiny.corpus(folder, unit=unit)
+    family = tiny.family(corpus, dropout=0.3)
+    log = monitor.log
+
+    def dying(step, values):
+        log(step, values)
+        if step == die_at:
+            raise Killed
+
+    monitor.log = dying
+    tiny.loop(**{**OPTIONS, **options}).run(family, corpus, streams=Streams(3), monitor=monitor)
+    return family
+
+
+def _same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("unit", ["line", "stream"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_stopped_twice_ends_in_the_same_numbers(tmp_path, notes, unit, optimizer):
+    options = {"unit": unit, "optimizer": optimizer}
+    whole = _run(tmp_path, notes("whole"), **options)
+    for die_at in (6, 13):
+        with pytest.raises(Killed):
+            _run(tmp_path, notes("parts", resume=True), die_at=die_at, **options)
+    last = notes("parts", resume=True)
+    assert _same(_run(tmp_path, last, **options), whole)
+    assert 13 <= last.log_[0][0] < 17  # it did go on, and not begin again
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, notes):
+    first = _run(tmp_path, notes())
+    again = notes(resume=True)
+    assert _same(_run(tmp_path, again), first)
+    assert again.log_ == []
+
+
+def test_without_resume_it_starts_anew(tmp_path, notes):
+    whole = _run(tmp_path, notes("whole"))
+    with pytest.raises(Killed):
+        _run(tmp_path, notes("parts"), die_at=6)
+    anew = notes("parts")
+    assert _same(_run(tmp_path, anew), whole)
+    assert anew.log_[0][0] == 1
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, notes):
+    _run(tmp_path, notes())
+    corpus = tiny.corpus(tmp_path)
+    with pytest.raises(TrainingError, match="resume=false"):
+        tiny.loop().run(tiny.family(corpus, width=7), corpus, streams=Streams(3), monitor=notes(resume=True))
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import tiny, torch
+from safetensors.torch import save_model
+from gentext.seeding import Streams
+from gentext.train.loop import Quiet
+torch.set_num_threads(1)
+folder, out = Path(sys.argv[1]), Path(sys.argv[2])
+out.mkdir(exist_ok=True)
+corpus = tiny.corpus(folder)
+family = tiny.family(corpus, dropout=0.3)
+print("ready", flush=True)
+loop = tiny.loop(steps=120, valid_every=40, ema=0.9, save_every=0.02)
+loop.run(family, corpus, streams=Streams(3), monitor=Quiet(out, resume=True))
+save_model(family, str(out / "done.safetensors"))
+"""
+
+
+def _process(folder: Path, out: Path) -> subprocess.Popen:
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here), str(here.parents[1])])
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(out)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.slow)])
+def test_sigkill_at_random_instants_changes_nothing(tmp_path, notes, kills):
+    whole = _run(tmp_path, notes("whole"), steps=120, valid_every=40, accumulate=1, save_every=60.0)
+    rng, hits = random.Random(0), 0
+    for left in range(kills, -1, -1):
+        process = _process(tmp_path, tmp_path / "killed")
+        assert process.stdout.readline() == "ready\n"
+        if left:
+            time.sleep(rng.uniform(0.1, 0.5))
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        hits += process.returncode == -signal.SIGKILL
+    assert process.returncode == 0
+    assert hits >= 1
+    killed = tiny.family(tiny.corpus(tmp_path))
+    load_model(killed, tmp_path / "killed" / "done.safetensors")
+    assert _same(killed, whole)
