@@ -1,0 +1,110 @@
+"""How far the n-grams of the samples are distributed as those of the references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from gentext.metrics.base import Absent
+from gentext.metrics.intervals import subsample
+from gentext.metrics.sentences import SentenceMetric
+from gentext.text.ngrams import Grams, orders
+from gentext.types import Samples, Value
+
+
+class NgramDistribution(SentenceMetric):
+    """msj1..max_order, ngram_js1.., ngram_kl1.., ngram_reverse_kl1..: samples against references, order by order.
+
+    msjN: MS-Jaccard-N, the geometric mean over orders 1 .. N of what two multisets of n-grams share by what either
+    holds, an n-gram counted as often as it occurs in a sentence on average (Montahaei et al. 2019, section 4.1).
+    ngram_jsN: Jensen-Shannon divergence of the n-grams' frequencies, nats, ln 2 where nothing is shared.
+    ngram_klN, ngram_reverse_klN: KL(references | samples), large where the samples lack n-grams, and KL(samples |
+    references), large where they made some up; `smoothing` is added to the count of every n-gram that either side
+    holds. All depend on the number of texts, which stands in the signature. Intervals hold the references fixed.
+    """
+
+    higher_is_better: ClassVar[bool | None] = None
+    collections = ("samples", "references")
+
+    def __init__(
+        self,
+        max_order: int = 4,
+        smoothing: float = 0.5,
+        words: str = "treebank",
+        lower: bool = True,
+        resamples: int = 20,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(words, lower)
+        if max_order < 1 or smoothing <= 0:
+            raise ValueError(f"max_order is {max_order}, smoothing {smoothing}; they must be 1 or more, and above 0")
+        self.max_order = max_order
+        self.smoothing = smoothing
+        self.resamples = resamples
+        self.seed = seed
+
+    def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
+        self.read(samples=samples, references=references)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        samples, references = self.sentences("samples"), self.sentences("references")
+        n, m = len(samples), len(references)
+        every = [Pair(grams, n) for grams in orders(samples + references, self.max_order)]
+        named = [(f"{name}{k}", better) for name, better in FIGURES for k in range(1, self.max_order + 1)]
+
+        def figures(rows: ndarray) -> ndarray:
+            chosen = np.zeros(n, dtype=bool)
+            chosen[rows] = True
+            table = np.array([pair.figures(chosen, m, self.smoothing) for pair in every])  # [orders, 4]
+            with np.errstate(divide="ignore"):
+                table[:, 0] = np.exp(np.log(table[:, 0]).cumsum() / np.arange(1, len(table) + 1))
+            return table.T.ravel()
+
+        values = figures(np.arange(n))
+        intervals = subsample(figures, values, n, resamples=self.resamples, seed=self.seed)
+        rest = f"refs:{m}|hyps:{n}|tok:{self.tok}|v:1"
+        found: dict[str, Value | Absent] = {}
+        for (name, better), value, interval in zip(named, values, intervals, strict=True):
+            if np.isnan(value):
+                found[name] = Absent(f"no sample or no reference has {name[-1]} words")
+                continue
+            smooth = f"smooth:{self.smoothing:g}|" if "kl" in name else ""
+            unit = "share" if better else "nats"
+            found[name] = Value(float(value), f"{name}|{smooth}{rest}", better, n, unit, **interval._asdict())
+        return found
+
+
+FIGURES = (("msj", True), ("ngram_js", False), ("ngram_kl", False), ("ngram_reverse_kl", False))
+
+
+class Pair:
+    """The n-grams of one order in the first `n` sentences (samples) and in the rest (references)."""
+
+    def __init__(self, grams: Grams, n: int) -> None:
+        mine = grams.sentence < n
+        self.rank, self.sentence, self.size = grams.rank[mine], grams.sentence[mine], grams.size
+        self.references = np.bincount(grams.rank[~mine], minlength=grams.size).astype(np.float64)
+
+    def figures(self, chosen: Bool[ndarray, " n"], m: int, smoothing: float) -> tuple[float, float, float, float]:
+        """Jaccard, JS, KL and reverse KL of the chosen samples and the `m` references; NaN where a side is empty."""
+        samples = np.bincount(self.rank[chosen[self.sentence]], minlength=self.size).astype(np.float64)
+        if not samples.any() or not self.references.any():
+            return (np.nan,) * 4
+        a, b = samples / np.count_nonzero(chosen), self.references / m
+        jaccard = np.minimum(a, b).sum() / np.maximum(a, b).sum()
+        p, q = samples / samples.sum(), self.references / self.references.sum()
+        js = (divergence(p, (p + q) / 2) + divergence(q, (p + q) / 2)) / 2
+        held = (samples > 0) | (self.references > 0)  # a half of the samples holds fewer than all
+        p, q = (counts[held] + smoothing for counts in (samples, self.references))
+        p, q = p / p.sum(), q / q.sum()
+        return float(jaccard), js, divergence(q, p), divergence(p, q)
+
+
+def divergence(p: Float[ndarray, " k"], q: Float[ndarray, " k"]) -> float:
+    """KL(p | q) in nats; q is not zero where p is not."""
+    held = p > 0
+    return max(0.0, float((p[held] * np.log(p[held] / q[held])).sum()))
