@@ -1,0 +1,109 @@
+"""LM score and reverse LM score: what a fixed, named language model makes of the samples, and learns from them.
+
+Source: Caccia et al. 2020 (Language GANs Falling Short), section 4; Zhao et al. 2018 (reverse perplexity).
+Differs: the judge is any Scorer (there: the best MLE generator); duplicates among the samples stay, since they are what
+the generator writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from torchmetrics.utilities import dim_zero_cat
+
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.intervals import bootstrap_ratio
+from gentext.metrics.packing import pack, unpack
+from gentext.text.words import word_rule
+from gentext.types import Samples, Value
+
+COLLECTIONS = ("samples", "references", "training")
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A language model that judges. What it is fitted on changes; its vocabulary and its settings never do.
+
+    A vocabulary of its own for each text would make rare words cheap: both directions must score the same events.
+    """
+
+    signature: str  # kn5|vocab:4655: a name for all that moves its figures, but for the text it is fitted on
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Forget the text before, and learn from this."""
+        ...
+
+    def log_prob(self, texts: Sequence[str]) -> np.ndarray:
+        """log p(text) in nats, the line's end included, float64 [n]."""
+        ...
+
+
+class LMScore(TextMetric):
+    """lm_score: nats per word of the samples under the judge fitted on the training text (quality: lower is better).
+
+    reverse_lm_score: nats per word of held-out text under the judge fitted on the samples (quality and diversity).
+    A line's end counts as a word. Both depend on how much text the judge is fitted on, so its size is in the signature.
+    """
+
+    higher_is_better: ClassVar[bool | None] = False
+
+    def __init__(self, words: str = "treebank", lower: bool = True, resamples: int = 10_000, seed: int = 0) -> None:
+        super().__init__()
+        self.words = words
+        self.lower = lower
+        self.split = word_rule(words).split
+        self.resamples = resamples
+        self.seed = seed
+        self.scorer: Scorer | None = None
+        for name in COLLECTIONS:
+            self.add_state(f"{name}_bytes", [], dist_reduce_fx="cat")
+            self.add_state(f"{name}_lengths", [], dist_reduce_fx="cat")
+
+    def update(
+        self,
+        scorer: Scorer,
+        samples: Samples | None = None,
+        references: Samples | None = None,
+        training: Samples | None = None,
+    ) -> None:
+        self.scorer = scorer
+        for name, texts in zip(COLLECTIONS, (samples, references, training), strict=True):
+            if texts is not None:
+                packed, lengths = pack(texts.texts)
+                getattr(self, f"{name}_bytes").append(packed)
+                getattr(self, f"{name}_lengths").append(lengths)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        if self.scorer is None:
+            raise Absent("LMScore needs a scorer, and there is none")
+        samples, references, training = (self._texts(name) for name in COLLECTIONS)
+        if not samples:
+            raise Absent("LMScore needs samples, and there are none")
+        return {
+            "lm_score": self._score("lm_score", training, samples, "training text"),
+            "reverse_lm_score": self._score("reverse_lm_score", samples, references, "held-out text"),
+        }
+
+    def _texts(self, name: str) -> list[str]:
+        packed, lengths = getattr(self, f"{name}_bytes"), getattr(self, f"{name}_lengths")
+        return unpack(dim_zero_cat(packed), dim_zero_cat(lengths)) if len(lengths) else []
+
+    def _score(self, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
+        if not learned or not judged:
+            return Absent(f"{name} needs {what}, and there is none")
+        self.scorer.fit(learned)
+        nats = -np.asarray(self.scorer.log_prob(judged), dtype=np.float64)
+        words = np.array([len(self.split(text.lower() if self.lower else text)) + 1 for text in judged])
+        ratio = float(nats.sum() / words.sum())
+        tok = self.words + "+lower" * self.lower
+        return Value(
+            ratio,
+            f"{name}|{self.scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{tok}|v:1",
+            False,
+            len(judged),
+            "nats/word",
+            **bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)._asdict(),
+            per_sequence=nats * (len(nats) / words.sum()),
+        )

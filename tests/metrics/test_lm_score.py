@@ -1,0 +1,73 @@
+"""LM score with a judge whose every probability can be worked out by hand."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gentext.metrics.base import Absent
+from gentext.metrics.lm_score import LMScore, Scorer
+from gentext.metrics.packing import pack, unpack
+from gentext.types import Samples
+
+
+class Unigram:
+    """Words and ends of lines by their share, one added to each of a vocabulary of ten."""
+
+    signature = "unigram|vocab:10"
+
+    def fit(self, texts):
+        self.counts = Counter(word for text in texts for word in [*text.split(), "\n"])
+
+    def log_prob(self, texts):
+        total = self.counts.total() + 10
+        return np.array([sum(math.log((self.counts[w] + 1) / total) for w in [*t.split(), "\n"]) for t in texts])
+
+
+def judged(samples, references, training, **options) -> dict[str, float]:
+    metric = LMScore(resamples=50, **options)
+    metric.update(Unigram(), *(Samples(tuple(texts)) for texts in (samples, references, training)))
+    return metric.values()
+
+
+def test_both_directions_by_hand():
+    found = judged(["a a", "b"], ["a c"], ["a b", "a"])
+    forward = -np.mean([math.log(p / 15) for p in (3, 3, 3, 2, 3)])  # a a . b . of: a 2, b 1, ends 2, and ten added
+    reverse = -np.mean([math.log(p / 15) for p in (3, 1, 3)])  # a c . of: a 2, b 1, ends 2
+    assert found["lm_score"].value == pytest.approx(forward)
+    assert found["reverse_lm_score"].value == pytest.approx(reverse)
+    assert found["lm_score"].signature == "lm_score|unigram|vocab:10|fit:2|seqs:2|tok:treebank+lower|v:1"
+    assert found["lm_score"].interval[0] <= found["lm_score"].value <= found["lm_score"].interval[1]
+    assert found["lm_score"].per_sequence.mean() == pytest.approx(forward)
+    assert isinstance(Unigram(), Scorer)
+
+
+def test_a_collapsed_generator_wins_one_and_loses_the_other():
+    rng = np.random.default_rng(0)
+    human = [" ".join(rng.choice(list("aaabbcde"), 5)) for _ in range(300)]
+    honest, collapsed = human[200:], ["a a a a a"] * 100
+    good, bad = judged(honest, human[:100], human[100:200]), judged(collapsed, human[:100], human[100:200])
+    assert bad["lm_score"].value < good["lm_score"].value
+    assert bad["reverse_lm_score"].value > good["reverse_lm_score"].value
+
+
+def test_parts_make_the_whole_and_missing_evidence_is_absent():
+    metric = LMScore(resamples=0)
+    with pytest.raises(Absent, match="needs a scorer"):
+        metric.values()
+    metric.update(Unigram(), samples=Samples(("a a",)))
+    metric.update(Unigram(), samples=Samples(("b",)), references=Samples(("a c",)))
+    found = metric.values()
+    assert found["reverse_lm_score"].value == judged(["a a", "b"], ["a c"], ["a"])["reverse_lm_score"].value
+    assert isinstance(found["lm_score"], Absent)
+    metric.reset()
+    with pytest.raises(Absent, match="needs samples"):
+        metric.values()
+
+
+@given(st.lists(st.text(max_size=9), max_size=9))
+def test_packed_texts_come_back(texts):
+    assert unpack(*pack(texts)) == texts
