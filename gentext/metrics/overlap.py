@@ -44,6 +44,7 @@ class BLEU(SentenceMetric):
         lower: bool = True,
         resamples: int = 10_000,
         seed: int = 0,
+        name: str = "bleu",
     ) -> None:
         super().__init__(words, lower)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
@@ -53,6 +54,7 @@ class BLEU(SentenceMetric):
         self.references = references
         self.resamples = resamples
         self.seed = seed
+        self.name = name
 
     def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
         self.read(samples=samples, references=references)
@@ -72,7 +74,7 @@ class BLEU(SentenceMetric):
         rest = f"refs:{references}|hyps:{n}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         intervals = bootstrap(bleu.T, resamples=self.resamples, seed=self.seed)
         return {
-            f"bleu{k}": Value(
+            f"{self.name}{k}": Value(
                 float(each.mean()), f"bleu{k}|{rest}", True, n, **interval._asdict(), per_sequence=each.copy()
             )
             for k, (each, interval) in enumerate(zip(bleu, intervals, strict=True), 1)
@@ -103,6 +105,7 @@ class SelfBLEU(SentenceMetric):
         lower: bool = True,
         resamples: int = 100,
         seed: int = 0,
+        name: str = "selfbleu",
     ) -> None:
         super().__init__(words, lower)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
@@ -121,6 +124,7 @@ class SelfBLEU(SentenceMetric):
         self.references = references
         self.resamples = resamples
         self.seed = seed
+        self.name = name
 
     def update(self, samples: Samples) -> None:
         self.read(samples=samples)
@@ -154,7 +158,7 @@ class SelfBLEU(SentenceMetric):
         others = self.mode if alone and references == len(samples) else f"{self.mode}:{references}"
         rest = f"refs:{others}|hyps:{hypotheses}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         return {
-            f"selfbleu{k}": Value(float(value), f"selfbleu{k}|{rest}", False, int(hypotheses), **interval._asdict())
+            f"{self.name}{k}": Value(float(value), f"selfbleu{k}|{rest}", False, int(hypotheses), **interval._asdict())
             for k, (value, interval) in enumerate(zip(figures, intervals, strict=True), 1)
         }
 
