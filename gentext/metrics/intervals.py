@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
-CELLS = 1 << 19  # weights held at once by one thread: 4 MB, so that they stay in its cache
+CELLS = 1 << 17  # weights held at once by one thread: 1 MB, which stays in its cache
 LARGE = 50_000  # from here on the mean of so many is normal to three digits, and 10,000 resamples take minutes
 
 
@@ -30,15 +30,16 @@ NO_INTERVAL = Interval(None)
 def resample(columns: Float[ndarray, "n k"], resamples: int, seed: int) -> Float[ndarray, "p k"]:
     """The columns' means under `resamples` draws of n rows with replacement; all columns see the same draws."""
     n, k = columns.shape
-    rows = max(1, CELLS // n)
-    counts = [min(rows, resamples - done) for done in range(0, resamples, rows)]
+    batch = max(1, CELLS // n)
+    counts = [min(batch, resamples - done) for done in range(0, resamples, batch)]
     seeds = np.random.SeedSequence(seed).spawn(len(counts))  # a chunk's draws do not depend on the threads
 
     def means(chunk: tuple[int, np.random.SeedSequence]) -> ndarray:
         count, own = chunk
-        drawn = np.random.Generator(np.random.SFC64(own)).integers(0, n, (count, n), dtype=np.int32)
-        cells = (drawn + (np.arange(count) * n)[:, None]).ravel()
-        return np.bincount(cells, minlength=count * n).reshape(count, n) @ columns / n
+        bits = np.random.Generator(np.random.SFC64(own)).integers(0, 1 << 32, (count, n), dtype=np.uint32)
+        rows = (bits * np.uint64(n)) >> np.uint64(32)  # twice as fast as integers(0, n); off by n / 2^32 at most
+        rows += (np.arange(count, dtype=np.uint64) * np.uint64(n))[:, None]
+        return np.bincount(rows.ravel().view(np.int64), minlength=count * n).reshape(count, n) @ columns / n
 
     with threadpool_limits(1, "blas"), ThreadPoolExecutor(2) as pool:  # BLAS threads under threads only wait
         return np.concatenate([np.zeros((0, k)), *pool.map(means, zip(counts, seeds, strict=True))])

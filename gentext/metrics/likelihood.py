@@ -18,6 +18,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import bootstrap_ratio
+from gentext.metrics.packing import pack, unpack
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
@@ -68,30 +69,27 @@ class ScoredMetric(TextMetric):
         super().__init__()
         self.resamples = resamples
         self.seed = seed
-        self.how: tuple[str, str, str] | None = None
-        self.add_state("log_prob", [], dist_reduce_fx="cat")
-        for name in COUNTS:
+        for name in ("log_prob", *COUNTS, "how", "how_lengths"):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def read(self, scores: Scores) -> None:
-        """Add scores; all must be of one split, kind and convention."""
-        how = (scores.kind, scores.convention.split("+")[0], scores.split)
-        if self.how not in (None, how):
-            raise ValueError(f"scores of {how} after scores of {self.how}: one metric takes one split, scored one way")
-        self.how = how
+        """Add scores; all must be of one kind, convention and split."""
+        how, lengths = pack(["\n".join((scores.kind, scores.convention.split("+")[0], scores.split))])
+        self.how.append(how)
+        self.how_lengths.append(lengths)
         self.log_prob.append(scores.log_prob.detach().double())
         for name in COUNTS:
             getattr(self, name).append(getattr(scores, name).long())
 
-    def reset(self) -> None:
-        super().reset()
-        self.how = None
-
     def costs(self) -> Costs:
-        """All scores so far. Raises Absent where there are none, ValueError where a score is not a number."""
-        if self.how is None:
+        """All scores so far. Raises Absent where there are none, ValueError where they do not belong together."""
+        if not len(self.how_lengths):
             raise Absent(f"{type(self).__name__} needs scores, and there are none")
-        kind, convention, split = self.how
+        how = set(unpack(dim_zero_cat(self.how), dim_zero_cat(self.how_lengths)))
+        if len(how) > 1:
+            ways = " and ".join(sorted(" ".join(way.split("\n")) for way in how))
+            raise ValueError(f"scores are of several kinds: {ways}; one metric takes one split, scored one way")
+        kind, convention, split = how.pop().split("\n")
         if kind == "none":
             raise Absent("this family has no likelihood, neither exact nor a bound")
         nats = -dim_zero_cat(self.log_prob).cpu().numpy()

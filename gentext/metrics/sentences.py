@@ -29,10 +29,10 @@ class SentenceMetric(TextMetric):
         super().__init__(**options)
         self.words = words
         self.lower = lower
-        self.rule = word_rule(words).split
-        for name in self.collections:
-            self.add_state(f"{name}_words", [], dist_reduce_fx="cat")
-            self.add_state(f"{name}_lengths", [], dist_reduce_fx="cat")
+        word_rule(words)  # an unknown rule is told here, not at the first text
+        for name in self.collections:  # the rule in the name: torchmetrics shares states of one name that begin alike
+            self.add_state(f"{name}_words_{self.tok}", [], dist_reduce_fx="cat")
+            self.add_state(f"{name}_lengths_{self.tok}", [], dist_reduce_fx="cat")
         self.set_dtype(torch.long)  # of an empty state, when a process without texts syncs with one that has some
 
     @property
@@ -45,12 +45,12 @@ class SentenceMetric(TextMetric):
         for name, texts in collections.items():
             if texts is not None:
                 sentences = hashed_words(texts, self.words, self.lower)
-                getattr(self, f"{name}_words").append(torch.from_numpy(sentences.words))
-                getattr(self, f"{name}_lengths").append(torch.from_numpy(sentences.lengths))
+                getattr(self, f"{name}_words_{self.tok}").append(torch.from_numpy(sentences.words))
+                getattr(self, f"{name}_lengths_{self.tok}").append(torch.from_numpy(sentences.lengths))
 
     def sentences(self, name: str, least: int = 1) -> Sentences:
         """All texts of a collection so far. Raises Absent where there are fewer than `least`."""
-        words, lengths = getattr(self, f"{name}_words"), getattr(self, f"{name}_lengths")
+        words, lengths = (getattr(self, f"{name}_{what}_{self.tok}") for what in ("words", "lengths"))
         n = sum(len(part) for part in lengths) if isinstance(lengths, list) else len(lengths)
         if n < least:
             raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {n}")

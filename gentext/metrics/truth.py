@@ -7,6 +7,7 @@ signature says (`over:accepted`), and `grammatical` is the share of those.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ from torchmetrics.utilities import dim_zero_cat
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import mean_normal, normal, standard_error, wilson
 from gentext.text.truth import Truth
-from gentext.types import Likelihood, Samples, Scores, Value
+from gentext.types import Exactness, Samples, Scores, Value
 
 TEXTS = ("test", "samples")
 NATS = "nats/sentence"
@@ -44,17 +45,10 @@ class KnownTruth(TextMetric):
         for name in TEXTS:
             self.add_state(f"p_of_{name}", [], dist_reduce_fx="cat")
             self.add_state(f"q_of_{name}", [], dist_reduce_fx="cat")
-        self.set_dtype(torch.double)
-        self._forget()
-
-    def _forget(self) -> None:
-        self.kind: Likelihood = "none"
-        self.entropy: float | None = None
-        self.length: int | None = None
-
-    def reset(self) -> None:
-        super().reset()
-        self._forget()
+        self.add_state(
+            "about", [], dist_reduce_fx="cat"
+        )  # a row for each update: entropy, length, whether log q is a bound
+        self.set_dtype(torch.double)  # of an empty state, when a process without texts syncs with one that has some
 
     def update(
         self,
@@ -64,7 +58,9 @@ class KnownTruth(TextMetric):
         scores: Scores | None = None,
         sample_scores: Scores | None = None,
     ) -> None:
-        self.entropy, self.length = truth.entropy, truth.length
+        bound = "bound" in {verdict.kind for verdict in (scores, sample_scores) if verdict is not None}
+        known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
+        self.about.append(torch.tensor([[*known, float(bound)]], dtype=torch.double))
         for name, texts, verdict in (("test", references, scores), ("samples", samples, sample_scores)):
             if texts is None:
                 continue
@@ -77,7 +73,6 @@ class KnownTruth(TextMetric):
                     f"{len(texts)} texts and scores of {len(verdict.log_prob)} sequences ({verdict.split}): "
                     "score exactly the texts that are given, one sequence each"
                 )
-            self.kind = verdict.kind
             getattr(self, f"q_of_{name}").append(verdict.log_prob.detach().double())
 
     def values(self) -> Mapping[str, Value | Absent]:
@@ -92,110 +87,108 @@ class KnownTruth(TextMetric):
             raise Absent(f"the known distribution gives {count} of {len(p_test)} held-out texts no probability")
         if np.isnan(q_test).any() or np.isnan(q_samples).any():
             raise ValueError("a log-probability of the model is not a number: the model has diverged")
-        covered = self._covered(p_test, q_test)
-        accepted = self._accepted(p_samples, q_samples)
-        return {**covered, **accepted, **self._between(p_test, q_test, p_samples, q_samples, covered, accepted)}
-
-    def _covered(self, p: Float[ndarray, " n"], q: Float[ndarray, " m"]) -> dict[str, Value | Absent]:
-        """h_p, h_pq and kl_pq: what the model makes of p's own texts."""
-        found: dict[str, Value | Absent] = {}
-        if self.entropy is not None:
-            found["h_p"] = Value(self.entropy, "h_p|closed-form|v:1", None, 0, NATS)
-        elif len(p):
-            found["h_p"] = mean("h_p", -p, f"seqs:{len(p)}", higher_is_better=None)
+        about = dim_zero_cat(self.about).cpu().numpy()
+        entropy, length = (None if math.isnan(figure) else float(figure) for figure in about[0, :2])
+        bound = bool(about[:, 2].any())
+        covered = covering(p_test, q_test, entropy, bound)
+        accepted = accepting(p_samples, q_samples, length, bound)
+        rest = f"seqs:{len(p_test)}+{len(p_samples)}|v:1"  # the same for a bound, which Value marks
+        if len(q_test) and len(q_samples) and not bound:
+            between = distances(p_test - q_test, p_samples - q_samples, rest)
         else:
-            found["h_p"] = Absent("H(p) has no closed form here, and there is no held-out text")
-        if not len(q):
-            missing = "held-out text has no likelihood under this model"
-            return {**found, "h_pq": Absent(missing), "kl_pq": Absent(missing)}
-        exactness = "upper" if self.kind == "bound" else "exact"
-        found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness)
-        found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness)
-        return found
+            between = bounds(covered["kl_pq"], accepted["grammatical"], rest)
+        return {**covered, **accepted, **between}
 
-    def _accepted(self, p: Float[ndarray, " n"], q: Float[ndarray, " m"]) -> dict[str, Value | Absent]:
-        """grammatical, h_qp, nll_oracle and kl_qp: what p makes of the model's texts."""
-        if not len(p):
-            return dict.fromkeys(("grammatical", "h_qp", "kl_qp"), Absent("there are no samples"))
-        keep = np.isfinite(p)
-        n, count = len(p), int(keep.sum())
-        share = count / n
-        found: dict[str, Value | Absent] = {
-            "grammatical": Value(
-                share,
-                f"grammatical|seqs:{n}|v:1",
-                True,
-                n,
-                "share",
-                **wilson(count, n)._asdict(),
-                per_sequence=keep * 1.0,
-            )
-        }
-        if not count:
-            return {**found, **dict.fromkeys(("h_qp", "kl_qp"), Absent("the known distribution accepts no sample"))}
-        rest = f"over:accepted|seqs:{n}"
-        found["h_qp"] = mean("h_qp", -p[keep], rest)
-        if self.length is not None:
-            found["nll_oracle"] = mean("nll_oracle", -p[keep] / self.length, rest, unit="nats/token")
-        if not len(q):
-            return {**found, "kl_qp": Absent("the model's samples have no likelihood under it")}
-        # q over the accepted is q / share, so that this stays a divergence, zero only where the two are the same
+
+def covering(
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], entropy: float | None, bound: bool
+) -> dict[str, Value | Absent]:
+    """h_p, h_pq and kl_pq: what the model makes of p's own texts."""
+    found: dict[str, Value | Absent] = {}
+    if entropy is not None:
+        found["h_p"] = Value(entropy, "h_p|closed-form|v:1", None, 0, NATS)
+    elif len(p):
+        found["h_p"] = mean("h_p", -p, f"seqs:{len(p)}", better=None)
+    else:
+        found["h_p"] = Absent("H(p) has no closed form here, and there is no held-out text")
+    if not len(q):
+        missing = Absent("held-out text has no likelihood under this model")
+        return {**found, "h_pq": missing, "kl_pq": missing}
+    exactness = "upper" if bound else "exact"
+    found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness)
+    found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness)
+    return found
+
+
+def accepting(
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], length: float | None, bound: bool
+) -> dict[str, Value | Absent]:
+    """grammatical, h_qp, nll_oracle and kl_qp: what p makes of the model's texts."""
+    if not len(p):
+        return dict.fromkeys(("grammatical", "h_qp", "kl_qp"), Absent("there are no samples"))
+    keep = np.isfinite(p)
+    n, count = len(p), int(keep.sum())
+    share = count / n
+    whole = wilson(count, n)._asdict()
+    found: dict[str, Value | Absent] = {
+        "grammatical": Value(share, f"grammatical|seqs:{n}|v:1", True, n, "share", **whole, per_sequence=keep * 1.0)
+    }
+    if not count:
+        return {**found, **dict.fromkeys(("h_qp", "kl_qp"), Absent("the known distribution accepts no sample"))}
+    rest = f"over:accepted|seqs:{n}"
+    found["h_qp"] = mean("h_qp", -p[keep], rest)
+    if length is not None:
+        found["nll_oracle"] = mean("nll_oracle", -p[keep] / length, rest, unit="nats/token")
+    if len(q):
+        # q among the accepted is q / share, so that this stays a divergence: zero only where the two are the same
         ratio = q[keep] - p[keep] - np.log(share)
         error = float(np.hypot(standard_error(ratio), np.sqrt((1 - share) / count)))
-        exactness = "lower" if self.kind == "bound" else "exact"
-        found["kl_qp"] = Value(
-            float(ratio.mean()),
-            f"kl_qp|{rest}|v:1",
-            False,
-            count,
-            NATS,
-            **normal(float(ratio.mean()), error)._asdict(),
-            exactness=exactness,
-            per_sequence=ratio,
-        )
-        return found
+        found["kl_qp"] = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
+    else:
+        found["kl_qp"] = Absent("the model's samples have no likelihood under it")
+    return found
 
-    def _between(
-        self,
-        p_test: Float[ndarray, " n"],
-        q_test: Float[ndarray, " m"],
-        p_samples: Float[ndarray, " k"],
-        q_samples: Float[ndarray, " p"],
-        covered: Mapping[str, Value | Absent],
-        accepted: Mapping[str, Value | Absent],
-    ) -> dict[str, Value | Absent]:
-        """js and tv, or the bound of tv that the evidence allows."""
-        if self.kind == "exact" and len(q_test) and len(q_samples):
-            test, drawn = p_test - q_test, p_samples - q_samples
-            rest = f"seqs:{len(test)}+{len(drawn)}|v:1"
-            return {
-                "js": halves("js", jensen_shannon(test), jensen_shannon(drawn), rest, "nats"),
-                "tv": halves("tv", np.abs(np.tanh(test / 2)), np.abs(np.tanh(drawn / 2)), rest, "share"),
-            }
-        found: dict[str, Value | Absent] = {
-            "js": Absent("js needs an exact likelihood of the held-out text and of the samples")
-        }
-        above, share = covered["kl_pq"], accepted["grammatical"]
-        if isinstance(above, Value):
-            ends = above.interval and tuple(float(bretagnolle_huber(end)) for end in above.interval)
-            found["tv"] = Value(
-                float(bretagnolle_huber(above.value)),
-                f"tv|from:kl_pq|{above.signature.split('|', 1)[1]}",
-                False,
-                above.n,
-                "share",
-                ends,
-                above.interval_kind,
-                "upper",
-            )
-        elif isinstance(share, Value):
-            ends = share.interval and (1 - share.interval[1], 1 - share.interval[0])
-            found["tv"] = Value(
-                1 - share.value, f"tv|from:{share.signature}", False, share.n, "share", ends, "wilson", "lower"
-            )
-        else:
-            found["tv"] = Absent("tv needs samples, or a likelihood of the held-out text")
-        return found
+
+def distances(test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: str) -> dict[str, Value | Absent]:
+    """js and tv, from log p/q of the held-out texts and of the samples: the mean of the two means."""
+    found: dict[str, Value | Absent] = {}
+    for name, unit, share in (
+        ("js", "nats", jensen_shannon),
+        ("tv", "share", lambda ratio: np.abs(np.tanh(ratio / 2))),
+    ):
+        of_p, of_q = share(test), share(samples)
+        value = float(of_p.mean() + of_q.mean()) / 2
+        error = float(np.hypot(standard_error(of_p), standard_error(of_q))) / 2
+        n = len(test) + len(samples)
+        found[name] = Value(value, f"{name}|{rest}", False, n, unit, **normal(value, error)._asdict())
+    return found
+
+
+def jensen_shannon(log_ratio: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """What texts with these log p/q contribute to JS(p, q): ln 2 less the entropy of which of the two drew the text."""
+    return np.log(2) - entr(expit(log_ratio)) - entr(expit(-log_ratio))
+
+
+def bounds(kl_pq: Value | Absent, grammatical: Value | Absent, rest: str) -> dict[str, Value | Absent]:
+    """No js; the bound of tv from above that a divergence gives, or else the one from below that acceptance gives."""
+    found: dict[str, Value | Absent] = {"js": Absent("js needs an exact likelihood of held-out text and of samples")}
+    if isinstance(kl_pq, Value):
+        value = bretagnolle_huber(kl_pq.value)
+        ends = kl_pq.interval and tuple(map(bretagnolle_huber, kl_pq.interval))
+        found["tv"] = Value(value, f"tv|{rest}", False, kl_pq.n, "share", ends, kl_pq.interval_kind, "upper")
+    elif isinstance(grammatical, Value):
+        value = 1 - grammatical.value
+        ends = grammatical.interval and (1 - grammatical.interval[1], 1 - grammatical.interval[0])
+        found["tv"] = Value(value, f"tv|{rest}", False, grammatical.n, "share", ends, "wilson", "lower")
+    else:
+        found["tv"] = Absent("tv needs samples, or a likelihood of held-out text")
+    return found
+
+
+def bretagnolle_huber(kl: float) -> float:
+    """The largest total variation that a Kullback-Leibler divergence (nats) allows; Pinsker's where that is smaller."""
+    kl = max(kl, 0.0)
+    return float(min(np.sqrt(-np.expm1(-kl)), np.sqrt(kl / 2)))
 
 
 def mean(
@@ -204,37 +197,19 @@ def mean(
     rest: str,
     *,
     unit: str = NATS,
-    higher_is_better: bool | None = False,
-    exactness: str = "exact",
+    better: bool | None = False,
+    exactness: Exactness = "exact",
+    error: float | None = None,
 ) -> Value:
-    """A mean over texts and 1.96 of its standard errors to both sides."""
-    signature = f"{name}|{rest}|v:1"
-    interval = mean_normal(nats)
+    """A mean over texts, and 1.96 of its standard errors to both sides."""
+    interval = mean_normal(nats) if error is None else normal(float(nats.mean()), error)
     return Value(
         float(nats.mean()),
-        signature,
-        higher_is_better,
+        f"{name}|{rest}|v:1",
+        better,
         len(nats),
         unit,
         **interval._asdict(),
         exactness=exactness,
         per_sequence=nats,
     )
-
-
-def jensen_shannon(log_ratio: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """What texts with these log p/q contribute to JS(p, q): ln 2 less the entropy of which of the two drew the text."""
-    return np.log(2) - entr(expit(log_ratio)) - entr(expit(-log_ratio))
-
-
-def halves(name: str, of_p: Float[ndarray, " n"], of_q: Float[ndarray, " m"], rest: str, unit: str) -> Value:
-    """The mean of two samples' means."""
-    value = float(of_p.mean() + of_q.mean()) / 2
-    error = float(np.hypot(standard_error(of_p), standard_error(of_q))) / 2
-    return Value(value, f"{name}|{rest}", False, len(of_p) + len(of_q), unit, **normal(value, error)._asdict())
-
-
-def bretagnolle_huber(kl: float) -> float:
-    """The largest total variation that a Kullback-Leibler divergence (nats) allows; Pinsker's where that is smaller."""
-    kl = max(kl, 0.0)
-    return float(min(np.sqrt(-np.expm1(-kl)), np.sqrt(kl / 2)))

@@ -62,8 +62,9 @@ def test_parts_make_the_whole_and_reset_forgets():
     assert values(parts, scores([-1.0]), scores([-2.0, -3.0]))["nll_test"].interval == at_once["nll_test"].interval
     parts.reset()
     assert values(parts, scores([-7.0], split="valid"))["nll_test"].value == 7
-    with pytest.raises(ValueError, match="one metric takes one split"):
-        parts.update(scores([-7.0], split="train"))
+    parts.update(scores([-7.0], split="train"))
+    with pytest.raises(ValueError, match="exact line train and exact line valid; one metric takes one split"):
+        parts.values()
 
 
 def test_infinite_cost_is_told_and_a_diverged_model_is_an_error():
