@@ -22,7 +22,8 @@ from gentext.results.record import Record, atomic, write_json
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.trackers import RunMonitor, logging_to
-from gentext.types import PAD, Batch, Decoder, Family, Samples, Scores
+from gentext.train.loop import in_order
+from gentext.types import PAD, Batch, Decoder, Family, Prepared, Samples, Scores
 
 log = logging.getLogger("gentext")
 
@@ -101,6 +102,8 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
     corpus.tokenizer.save(folder / "tokenizer.json")
     begun = time.perf_counter()
+    if isinstance(family, Prepared):
+        family.prepare(in_order(corpus, "train", 256, 4096), rng=streams("prepare"))
     config.build(cfg.train).run(family, corpus, streams=streams, monitor=monitor)
     cost = {
         "train_seconds": monitor.last.get("seconds", time.perf_counter() - begun),

@@ -6,7 +6,7 @@ Log-probabilities are natural logarithms (nats). A time axis counts tokens; EOS 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -249,6 +249,13 @@ class Counted(Protocol):
     def maximize(self) -> None:
         """Turn the counts into parameters and forget them."""
         ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A family that looks at the training text once before any loop: word clusters, initial parameters."""
+
+    def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None: ...
 
 
 @runtime_checkable

@@ -1,0 +1,117 @@
+"""What every HMM shares: the state machine, the parallel likelihood, and the belief carried along a stream."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gentext.families.hmm_likelihood import Belief, log_conditionals
+from gentext.families.hmm_tables import Tables
+from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
+
+
+class Chain(Family):
+    """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
+
+    Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
+    word by word, until `prepare` has found better: word v in block v mod blocks.
+    """
+
+    block: Int[Tensor, " v"]
+
+    def __init__(self, vocab_size: int, states: int, blocks: int, rank: int | None) -> None:
+        super().__init__()
+        if states < 1 or blocks < 1 or states % blocks:
+            raise ValueError(f"states={states} does not fall into blocks={blocks} of equal size; give a multiple")
+        if rank is not None and rank < 1:
+            raise ValueError(f"rank={rank}; the transitions need a rank of 1 or more, or null for a full matrix")
+        self.vocab_size, self.states, self.blocks, self.rank = vocab_size, states, blocks, rank
+        self.register_buffer("block", torch.arange(vocab_size) % blocks)
+        self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
+        self._kept: tuple[list[tuple[int, int]], tuple[Tables, Tables]] | None = None
+
+    def log_tables(self) -> Tables:
+        """The log-probabilities, differentiable in the parameters."""
+        raise NotImplementedError(f"{type(self).__name__} must say log_tables()")
+
+    def tables(self) -> tuple[Tables, Tables]:
+        """The log-probabilities, and the probabilities: made once for the parameters that they were made from."""
+        if torch.is_grad_enabled():
+            logs = self.log_tables()
+            return logs, logs.map(torch.exp)
+        key = [(tensor.data_ptr(), tensor._version) for tensor in (*self.parameters(), *self.buffers())]
+        if self._kept is None or self._kept[0] != key:
+            logs = self.log_tables()
+            self._kept = key, (logs, logs.map(torch.exp))
+        return self._kept[1]
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        tables = self.tables()[1]
+        predicted = tables.initial.expand(n, -1)
+        return Step(_log(tables.words(predicted)), predicted)
+
+    def step(self, state: State, tokens: Tokens) -> Step:
+        tables = self.tables()[1]
+        predicted = tables.read(state, tokens)
+        return Step(_log(tables.words(predicted)), predicted)
+
+    def forward(self, batch: Batch) -> Outputs:
+        logs, probabilities = self.tables()
+        if probabilities.emission.requires_grad:
+            probabilities = probabilities.map(torch.Tensor.detach)
+        whole = self._score(logs, probabilities, batch, "training" if self.training else "scoring")
+        return Outputs(whole[:, -batch.tokens.shape[1] :])
+
+    def _score(self, logs: Tables, probabilities: Tables, batch: Batch, mode: str) -> Float[Tensor, "n p_and_t"]:
+        """`log_conditionals` of the prompt, if any, and the tokens, column by column; windows are carried on."""
+        tokens, mask, order = _joined(batch)
+        belief = Belief(*self.carried[mode]) if batch.carry and mode in self.carried else None
+        log_prob, belief = log_conditionals(logs, probabilities, tokens, mask, belief)
+        self.carried[mode] = tuple(belief)
+        if order is not None:
+            log_prob = torch.zeros_like(log_prob).scatter(1, order, log_prob)
+        return log_prob
+
+    @property
+    def empty(self) -> Bool[Tensor, " s"]:
+        """The states of blocks without a word: nothing leads to them."""
+        words = torch.ones_like(self.block)
+        words[[PAD, BOS]] = 0
+        held = words.new_zeros(self.blocks).index_add(0, self.block, words)
+        return (held == 0).repeat_interleave(self.states // self.blocks)
+
+    def flops(self, tokens: int) -> float:
+        k = self.states // self.blocks
+        return float(tokens * 2 * (k * k if self.rank is None else 2 * k * self.rank))
+
+
+def _joined(batch: Batch) -> tuple[Int[Tensor, "n t"], Bool[Tensor, "n t"], Int[Tensor, "n t"] | None]:
+    """Prompt and tokens as one row without a gap; and from which column each came."""
+    if batch.prompt is None:
+        return batch.tokens, batch.mask, None
+    mask = torch.cat([batch.prompt != PAD, batch.mask], 1)
+    order = mask.logical_not().long().argsort(dim=1, stable=True)
+    tokens = torch.cat([batch.prompt, batch.tokens], 1)
+    return tokens.gather(1, order), mask.gather(1, order), order
+
+
+def _log(p: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """log p, with a gradient of zero where p is zero."""
+    return torch.where(p > 0, p.clamp(min=torch.finfo(p.dtype).tiny).log(), -torch.inf)
+
+
+def block_log_softmax(logits: Float[Tensor, "v k"], block: Int[Tensor, " v"], blocks: int) -> Float[Tensor, "v k"]:
+    """log p(word | state): normalised over the words of each block; PAD and BOS are never emitted."""
+    never = torch.zeros(len(logits), 1, dtype=torch.bool, device=logits.device)
+    never[[PAD, BOS]] = True
+    logits = logits.masked_fill(never, -torch.inf)
+    if blocks == 1:
+        return logits.log_softmax(0)
+    lowest = torch.finfo(logits.dtype).min / 2
+    peak = logits.new_full((blocks, logits.shape[1]), lowest).scatter_reduce(
+        0, block[:, None].expand_as(logits), logits.detach(), "amax"
+    )
+    shifted = logits - peak[block]
+    total = torch.zeros_like(peak).index_add(0, block, shifted.exp())
+    return shifted - total.clamp(min=torch.finfo(logits.dtype).tiny).log()[block]

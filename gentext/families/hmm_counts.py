@@ -1,0 +1,81 @@
+"""The M-step: expected counts become parameters, and a dead state half of the heaviest."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gentext.families.hmm_tables import Tables
+from gentext.types import BOS, PAD
+
+DEAD = 1e-3  # expected tokens below which a state is dead
+FLOOR = 0.5  # tokens added to each word when a prior spreads as the words do
+
+
+def maximized(counts: Tables, old: Tables, empty: Bool[Tensor, " s"], transition: float, emission: float) -> Tables:
+    """Probabilities: counts plus `transition` and `emission` pseudo-counts a state, normalised.
+
+    Transitions are spread evenly over the states that are not `empty`, tokens as the counted words are. Where there is
+    neither count nor prior, the `old` probabilities stay.
+    """
+    *leave, enter = counts.factors
+    even = (~empty).to(counts.initial) / (~empty).sum()
+    factors = [_rows(factor, transition / factor.shape[1]) for factor in leave]
+    factors.append(_rows(enter, transition * even))
+    factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
+    words = _words(counts) * emission
+    emitted = counts.emission + words[:, None]
+    total = by_block(emitted, counts)[counts.block]
+    emitted = torch.where(total > 0, emitted / total, old.emission)
+    return Tables(_rows(counts.initial[None], transition * even)[0], tuple(factors), emitted, counts.block)
+
+
+def _rows(counts: Float[Tensor, "a b"], prior: Tensor | float) -> Float[Tensor, "a b"]:
+    """Each row with its prior, normalised; NaN where there is nothing."""
+    counts = counts + prior
+    return counts / counts.sum(1, keepdim=True)
+
+
+def _words(counts: Tables) -> Float[Tensor, " v"]:
+    """Each word's share of its block's tokens, FLOOR added; nothing for PAD and BOS."""
+    words = counts.emission.sum(1) + FLOOR
+    words[[PAD, BOS]] = 0.0
+    total = words.new_zeros(counts.blocks).index_add(0, counts.block, words)
+    return words / total.clamp(min=FLOOR)[counts.block]
+
+
+def by_block(rows: Float[Tensor, "v k"], tables: Tables) -> Float[Tensor, "c k"]:
+    """The sum of the rows of each block's words."""
+    if tables.blocks == 1:
+        return rows.sum(0, keepdim=True)
+    return rows.new_zeros(tables.blocks, rows.shape[1]).index_add(0, tables.block, rows)
+
+
+def revive(counts: Tables, empty: Bool[Tensor, " s"]) -> Int[Tensor, " d"]:
+    """The dead states, each now half of the state that was its block's heaviest; `counts` is changed in place.
+
+    Every second word of the heavy state, by rank, moves to the dead one, with a like share of its transitions.
+    """
+    k = counts.per_block
+    tokens = by_block(counts.emission, counts)
+    dead = ((tokens.view(-1) < DEAD) & ~empty).nonzero()[:, 0]
+    for state in dead.tolist():
+        block, i = divmod(state, k)
+        heavy = int(tokens[block].argmax())
+        if tokens[block, heavy] < 2 * DEAD:
+            continue  # the whole block is dead; its words never occur
+        words = (counts.block == block).nonzero()[:, 0]
+        column = counts.emission[words, heavy]
+        part = torch.zeros_like(column)
+        part[column.argsort(descending=True)[1::2]] = 1.0
+        share = float(column @ part / column.sum())
+        if share < DEAD:  # one word holds all: both states keep it
+            share = 0.5
+            part.fill_(share)
+        counts.emission[words, i], counts.emission[words, heavy] = column * part, column * (1 - part)
+        tokens[block, i], tokens[block, heavy] = tokens[block, heavy] * share, tokens[block, heavy] * (1 - share)
+        for rows in (counts.initial, counts.factors[0], counts.factors[-1].T):
+            rows[state] = rows[block * k + heavy] * share
+            rows[block * k + heavy] *= 1 - share
+    return dead
