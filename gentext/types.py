@@ -171,10 +171,13 @@ class Family(nn.Module):
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
         """The logits after a prompt (PAD on the right is skipped). Seq2Seq encodes it instead."""
-        at = self.start(len(prompt), rng=rng)
-        for tokens in prompt.T:
-            real = tokens != PAD
-            moved = self.step(at.state, torch.where(real, tokens, EOS))
+        return self.read(self.start(len(prompt), rng=rng), prompt)
+
+    def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
+        """Where `at` stands when each row's tokens were read one by one, PAD skipped."""
+        for column in tokens.T:
+            real = column != PAD
+            moved = self.step(at.state, torch.where(real, column, EOS))
             at = Step(*_where(real, moved, at))
         return at
 

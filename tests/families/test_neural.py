@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_model, save_model
 
 from gentext.families.lstm import LSTM
+from gentext.families.seq2seq import Seq2Seq
 from gentext.families.transformer import Transformer
 from gentext.types import EOS, PAD, Batch, Family, Hidden, map_state, pad, select
 
@@ -20,6 +21,8 @@ MAKERS = {
     "lstm": lambda: LSTM(V, **SMALL),
     "lstm untied": lambda: LSTM(V, **SMALL, embedding=8, tied=False),
     "lstm tied, narrow embedding": lambda: LSTM(V, **SMALL, embedding=8),
+    "seq2seq": lambda: Seq2Seq(V, **SMALL, dropout=0.0),
+    "seq2seq bahdanau untied": lambda: Seq2Seq(V, **SMALL, embedding=8, attention="bahdanau", tied=False),
     "transformer": lambda: Transformer(V, **SMALL, heads=2),
     "gpt2": lambda: Transformer(V, **SMALL, heads=2, context=32, **GPT2),
     "transformer relative swiglu": lambda: Transformer(V, **SMALL, heads=2, positions="relative", activation="swiglu"),
@@ -144,18 +147,20 @@ def test_checkpoints_round_trip_tied_or_not(tmp_path):
         assert torch.equal(family(pad(ROWS)).log_prob, fresh(pad(ROWS)).log_prob)
 
 
-@pytest.mark.parametrize("name", ["lstm", "transformer", "gpt2"])
+@pytest.mark.parametrize("name", ["lstm", "seq2seq", "transformer", "gpt2"])
 def test_it_learns_a_batch_by_heart(name):
     torch.manual_seed(0)
     family, batch = MAKERS[name]().train(), pad(ROWS)
     optimiser = torch.optim.AdamW(family.parameters(), lr=0.03)
-    for _ in range(80):
+    floor = 3 * math.log(3) / 11  # the first token of three rows is a guess
+    for _ in range(300):
         loss = -family(batch).log_prob.sum() / batch.mask.sum()
+        if loss.item() < 1.5 * floor:
+            return
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    floor = 3 * math.log(3) / 11  # the first token of three rows is a guess
-    assert loss.item() < 1.8 * floor
+    pytest.fail(f"still at {loss.item():.3f} nats a token")
 
 
 def test_windows_go_on_where_they_stood(family):
@@ -169,7 +174,7 @@ def test_windows_go_on_where_they_stood(family):
         family.train()
         family(windows[2])  # training windows in between do not disturb it
         family.eval()
-        if isinstance(family, LSTM):
+        if not isinstance(family, Transformer):
             straight = family(Batch(whole, torch.ones_like(whole, dtype=torch.bool))).log_prob
             assert torch.allclose(torch.cat(parts, 1), straight, atol=1e-5)
         else:  # a Transformer carries its last token alone
