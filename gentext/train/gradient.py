@@ -10,8 +10,8 @@ from gentext.text.corpus import Corpus
 from gentext.train.group import Group
 from gentext.train.loop import Monitor
 from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
-from gentext.train.resume import checkpoint, finish, restore, save
-from gentext.train.sitting import bar, deferred_interrupt
+from gentext.train.sitting import descend
+from gentext.train.together import train_together
 from gentext.train.training import Training
 from gentext.types import Family
 
@@ -26,6 +26,8 @@ class Gradient:
     warmup: steps; cooldown: wsd's last share of the run; floor: the rate's share at the end.
     valid_every: steps; patience: validations without an improvement of `tolerance` nats/token; null: to the end.
     save_every: seconds between checkpoints; one is written at every validation too.
+    processes: how many train together on this machine, one to a GPU where there are any. `batch_size` is of all.
+    nodes, rendezvous: with several machines, start the same run on each, with the first one's HOST:PORT.
     """
 
     def __init__(
@@ -57,14 +59,18 @@ class Gradient:
         tolerance: float = 0.0,
         log_every: int = 50,
         save_every: float = 60.0,
+        processes: int = 1,
+        nodes: int = 1,
+        rendezvous: str = "localhost:0",
     ) -> None:
         if not loss:
             raise ValueError("train=gradient needs something to descend; try loss=nll")
         if steps is None and epochs is None and seconds is None:
             raise ValueError("train=gradient needs an end; give train.steps, train.epochs or train.seconds")
         counts = {"batch_size": batch_size, "window": window, "accumulate": accumulate, "valid_every": valid_every}
+        counts |= {"log_every": log_every, "processes": processes, "nodes": nodes}
         optional = {"steps": steps, "epochs": epochs, "seconds": seconds, "clip": clip, "patience": patience}
-        for name, value in {**counts, "log_every": log_every, "lr": lr, "cooldown": cooldown, **optional}.items():
+        for name, value in {**counts, "lr": lr, "cooldown": cooldown, **optional}.items():
             if value is not None and not value > 0:
                 raise ValueError(f"train.{name} is {value}; it must be above 0" + " or null" * (name in optional))
         for name, value in {"ema": ema, "floor": floor, "beta1": beta1, "beta2": beta2}.items():
@@ -81,6 +87,7 @@ class Gradient:
         self.clip, self.ema, self.precision, self.compile = clip, ema, precision, compile
         self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance
         self.log_every, self.save_every = log_every, save_every
+        self.processes, self.nodes, self.rendezvous = processes, nodes, rendezvous
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises ValueError where it has nothing to descend, TrainingError on divergence."""
@@ -89,6 +96,9 @@ class Gradient:
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
             )
+        if self.processes > 1 or self.nodes > 1:
+            train_together(self, family, corpus, streams, monitor)
+            return
         with torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
             descend(Training(self, family, corpus, streams, monitor, Group()))
 
@@ -98,33 +108,6 @@ class Gradient:
         if self.epochs is not None:
             bounds.append(max(1, round(self.epochs * batches / self.accumulate)))
         return min(bounds, default=None)
-
-
-def descend(training: Training) -> None:
-    """Go through with a training that is set up, from its checkpoint where the monitor says so."""
-    if training.monitor.resume:
-        restore(training)
-    elif training.group.leads:
-        checkpoint(training).clear()
-    loop, place = training.loop, training.place
-    with bar(training) as advance, deferred_interrupt() as interrupted:
-        training.tick()
-        while not training.over:
-            training.update()
-            training.tick()
-            shown: dict[str, float] = {}
-            last = training.progress == 1
-            if place.step % loop.log_every == 0 or last:
-                shown |= training.report()
-            if place.step % loop.valid_every == 0 or last:
-                shown["valid/nll"], better = training.validate()
-                save(training, best=better)
-            elif training.save_is_due or interrupted():
-                save(training)
-            advance(shown)
-            if interrupted():
-                raise KeyboardInterrupt
-    finish(training)
 
 
 def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -45,11 +45,19 @@ class Group:
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """The sums over all processes."""
-        return self._reduce(values, dist.ReduceOp.SUM)
+        if self.world == 1:
+            return list(values)
+        summed = self._tensor(values)
+        dist.all_reduce(summed)
+        return summed.tolist()
 
     def lead(self, values: Sequence[float]) -> list[float]:
         """The values of the process that leads: what all must agree on, such as the time."""
-        return list(values) if self.world == 1 else self.gather(list(values))[0]
+        if self.world == 1:
+            return list(values)
+        shared = self._tensor(values)
+        dist.broadcast(shared, src=0)
+        return shared.tolist()
 
     def gather(self, value: Any) -> list[Any]:
         """Every process's value, by rank."""
@@ -59,10 +67,11 @@ class Group:
         dist.all_gather_object(values, value)
         return values
 
-    def _reduce(self, values: Sequence[float], op: Any) -> list[float]:
-        if self.world == 1:
-            return list(values)
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        reduced: Tensor = torch.tensor(list(values), dtype=torch.float64, device=device)
-        dist.all_reduce(reduced, op)
-        return reduced.tolist()
+    def broadcast(self, module: nn.Module) -> None:
+        """Give every process the leading one's weights."""
+        if self.world > 1:
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, src=0)
+
+    def _tensor(self, values: Sequence[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")

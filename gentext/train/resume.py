@@ -83,8 +83,9 @@ def restore(training: Training) -> None:
 def finish(training: Training) -> None:
     """Leave the weights that were best on valid in the family."""
     files = checkpoint(training).files
-    if files is not None and BEST in files:
+    if training.group.leads and files is not None and BEST in files:
         load_model(training.family, files[BEST], device=str(training.device))
+    training.group.broadcast(training.family)
     training.family.eval()
 
 

@@ -1,4 +1,4 @@
-"""One sitting of a training: what is shown of it, and how it is interrupted between two steps."""
+"""One sitting of a training: from its checkpoint to its end, or to Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,13 +8,44 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
+from gentext.train.resume import checkpoint, finish, restore, save
 from gentext.train.training import Training
 
 SHOWN = {"train/nll": "nll", "valid/nll": "valid", "tokens_per_second": "tokens/s", "flops_per_second": "GFLOP/s"}
 
 
+def descend(training: Training) -> None:
+    """Go through with a training that is set up, from its checkpoint where the monitor says so.
+
+    Ctrl-C ends it after the step, with a checkpoint of it, as a KeyboardInterrupt.
+    """
+    if training.monitor.resume:
+        restore(training)
+    elif training.group.leads:
+        checkpoint(training).clear()
+    loop, place = training.loop, training.place
+    with _bar(training) as advance, _deferred_interrupt() as interrupted:
+        training.tick()
+        while not training.over:
+            training.update()
+            training.tick()
+            shown: dict[str, float] = {}
+            last = training.progress == 1
+            if place.step % loop.log_every == 0 or last:
+                shown |= training.report()
+            if place.step % loop.valid_every == 0 or last:
+                shown["valid/nll"], better = training.validate()
+                save(training, best=better)
+            elif training.save_is_due or interrupted():
+                save(training)
+            advance(shown)
+            if interrupted():
+                raise KeyboardInterrupt
+    finish(training)
+
+
 @contextmanager
-def bar(training: Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
+def _bar(training: Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
     timed = training.steps is None
     total = float(training.loop.seconds if timed else training.steps)
@@ -39,7 +70,7 @@ def _readable(key: str, value: float) -> str:
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Tells whether Ctrl-C was pressed: inside, it waits for the step to end. The second one does not wait."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only there can it be caught

@@ -1,0 +1,72 @@
+"""Processes that train together find what one alone finds."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+import tiny
+import torch
+
+from gentext.seeding import Streams
+from gentext.train.group import Group
+from gentext.train.training import TrainingError
+from gentext.types import pad
+
+
+def _run(folder, monitor, *, unit="line", family=None, **options):
+    corpus = tiny.corpus(folder, unit=unit)
+    family = family or tiny.family(corpus)
+    loop = tiny.loop(**{"batch_size": 7, "accumulate": 2, "ema": 0.9, "steps": 10, **options})
+    loop.run(family, corpus, streams=Streams(3), monitor=monitor)
+    return family
+
+
+@pytest.mark.parametrize("unit", ["stream", pytest.param("line", marks=pytest.mark.slow)])
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, notes, unit):
+    alone, together = notes("alone"), notes("together")
+    one = _run(tmp_path, alone, unit=unit)
+    two = _run(tmp_path, together, unit=unit, processes=2)
+    for name in ("train/nll", "valid/nll", "tokens", "train/gradient"):
+        assert len(alone.curve(name)) >= 2
+        assert together.curve(name) == pytest.approx(alone.curve(name), abs=1e-5)
+    for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_failing_process_says_why(tmp_path, notes):
+    family = tiny.family(tiny.corpus(tmp_path))
+    family.gru.weight_hh_l0.data[0, 0] = torch.nan
+    with pytest.raises(TrainingError, match=r"step 1 .*is not finite"):
+        _run(tmp_path, notes(), family=family, processes=2)
+
+
+@pytest.mark.slow
+def test_processes_that_are_killed_are_gone_on_from(tmp_path, notes):
+    whole = _run(tmp_path, notes("whole"), processes=2, save_every=0.0)
+    killed = notes("killed", resume=True)
+
+    def kill(step, values):
+        if step == 6:
+            found = subprocess.run(
+                ["pgrep", "-P", str(os.getpid()), "-f", "spawn_main"], capture_output=True, text=True
+            )
+            os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+
+    log, killed.log = killed.log, kill
+    with pytest.raises(TrainingError, match="resume=true"):
+        _run(tmp_path, killed, processes=2, save_every=0.0)
+    killed.log = log
+    again = _run(tmp_path, killed, processes=2, save_every=0.0)
+    assert killed.log_[0][0] >= 6
+    for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 8])
+def test_shares_are_a_partition_of_the_tokens(rows):
+    batch = pad([[4 + i, 5, 2] for i in range(rows)])
+    shares = [Group(rank, 3).share(batch) for rank in range(3)]
+    assert all(len(share) for share in shares)
+    assert torch.cat([share.tokens[share.mask] for share in shares]).tolist() == batch.tokens[batch.mask].tolist()
