@@ -1,4 +1,4 @@
-"""`gentext run | sample | score | board | data | list`: bad input ends in one line and exit code 2."""
+"""`gentext run | sample | score | board | report | data | list`: bad input ends in one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -86,6 +86,13 @@ def parser() -> argparse.ArgumentParser:
     board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
     board.set_defaults(act=_board)
 
+    report = acts.add_parser(
+        "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
+    )
+    report.add_argument("runs", nargs="+", help="folders of runs")
+    report.add_argument("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
+    report.set_defaults(act=_report)
+
     data = acts.add_parser("data", help="the corpora: list | show NAME | fetch NAME")
     data.add_argument("verb", choices=("list", "show", "fetch"))
     data.add_argument("name", nargs="?")
@@ -134,6 +141,13 @@ def _board(args: argparse.Namespace) -> None:
     forms.show(rows, args.format)
     if args.samples:
         forms.show_samples(rows, args.samples)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from gentext import reporting
+
+    for path in reporting.write(args.runs, args.out):
+        print(path)
 
 
 def _data(args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import gentext
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
-NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title")
+NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples")
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Root:
     out: str = "runs"
     resume: bool = True  # false: start this run anew, whatever its folder holds
     title: str = ""  # the question that a report puts on top
+    show_samples: int = 0  # so many of every row are printed below a sweep's board
 
 
 def folder() -> Path:

@@ -107,26 +107,32 @@ def objective(records: Sequence[Any]) -> float | None:
 
 
 class SweepSummary(Callback):
-    """At the end of a sweep: the leaderboard of what it ran, and each failure with its reason and command."""
+    """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from gentext import reporting
+
         jobs = _read(Path(os.environ[SWEEP]))
-        _show(*(Path(job["folder"]) for job in jobs if job["code"] == 0))
+        done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
         failed = [job for job in jobs if job["code"] != 0]
+        if done:
+            _show(*done, samples=config.show_samples)
+            for path in reporting.write(done, Path(config.out) / "report.html", failures=failed):
+                print(f"Report: {path}")
         if failed:
             print(f"\n{len(failed)} of {len(jobs)} jobs failed:", file=sys.stderr)
         for job in failed:
             print(f"  {job['reason']}\n    again: {job['command']}", file=sys.stderr)
 
 
-def _show(*folders: Path) -> None:
-    """The board of these run folders, ten samples a row where they are the demo's, and where everything lies."""
+def _show(*folders: Path, samples: int = 0) -> None:
+    """The board of these run folders, so many samples of each row, and where everything lies."""
     from gentext.results import board, forms, record
 
-    records = record.find(folders)
-    if not records:
-        return
-    forms.show(board.rank(records))
+    ranked = board.rank(record.find(folders))
+    forms.show(ranked)
+    if samples:
+        forms.show_samples(ranked, samples)
     print(f"Records, samples, models and logs: {os.path.commonpath([*map(str, folders)])}")
 
 
