@@ -10,7 +10,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import bootstrap, bootstrap_ratio, wilson
+from gentext.metrics.intervals import bootstrap_ratio, wilson
 from gentext.metrics.sentences import SentenceMetric
 from gentext.text.ngrams import Sentences, unigrams
 from gentext.text.suffixes import fingerprints, longest_matches
@@ -44,50 +44,34 @@ class Memorisation(SentenceMetric):
 
     def values(self) -> Mapping[str, Value | Absent]:
         samples, training = self.sentences("samples"), self.sentences("training")
-        rest = f"train:{len(training)}|seqs:{len(samples)}|tok:{self.tok}|v:1"
-        return {**self._novelty(samples, training, rest), **self._copies(samples, training, rest)}
-
-    def _novelty(self, samples: Sentences, training: Sentences, rest: str) -> dict[str, Value | Absent]:
-        known = known_ngrams(samples, training, self.max_order)
-        places = np.maximum(samples.lengths - np.arange(self.max_order)[:, None], 0)
-        novel = (places - known).astype(np.float64)
-        intervals = bootstrap_ratio(novel.T, places.T, resamples=self.resamples, seed=self.seed)
-        found: dict[str, Value | Absent] = {}
-        for k, interval in enumerate(intervals, 1):
-            total = places[k - 1].sum()
-            if not total:
-                found[f"novelty{k}"] = Absent(f"no sample has {k} words")
-                continue
-            linear = novel[k - 1] * (len(samples) / total)  # its mean is the share
-            value = float(novel[k - 1].sum() / total)
-            found[f"novelty{k}"] = Value(
-                value, f"novelty{k}|{rest}", None, len(samples), "share", **interval._asdict(), per_sequence=linear
-            )
-        return found
-
-    def _copies(self, samples: Sentences, training: Sentences, rest: str) -> dict[str, Value | Absent]:
         n = len(samples)
+        rest = f"train:{len(training)}|seqs:{n}|tok:{self.tok}|v:1"
+        places = np.maximum(samples.lengths - np.arange(self.max_order)[:, None], 0)
+        novel = places - known_ngrams(samples, training, self.max_order)
+        span = longest_copies(samples, training)
+        each = np.ones(n, dtype=np.int64)
+        parts = {f"novelty{k}": (novel[k - 1], places[k - 1], "share") for k in range(1, self.max_order + 1)}
+        parts["copied_span"] = (span, each, "words")
+        parts["copied_share"] = (span / np.maximum(samples.lengths, 1), each, "share")
+        above = np.stack([part for part, _, _ in parts.values()], 1).astype(np.float64)
+        below = np.stack([whole for _, whole, _ in parts.values()], 1)
+        intervals = bootstrap_ratio(above, below, resamples=self.resamples, seed=self.seed)
+        found: dict[str, Value | Absent] = {}
+        for (name, (part, whole, unit)), interval in zip(parts.items(), intervals, strict=True):
+            if not whole.sum():
+                found[name] = Absent(f"no sample has the {name.removeprefix('novelty')} words that {name} looks at")
+                continue
+            linear = part * (n / whole.sum())  # its mean is the figure
+            found[name] = Value(
+                float(linear.mean()), f"{name}|{rest}", None, n, unit, **interval._asdict(), per_sequence=linear
+            )
         copied = np.isin(fingerprints(samples).whole, fingerprints(training).whole)
-        span = longest_copies(samples, training).astype(np.float64)
-        share = span / np.maximum(samples.lengths, 1)
-        spans, shares = bootstrap(np.stack([span, share], 1), resamples=self.resamples, seed=self.seed)
-        return {
-            "verbatim": Value(
-                float(copied.mean()),
-                f"verbatim|{rest}",
-                False,
-                n,
-                "share",
-                **wilson(int(copied.sum()), n)._asdict(),
-                per_sequence=copied * 1.0,
-            ),
-            "copied_span": Value(
-                float(span.mean()), f"copied_span|{rest}", None, n, "words", **spans._asdict(), per_sequence=span
-            ),
-            "copied_share": Value(
-                float(share.mean()), f"copied_share|{rest}", None, n, "share", **shares._asdict(), per_sequence=share
-            ),
-        }
+        interval = wilson(int(copied.sum()), n)._asdict()
+        share = float(copied.mean())
+        found["verbatim"] = Value(
+            share, f"verbatim|{rest}", False, n, "share", **interval, per_sequence=copied.astype(np.float64)
+        )
+        return found
 
 
 def known_ngrams(samples: Sentences, training: Sentences, largest: int) -> Int[ndarray, "k n"]:
