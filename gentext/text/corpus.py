@@ -45,7 +45,7 @@ class Corpus:
         self.stream = source.stream
         self.pairs = source.pairs
         self.truth: Truth | None = source.truth
-        self._source = source
+        self._source, self._split = source, word_rule(source.words).split
         self._meta = meta
         parts = [f"{split}.prompt" for split in SPLITS] if self.pairs else []
         self._text = {part: Lines(Ragged(text / part, "uint8")) for part in (*SPLITS, *parts)}
@@ -95,7 +95,7 @@ class Corpus:
 
     def words(self, text: str) -> list[str]:
         """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
-        return word_rule(self._source.words).split(text.lower() if self._source.lowercase else text)
+        return self._split(text.lower() if self._source.lowercase else text)
 
     def batches(self, split: str, size: int, *, rng: torch.Generator | None = None) -> Iterator[Batch]:
         """One epoch in batches of `size` rows: in order, or with `rng` shuffled, rows of like length together."""

@@ -6,11 +6,12 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 SPLITS = ("train", "valid", "test")
+Size = int | float
 
 
 class Row(NamedTuple):
@@ -31,10 +32,14 @@ class Cut:
     in train: sizes count distinct texts. `tail` takes the end as it stands: train, then valid, then test.
     """
 
-    how: Literal["random", "tail"]
-    valid: float
-    test: float
+    how: str
+    valid: Size
+    test: Size
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.how not in ("random", "tail"):
+            raise ValueError(f"data.cut is {self.how!r}; it must be random or tail")
 
     def rows(self, body: Rows, *, stream: bool, name: str) -> Iterator[tuple[str, Row]]:
         """Every row with its split. Raises ValueError where there is too little to cut."""
@@ -47,6 +52,8 @@ class Cut:
         for option, size in (("valid", self.valid), ("test", self.test)):
             if size < 0 or (size >= 1 and size != int(size)):
                 raise ValueError(f"data.{option} is {size}; it must be a share below 1 or a whole number of {what}")
+        if n == 0:
+            raise ValueError(f"{name} holds no text (it is empty, or blank lines alone); give a file with text in it")
         test = int(self.test) if self.test >= 1 else n - int(n * (1 - self.test))
         valid = int(self.valid) if self.valid >= 1 else round(n * self.valid)
         test, valid = max(test, int(self.test > 0)), max(valid, int(self.valid > 0))

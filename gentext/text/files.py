@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
-from gentext.text.cut import SPLITS, Cut, Row
+from gentext.text.cut import SPLITS, Cut, Row, Size
 from gentext.text.download import Remote, fetch, sha256
-from gentext.text.reading import SUFFIXES, Column, Reader, Unit, parallel
+from gentext.text.reading import SUFFIXES, Column, Reader, parallel
 from gentext.text.sources import SPLIT_NAMES, identity_of, in_splits
 
 log = logging.getLogger("gentext")
@@ -34,15 +33,15 @@ class Files:
     splits: Mapping[str, str]
     words: str
     lowercase: bool = False
-    unit: Unit = "line"
+    unit: str = "line"
     blank: bool = False
     spaces: bool = True
     format: str | None = None
     target: Column = "text"
     source: Column | None = None
-    cut: Literal["random", "tail"] = "random"
-    valid: float = 0.05
-    test: float = 0.05
+    cut: str = "random"
+    valid: Size = 0.05
+    test: Size = 0.05
     seed: int = 0
     truth: None = field(default=None, init=False)
 
@@ -97,14 +96,14 @@ class Text:
     licence: str = "the user's own"
     words: str = "treebank"
     lowercase: bool = False
-    unit: Unit = "line"
+    unit: str = "line"
     blank: bool = False
     format: str | None = None
     target: Column = "text"
     source: Column | None = None
-    cut: Literal["random", "tail"] = "random"
-    valid: float = 0.05
-    test: float = 0.05
+    cut: str = "random"
+    valid: Size = 0.05
+    test: Size = 0.05
     seed: int = 0
     sha256: Mapping[str, str] = field(
         default_factory=dict

@@ -65,6 +65,7 @@ class Grammar:
             raise ValueError(f"{source} is not UTF-8 text ({error.reason} at byte {error.start})") from error
         self.digest = hashlib.sha256(text.encode()).hexdigest()
         self.rules = rules.read(text, str(source))
+        self.words = self.rules.words  # the lexicon
         self.mean_length = self.rules.mean_length  # tokens, the full stop included
         self._index = {word: i for i, word in enumerate(self.rules.words)}
         self._expander = Expander(self.rules)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from gentext.text.cut import Cut, Row
+from gentext.text.cut import Cut, Row, Size
 from gentext.text.reading import Reader
 from gentext.text.sources import SPLIT_NAMES, identity_of, in_splits
 
@@ -23,9 +23,9 @@ class HubText:
     source: str | None = None
     words: str = "treebank"
     lowercase: bool = False
-    cut: Literal["random", "tail"] = "random"
-    valid: float = 0.05
-    test: float = 0.05
+    cut: str = "random"
+    valid: Size = 0.05
+    test: Size = 0.05
     seed: int = 0
     licence: str = "see the data set's card"
     stream: bool = field(default=False, init=False)

@@ -9,8 +9,9 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
 from gentext.text.cut import Row
 
@@ -24,7 +25,7 @@ SUFFIXES = {
     ".parquet": "parquet",
 }
 BLOCK = 1 << 20  # characters of a stream read at once
-Unit = Literal["line", "paragraph", "stream"]
+UNITS = ("line", "paragraph", "stream")
 Column = str | int
 
 log = logging.getLogger("gentext")
@@ -38,7 +39,7 @@ class Reader:
     there is no header; without `source` the corpus is not one of pairs.
     """
 
-    unit: Unit = "line"
+    unit: str = "line"  # one of UNITS
     format: str | None = None  # one of FORMATS; None: by the file's name
     target: Column = "text"
     source: Column | None = None
@@ -48,7 +49,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         for option, given, known in (
-            ("unit", self.unit, ("line", "paragraph", "stream")),
+            ("unit", self.unit, UNITS),
             ("format", self.format, (None, *FORMATS)),
         ):
             if given not in known:
@@ -109,7 +110,7 @@ def _by_name(path: Path) -> str:
     return SUFFIXES.get(Path(name).suffix.lower(), "plain")
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path) -> TextIOWrapper:
     """The file as text, line ends kept as they are."""
     opener: Any = gzip.open if path.name.endswith(".gz") else open
     return opener(path, "rt", encoding="utf-8-sig", newline="\n")

@@ -62,10 +62,6 @@ class Tokenizer:
         """The text of each row of ids: up to the first EOS, PAD and BOS skipped."""
         return [self._text(_until_end([int(i) for i in row])) for row in rows]
 
-    def words(self, rows: Iterable[Sequence[int]]) -> list[list[str]]:
-        """The spelling of every token, for a look at how a text was cut."""
-        return [[self._spelling[i] for i in _until_end([int(i) for i in row])] for row in rows]
-
     def signature(self) -> str:
         """word:treebank|case:lower|vocab:4659|min:1|unk:⁇|back:words|sha:1f0c92ab: what moves the numbers.
 

@@ -28,10 +28,15 @@ ABBREVIATIONS = {
     *("mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "etc", "inc", "ltd", "co", "corp"),
     *("u.s", "u.k", "u.n", "e.g", "i.e", "a.m", "p.m"),
 }
-# plain words, one full stop at the very end: the rules below leave these as they are, and most lines are such
-PLAIN = re.compile(r"[^\W_]+(?:(?: +|-)[^\W_]+)*( *\.)?")
+# most lines are plain words and marks, a full stop at the very end alone: NLTK then cuts at the marks and no more
+PLAIN = re.compile(r"(?:[^\W_]+(?:(?:[,;:!?]? +|-)[^\W_]+)*(?: *[.,;:!?])?)?")
+PLAIN_WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*|[.,;:!?]")
 CONTRACTED = re.compile(r"\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b", re.IGNORECASE)
 SENTENCE_END = re.compile(r"[.?!](?:[?!)\";}\]*:@'({\[]|\s+\S)")  # where NLTK looks for one
+CONTRACTION = re.compile(r"\b(?:can not|gim me|gon na|got ta|lem me|wan na)\b", re.IGNORECASE)
+SPACED_MARK = re.compile(r" (?=[.,;:!?](?: |$))")
+CLOSING = re.compile(r" (\.{2,}|[»”’…])")  # what NLTK's detokenizer leaves apart
+OPENING = re.compile(r"([«“‘„]) ")
 
 
 @cache
@@ -52,29 +57,27 @@ def treebank(text: str) -> list[str]:
     Differs: NLTK finds sentences with a model that is a download; here with the same algorithm and a short list of
     abbreviations. Equal on text of one sentence a line.
     """
-    text = text.strip()
-    if (plain := PLAIN.fullmatch(text)) and not CONTRACTED.search(text):
-        return [*text[: plain.start(1)].split(), "."] if plain[1] else text.split()
+    return [word for line in text.split("\n") for word in _line(line.strip())]
+
+
+def _line(text: str) -> list[str]:
+    if PLAIN.fullmatch(text) and not CONTRACTED.search(text):
+        return PLAIN_WORDS.findall(text)
     words, sentences, _ = _nltk()
-    return [
-        word
-        for line in text.split("\n")
-        for sentence in (sentences.tokenize(line) if SENTENCE_END.search(line) else [line])
-        for word in words.tokenize(sentence)
-    ]
+    parts = sentences.tokenize(text) if SENTENCE_END.search(text) else [text]
+    return [word for part in parts for word in words.tokenize(part)]
 
 
 def untreebank(words: Sequence[str]) -> str:
     """The usual spelling of these words, or where that would read as other words, all of them apart."""
     words = list(words)
-    last = len(words) - (words[-1:] == ["."])
-    if not any(WRITTEN_APART.search(word) for word in words[:last]):
-        return " ".join(words[:last]) + "." * (len(words) - last)
+    text = SPACED_MARK.sub("", " ".join(words))
+    if PLAIN.fullmatch(text) and not CONTRACTION.search(text) and PLAIN_WORDS.findall(text) == words:
+        return text
     text = _nltk()[2].detokenize(words)
+    text = OPENING.sub(r"\1", CLOSING.sub(r"\1", text))
     return text if treebank(text) == words else " ".join(words)
 
-
-WRITTEN_APART = re.compile(r"[^\w-]|^(?:not|na|me|ta|--+)$", re.IGNORECASE)  # may have been cut off from its neighbour
 
 RULES = {
     "treebank": WordRule(treebank, untreebank),

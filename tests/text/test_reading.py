@@ -1,0 +1,116 @@
+"""Files of every format become the rows that they hold, and files of none say what is wrong with them."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gentext.text.cut import Row
+from gentext.text.reading import BLOCK, Reader, parallel
+
+TEXTS = ["First line.", "秦川 雄帝宅", 'a "quoted", one']
+
+
+def rows(path: Path, content: str | bytes, **options) -> list[Row]:
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return list(Reader(**options).rows(path))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.txt", "\n".join(TEXTS), {}),
+        ("a.txt", "\ufeff" + "\r\n".join(TEXTS) + "\r\n\r\n", {}),
+        ("a.txt", "\n\nFirst\nline.\n \n秦川 雄帝宅\n\n\n" + TEXTS[2] + "\n", {"unit": "paragraph"}),
+        ("a.jsonl", "\n".join(json.dumps({"n": 1, "text": t}) for t in TEXTS), {}),
+        ("a.jsonl", "\n".join(json.dumps(t) for t in TEXTS) + "\n\n", {}),
+        ("a.data", "\n".join(json.dumps({"t": t}) for t in TEXTS), {"format": "jsonl", "target": "t"}),
+        ("a.csv", 'id,text\n1,First line.\n2,秦川 雄帝宅\n3,"a ""quoted"", one"\n', {}),
+        ("a.tsv", "First line.\t1\n秦川 雄帝宅\t2\n" + TEXTS[2] + "\t3\n", {"target": 0}),
+    ],
+)
+def test_every_format_gives_its_texts(tmp_path, name, content, options, suffix):
+    assert [row.text for row in rows(tmp_path / (name + suffix), content, **options)] == TEXTS
+
+
+def test_parquet_gives_its_columns(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    parquet.write_table(arrow.table({"de": ["eins", "zwei"], "en": ["one", "two"], "n": [1, 2]}), path)
+    assert list(Reader(target="en", source="de").rows(path)) == [Row("one", "eins"), Row("two", "zwei")]
+    with pytest.raises(ValueError, match="no column 'fr'; it has 'de', 'en', 'n'"):
+        list(Reader(target="fr").rows(path))
+    path.write_bytes(b"not parquet")
+    with pytest.raises(ValueError, match="not a Parquet file"):
+        list(Reader(target="en").rows(path))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"gentext\[parquet\]"):
+        list(Reader().rows(tmp_path / "a.parquet"))
+
+
+def test_pairs_case_blanks_and_spaces(tmp_path):
+    table = "One.\tUn.\tx\nTwo.\t\tx\nThree.\tTrois.\tx\n"
+    found = rows(tmp_path / "a.tsv", table, source=0, target=1, lowercase=True)
+    assert found == [Row("un.", "one."), Row("trois.", "three.")]
+    assert [r.text for r in rows(tmp_path / "a.txt", " a \n\n b\n", blank=True)] == ["a", "", "b"]
+    assert [r.text for r in rows(tmp_path / "a.txt", "秦 川 \n", spaces=False)] == ["秦川"]
+
+
+def test_a_record_of_many_lines_is_one_line(tmp_path):
+    assert rows(tmp_path / "a.csv", 'text\n"one\ntwo"\n') == [Row("one two")]
+
+
+@pytest.mark.parametrize("text", ["a\n\nb\r\nc", "no line end " * (BLOCK // 6), "x" * (2 * BLOCK + 5), "é\n" * BLOCK])
+def test_a_stream_keeps_its_text_in_pieces_of_bounded_size(tmp_path, text):
+    pieces = [row.text for row in rows(tmp_path / "a.txt", text, unit="stream")]
+    assert "".join(pieces) == text.replace("\r\n", "\n")
+    if " " in text or "\n" in text:
+        assert max(map(len, pieces)) <= 2 * BLOCK
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"caf\xe9\n", r"not UTF-8 text \(byte 0xe9.*iconv"),
+        ("a.txt", b"\x00\x01binary", "binary"),
+        ("a.jsonl", b'{"text": 1\n', "line 1: not JSON"),
+        ("a.jsonl", b'{"txt": "a"}\n', "no column 'text'; it has 'txt'.*data.target"),
+        ("a.jsonl", b"[1]\n", "no column 'text'; it has none"),
+        ("a.csv", b"a,b\n1,2\n", "no column 'text'; it has 'a', 'b'"),
+        ("a.csv", b"", "no column 'text'"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(tmp_path, name, content, message):
+    with pytest.raises(ValueError, match=message):
+        rows(tmp_path / name, content)
+
+
+def test_too_few_columns_and_broken_gzip(tmp_path):
+    with pytest.raises(ValueError, match="line 2: 1 columns; column 1"):
+        rows(tmp_path / "a.tsv", "a\tb\nc\n", target=1)
+    for content in (b"plain", gzip.compress(b"text\n" * 999)[:-20]):
+        path = tmp_path / "a.txt.gz"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a whole gzip file"):
+            list(Reader().rows(path))
+
+
+@pytest.mark.parametrize("option", ["unit", "format"])
+def test_unknown_options_name_the_known(option):
+    with pytest.raises(ValueError, match=rf"data\.{option} is 'word'; it must be one of"):
+        Reader(**{option: "word"})
+
+
+def test_parallel_files_must_be_of_one_length():
+    one, two = [Row("a"), Row("b")], [Row("c")]
+    assert list(parallel((iter(one), iter(one)), ("x", "y"))) == [Row("a", "a"), Row("b", "b")]
+    with pytest.raises(ValueError, match="x and y have unequal numbers of lines"):
+        list(parallel((iter(one), iter(two)), ("x", "y")))
