@@ -1,0 +1,183 @@
+"""Counts of interpolated modified Kneser-Ney: every distinct n-gram of a text, its adjusted count, and the discounts.
+
+The text is one array in which BOS opens every sentence. An n-gram goes by its number: those of one order are sorted by
+(the number of their first tokens, the last token), so that the successors of a context lie side by side.
+Sources: Chen and Goodman 1998, section 3 and equation 26; Heafield et al. 2013, whose lmplz is matched to the digit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.types import BOS, EOS
+
+log = logging.getLogger("gentext")
+CHUNK = 2**20  # occurrences sorted at once: bounds the working memory to a few hundred MiB
+FALLBACK = (0.5, 1.0, 1.5)  # as lmplz --discount_fallback
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The n-grams of one order: the successors of context c lie at starts[c]:starts[c + 1]."""
+
+    starts: Int[Tensor, " p"]  # one per context, one for a context that is absent, and the end
+    words: Int[Tensor, " n"]  # the last token of each n-gram
+    counts: Int[Tensor, " n"]  # its adjusted count
+    totals: Int[Tensor, " z"]  # the adjusted counts of a context's successors, pruned ones included; 0 for the absent
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """All n-grams of one order as they occur."""
+
+    contexts: int  # how many n-grams there are of the order below
+    parents: Tensor  # the number of the first k-1 tokens
+    words: Tensor  # the last token
+    raw: Tensor  # occurrences
+    suffixes: Tensor  # the number of the last k-1 tokens
+    opening: int  # the first so many begin with BOS
+
+
+def thresholds(prune: Sequence[int], order: int) -> tuple[int, ...]:
+    """A threshold for each order, the last one repeated. Raises: ValueError where they are none."""
+    given = tuple(prune) or (0,)
+    advice = "give for example prune=[0,0,1], which drops n-grams of order 3 and above that occur once"
+    if any(not isinstance(threshold, int) or threshold < 0 for threshold in given):
+        raise ValueError(f"prune is {list(given)}; thresholds are whole numbers, 0 or more: {advice}")
+    if given[0] != 0 or any(low > high for low, high in pairwise(given)):
+        raise ValueError(f"prune is {list(given)}; it begins with 0 and never falls from order to order: {advice}")
+    if len(given) > order:
+        raise ValueError(f"prune is {list(given)}, more thresholds than the {order} orders of the model: {advice}")
+    return given + given[-1:] * (order - len(given))
+
+
+def estimate(
+    text: Int[Tensor, " n"], vocab_size: int, order: int, prune: tuple[int, ...]
+) -> tuple[list[Counts], Float[Tensor, "k 3"]]:
+    """The counts of orders 1 to `order`, and the discounts D1, D2, D3+ of each.
+
+    prune: a threshold per order; an n-gram that occurs no more often is left out (order 1 never is). As in lmplz its
+    count still shapes the discounts, and its mass goes to the back-off.
+    """
+    seen, contexts = _words(text, vocab_size), torch.ones(1, dtype=torch.bool)
+    positions = text.argsort(stable=True).int()
+    final = _final(text, positions, seen.raw, order)
+    text = rank = torch.cat([text, text.new_tensor([BOS])])  # so that a token follows every n-gram
+    levels, discounts = [], []
+    for k in range(1, order + 1):
+        longer, adjusted, last = None, seen.raw, int(rank[final - k + 1]) if k <= final + 1 else -1
+        if k < order:
+            longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
+            adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
+            adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
+        if k == 1:
+            adjusted = adjusted.index_fill(0, torch.tensor([BOS]), 0)  # BOS is given, never predicted
+        tally = torch.bincount(adjusted.clamp_max(5), minlength=6)
+        if last >= 0:
+            tally[adjusted[last].clamp_max(5)] -= 1
+            tally[seen.raw[last].clamp_max(5)] += 1
+        discounts.append(_discounts(tally.tolist(), k))
+        kept = seen.raw > prune[k - 1] if k > 1 else torch.ones_like(seen.raw, dtype=torch.bool)
+        levels.append(_prune(seen, adjusted, contexts, kept))
+        seen, contexts = longer, kept
+    return levels, torch.tensor(discounts, dtype=torch.float64)
+
+
+def nothing(vocab_size: int, order: int) -> list[Counts]:
+    """What orders 1 to `order` hold before anything was counted: every token has a number, and no longer n-gram."""
+    words, contexts, levels = torch.arange(vocab_size, dtype=torch.int32), 1, []
+    for _ in range(order):
+        starts = torch.full((contexts + 2,), len(words), dtype=torch.int32)
+        starts[0] = 0
+        levels.append(Counts(starts, words, torch.zeros_like(words), torch.zeros(contexts + 1, dtype=torch.int32)))
+        words, contexts = words[:0].clone(), len(words)
+    return levels
+
+
+def _words(text: Tensor, vocab_size: int) -> _Seen:
+    """Order 1: a token is its own number, seen or not; the only context is the empty one."""
+    words = torch.arange(vocab_size, dtype=torch.int32)
+    nothing = torch.zeros_like(words)
+    return _Seen(1, nothing, words, torch.bincount(text, minlength=vocab_size).int(), nothing, opening=BOS + 1)
+
+
+def _final(text: Tensor, positions: Tensor, raw: Tensor, order: int) -> int:
+    """Where the n-gram ends that lmplz meets last: the greatest read backwards, tokens in order of first appearance.
+
+    lmplz takes it, alone, into the discounts of the lower orders at its raw count, and not at its adjusted count
+    (the last lines of its AdjustCounts). Kept, so that discounts agree to all digits.
+    """
+    first = positions.long()[(raw.cumsum(0) - raw).clamp_max(len(text) - 1)]
+    age = torch.where(raw > 0, first, -3)
+    age[[BOS, EOS]] = torch.tensor([-2, -1])
+    ends = (text == age.argmax()).nonzero()[:, 0]
+    at = ends
+    for _ in range(order - 1):
+        at = torch.where(text[at] == BOS, at, at - 1)
+        ages = age[text[at].long()]
+        at, ends = at[ages == ages.max()], ends[ages == ages.max()]
+    return int(ends[0])
+
+
+def _extend(
+    text: Tensor, positions: Tensor, rank: Tensor, seen: _Seen, length: int, vocab_size: int
+) -> tuple[_Seen, Tensor, Tensor]:
+    """The n-grams one token longer than `seen`, where they begin in order of number, and the number at each position.
+
+    `positions` and `rank` say the same of `seen`, whose n-grams have `length` tokens; `positions` is overwritten.
+    """
+    ends = torch.nn.functional.pad(seen.raw.cumsum(0), (1, 0))  # n-gram g begins at positions[ends[g]:ends[g + 1]]
+    cuts = torch.searchsorted(ends, torch.arange(0, len(positions), CHUNK)).tolist()
+    numbers = torch.full_like(text, -1, dtype=torch.int32)
+    parts, found, written = [], 0, 0
+    for begin, end in pairwise(ends[[0, *cuts, len(seen.raw)]].tolist()):
+        at = positions[begin:end]
+        word = text.index_select(0, at + length)
+        inside = (word != BOS).nonzero()[:, 0]  # an n-gram ends with its sentence
+        at, word = at.index_select(0, inside), word.index_select(0, inside)
+        key, index = torch.sort(rank.index_select(0, at).long() * vocab_size + word)
+        at = at.index_select(0, index)
+        key, number, raw = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
+        numbers[at.long()] = (number + found).int()
+        suffixes = rank.index_select(0, at.index_select(0, raw.cumsum(0) - raw) + 1)
+        parts.append([column.int() for column in (key // vocab_size, key % vocab_size, raw, suffixes)])
+        positions[written : written + len(at)] = at
+        found, written = found + len(key), written + len(at)
+    parents, words, raw, suffixes = (torch.cat(column) for column in zip(*parts, strict=True))
+    opening = int(torch.searchsorted(parents, seen.opening))
+    return _Seen(len(seen.words), parents, words, raw, suffixes, opening), positions[:written], numbers
+
+
+def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Counts:
+    """The kept n-grams under the kept contexts, which are numbered anew. (A kept n-gram's context is always kept.)"""
+    totals = torch.zeros(seen.contexts, dtype=torch.int64).index_add_(0, seen.parents, adjusted.long())
+    successors = torch.bincount(seen.parents[kept], minlength=seen.contexts)[contexts]
+    starts = torch.nn.functional.pad(successors, (1, 1)).cumsum(0)
+    totals = torch.nn.functional.pad(totals[contexts], (0, 1))
+    return Counts(starts.int(), seen.words[kept], adjusted[kept], totals.int())
+
+
+def _discounts(tally: list[int], k: int) -> tuple[float, ...]:
+    """D1, D2 and D3+ by the closed form where `tally` (n-grams by adjusted count) allows it, else the fallback.
+
+    Differs: from lmplz, which accepts a D3+ of exactly 0; a context would then leave nothing to unseen tokens.
+    """
+    n = tally
+    if all(n[1:4]):
+        y = n[1] / (n[1] + 2 * n[2])
+        discounts = tuple(j - (j + 1) * y * n[j + 1] / n[j] for j in (1, 2, 3))
+        if all(0 < discount <= j for j, discount in enumerate(discounts, 1)):
+            return discounts
+    log.warning(
+        "n-grams of order %d are too few or too regular to estimate discounts (%d, %d, %d and %d of them have the "
+        "adjusted counts 1, 2, 3 and 4): the fallback discounts %s, %s and %s are used",
+        *(k, *n[1:5], *FALLBACK),
+    )
+    return FALLBACK
