@@ -79,8 +79,13 @@ def untreebank(words: Sequence[str]) -> str:
     return text if treebank(text) == words else " ".join(words)
 
 
+def characters(text: str) -> list[str]:
+    """All but white space, each a word."""
+    return [character for character in text if not character.isspace()]
+
+
 RULES = {
     "treebank": WordRule(treebank, untreebank),
     "whitespace": WordRule(str.split, " ".join),
-    "char": WordRule(lambda text: [c for c in text if not c.isspace()], "".join),
+    "char": WordRule(characters, "".join),
 }

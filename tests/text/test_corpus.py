@@ -55,11 +55,13 @@ def test_shuffled_batches_hold_every_row_once_and_repeat_with_the_seed(file):
     assert sorted(itertools.chain.from_iterable(epoch(0))) == sorted(corpus.lines("train"))
 
 
-def test_another_process_maps_the_same_files(file):
-    corpus = opened(file)
+@pytest.mark.parametrize("recipe", [Word("treebank"), Word("char"), Char(), BPE(300)], ids=repr)
+def test_another_process_maps_the_same_files(file, recipe):
+    corpus = opened(file, recipe, words="char")
     held = pickle.dumps(corpus)
     again = pickle.loads(held)
     assert list(again.lines("train")) == list(corpus.lines("train"))
+    assert again.words("a b") == ["a", "b"]
     assert again._ids["train"].ids.values.tobytes() not in held
 
 
