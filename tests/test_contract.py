@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from omegaconf import DictConfig
 from safetensors.torch import load_model, save_model
 from scipy import stats
 
@@ -16,6 +17,7 @@ from gentext.types import BOS, EOS, PAD, UNK, Batch, Counted, Family, map_state,
 V, LONGEST = 7, 4  # PAD BOS EOS UNK and three words; the longest text that is enumerated
 WORDS = [UNK, 4, 5, 6]
 FAMILIES = sorted(config.groups()["family"])
+SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16}  # sizes are no part of the contract
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -24,9 +26,23 @@ def family(request) -> Family:
     return make(request.param)
 
 
+def compose(name: str) -> DictConfig:
+    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}"])
+    shrink(cfg.family)
+    return cfg
+
+
+def shrink(node: DictConfig) -> None:
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            shrink(value)
+        elif isinstance(value, int) and value > SMALL.get(key, value):
+            node[key] = SMALL[key]
+
+
 def make(name: str) -> Family:
     torch.manual_seed(0)
-    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}"])
+    cfg = compose(name)
     family = config.build(cfg.family)
     rng = torch.Generator().manual_seed(1)
     if isinstance(family, Counted) and cfg.train._target_.endswith("EM"):
@@ -193,7 +209,7 @@ def test_checkpoints_round_trip(name, tmp_path):
     family = make(name)
     save_model(family, str(tmp_path / "model.safetensors"))
     torch.manual_seed(99)
-    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}"])
+    cfg = compose(name)
     fresh = config.build(cfg.family)
     load_model(fresh, tmp_path / "model.safetensors")
     fresh.eval()
