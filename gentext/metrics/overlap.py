@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from gentext.metrics.base import Absent, Value
+from gentext.metrics.base import Absent
 from gentext.metrics.clipping import SMOOTHINGS, Overlap, overlap
 from gentext.metrics.intervals import NO_INTERVAL, Interval, bootstrap, subsample
 from gentext.metrics.sentences import SentenceMetric, log
-from gentext.types import Samples
+from gentext.text.ngrams import Sentences, hashed
+from gentext.types import Samples, Value
 
 MODES = ("leave-one-out", "included", "halves", "fresh")
 FEW = 30  # a half of fewer sentences is no sample of anything
@@ -65,7 +66,7 @@ class BLEU(SentenceMetric):
         references = self.sentences("references")[: self.references]
         first = np.arange(len(hypotheses) + len(references)) < len(hypotheses)
         both = overlap(hypotheses + references, self.max_order, np.stack([first, ~first], 1))
-        warn_if_foreign(both, first)
+        warn_if_foreign(hypotheses, references, both)
         return both.bleu(first, ~first, self.smoothing), len(references)
 
     def values(self) -> Mapping[str, Value]:
@@ -174,13 +175,21 @@ def check(max_order: int, smoothing: str, **caps: int | None) -> None:
             raise ValueError(f"{name} is {cap}; it must be 1 or more, or null for all")
 
 
-def warn_if_foreign(both: Overlap, first: Bool[ndarray, " n"]) -> None:
-    """Say so where most words of the hypotheses are in no reference: as a rule they are cut or cased otherwise."""
-    words = both.lengths[first].sum()
-    known = first[both.orders[0].sentence].sum()
-    if words and known < words / 2:
+STOPS = hashed([[".", "!", "?", "。"]]).words
+
+
+def warn_if_foreign(hypotheses: Sentences, references: Sentences, both: Overlap) -> None:
+    """Say so where the two seem to be cut or cased otherwise: few words in common, or full stops apart in one only."""
+    words, known = hypotheses.lengths.sum(), (both.orders[0].sentence < len(hypotheses)).sum()
+    if known < words / 2:
+        log.warning("of the samples' %d words %d occur in the references: are both cut and cased alike?", words, known)
+    apart = [100 * np.isin(last_words(texts), STOPS).sum() / len(texts) for texts in (hypotheses, references)]
+    if abs(apart[0] - apart[1]) > 50:
         log.warning(
-            "only %d of the samples' %d words occur in the references: are both tokenised and cased alike?",
-            known,
-            words,
+            "%.0f %% of samples and %.0f %% of references end in a full stop apart: are both cut alike?", *apart
         )
+
+
+def last_words(sentences: Sentences) -> Int[ndarray, " n"]:
+    """The last word of each sentence that has one."""
+    return sentences.words[sentences.lengths.cumsum()[sentences.lengths > 0] - 1]

@@ -193,12 +193,23 @@ def test_wrong_arguments_are_told(make):
 
 def test_references_of_another_tokenisation_are_told(caplog):
     bleu(["a dog sat on the mat"], ["ADOG SATON THEMAT", "THE"])
-    assert "tokenised and cased alike" in caplog.text
+    assert "6 words 0 occur in the references" in caplog.text
+    caplog.clear()
+    bleu(["a dog sat ."] * 3, ["a dog sat.", "a cat sat."])
+    assert "100 % of samples and 0 % of references end in a full stop apart" in caplog.text
     caplog.clear()
     bleu(["a dog sat on the mat"], ["a dog sat on a log"])
+    bleu(["a dog sat .", "a dog"], ["a dog sat ."])
     assert not caplog.text
 
 
+def read(path: str) -> Samples:
+    return Samples(tuple((Path(os.environ["GENTEXT_DATA"]) / path).read_text().splitlines()))
+
+
+DATA = pytest.mark.skipif(
+    "GENTEXT_DATA" not in os.environ, reason="GENTEXT_DATA names no folder with Texygen's samples"
+)
 TABLES = {  # Zhu et al. 2018, tables of BLEU and Self-BLEU on Image COCO
     "mle": ((0.731, 0.497, 0.305, 0.189), (0.916, 0.769, 0.583, 0.408)),
     "seq": ((0.745, 0.498, 0.294, 0.180), (0.950, 0.840, 0.670, 0.489)),
@@ -206,12 +217,9 @@ TABLES = {  # Zhu et al. 2018, tables of BLEU and Self-BLEU on Image COCO
 }
 
 
-@pytest.mark.skipif("GENTEXT_DATA" not in os.environ, reason="GENTEXT_DATA names no folder with Texygen's samples")
+@DATA
 @pytest.mark.parametrize("model", TABLES)
 def test_texygens_published_tables(model):
-    def read(path):
-        return Samples(tuple((Path(os.environ["GENTEXT_DATA"]) / path).read_text().splitlines()))
-
     samples, references = read(f"texygen-samples/{model}.txt"), read("coco/test.txt")
     metric, own = BLEU(resamples=0), SelfBLEU(resamples=0)
     metric.update(samples, references)
@@ -220,3 +228,21 @@ def test_texygens_published_tables(model):
         found = values.compute()
         # published to three digits, so that 0.001 on top of half a digit is what can be asked
         assert [found[f"{name}{k}"] for k in range(2, 6)] == pytest.approx(published, abs=0.0011)
+
+
+PEERS = [  # their own code on the same samples: BLEU-2..5 or Self-BLEU-2..5
+    (BLEU(references=500, resamples=0), (0.5159, 0.2788, 0.1560, 0.0970)),  # Texygen's default
+    (BLEU(hypotheses=200, resamples=0), (0.718, 0.473, 0.292, 0.177)),  # TextGAN-PyTorch
+    (SelfBLEU(hypotheses=500, references=500, resamples=0), (0.7014, 0.4768, 0.3014, 0.1887)),  # Texygen's default
+    (SelfBLEU(mode="halves", resamples=0), (0.8819, 0.7128, 0.5186, 0.3520)),  # TaylorGAN
+    (SelfBLEU(mode="fresh", hypotheses=200, resamples=0), (0.908, 0.751, 0.560)),  # TextGAN-PyTorch
+    (SelfBLEU(mode="included", hypotheses=200, resamples=0), (1.0, 1.0, 1.0, 1.0)),  # RelGAN
+]
+
+
+@DATA
+@pytest.mark.parametrize(("metric", "theirs"), PEERS)
+def test_peers_numbers_on_texygens_samples(metric, theirs):
+    evidence = {"samples": read("texygen-samples/mle.txt"), "references": read("coco/test.txt")}
+    metric.update(**{key: evidence[key] for key in metric.collections})
+    assert list(metric.compute().values())[1 : 1 + len(theirs)] == pytest.approx(theirs, abs=0.0006)
