@@ -153,6 +153,7 @@ def _report(args: argparse.Namespace) -> None:
 def _data(args: argparse.Namespace) -> None:
     from gentext import config
     from gentext.text import sources
+    from gentext.text.corpus import Corpus
 
     known = config.groups()["data"]
     if args.verb == "list":
@@ -163,9 +164,17 @@ def _data(args: argparse.Namespace) -> None:
     cfg = config.compose([f"data={args.name}", *args.overrides])
     source = config.build(cfg.data)
     if args.verb == "fetch":
-        sources.fetch(source)
-    for key, value in sources.describe(source).items():
-        print(f"{key:12} {value}")
+        for path in source.fetch():
+            print(path)
+        return
+    facts = sources.describe(source)
+    corpus = Corpus.open(source, config.build(cfg.tokenizer), max_len=cfg.max_len)
+    facts |= {"tokenizer": corpus.tokenizer.signature(), "max_len": corpus.max_len}
+    for split, said in corpus.fingerprint()["splits"].items():
+        facts[split] = ", ".join(f"{key} {value}" for key, value in said.items())
+        facts[f"{split} begins"] = "\n".join(corpus.lines(split)[:3])
+    for key, value in facts.items():
+        print(f"{key:13} " + str(value).replace("\n", "\n" + " " * 14))
 
 
 def _list(args: argparse.Namespace) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from gentext.text.cut import SPLITS, Cut, Row, Size
 from gentext.text.download import Remote, fetch, sha256
-from gentext.text.reading import SUFFIXES, Column, Reader, parallel
+from gentext.text.reading import SUFFIXES, Column, Reader, side_by_side
 from gentext.text.sources import SPLIT_NAMES, identity_of, in_splits
 
 log = logging.getLogger("gentext")
@@ -78,12 +79,8 @@ class Files:
     def _reading(self, split: str) -> Callable[[], Iterator[Row]]:
         names = [self.splits[split].format(column=column) for column in self._columns(split)]
         reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, self.spaces)
-        if len(names) == 1:
-            path = fetch(self.folder, names[0], Remote(**self.files[names[0]]))
-            return lambda: reader.rows(path)
         paths = [fetch(self.folder, name, Remote(**self.files[name])) for name in names]
-        side = Reader(self.unit, "plain", lowercase=self.lowercase, blank=True, spaces=self.spaces)
-        return lambda: parallel((side.rows(paths[0]), side.rows(paths[1])), (names[0], names[1]))
+        return lambda: reader.rows(paths[0]) if len(paths) == 1 else side_by_side(reader, *paths)
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class Text:
     """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut)."""
 
     path: str
-    name: str = "text"
+    name: str = ""  # the file's, if none is given
     origin: str = "the user's own"
     licence: str = "the user's own"
     words: str = "treebank"
@@ -110,6 +107,10 @@ class Text:
     )  # of splits, as a record states them: a mismatch stops the run
     truth: None = field(default=None, init=False)
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
+
     @property
     def stream(self) -> bool:
         return self.unit == "stream"
@@ -126,12 +127,22 @@ class Text:
         return identity_of(self, {f"{split}/{path.name}": sha256(path) for split, paths in bodies for path in paths})
 
     def rows(self) -> Iterator[tuple[str, Row]]:
-        reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)
-        bodies = {
-            split: (lambda paths=paths: chain.from_iterable(map(reader.rows, paths)))
-            for split, paths in self._bodies().items()
-        }
+        bodies = {split: partial(self._read, paths) for split, paths in self._bodies().items()}
         return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.path)
+
+    def _read(self, paths: list[Path]) -> Iterator[Row]:
+        """The rows of these files, one after another, or side by side where their names end in the two columns."""
+        reader = Reader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)
+        sides = {_bare(path).suffix.removeprefix("."): path for path in paths}
+        if self.source is not None and set(sides) == {str(self.target), str(self.source)}:
+            yield from side_by_side(reader, sides[str(self.target)], sides[str(self.source)])
+            return
+        row = Row("\n")
+        for path in paths:
+            if self.stream and not row.text.endswith("\n"):
+                yield Row("\n")
+            for row in reader.rows(path):
+                yield row
 
     def _bodies(self) -> dict[str, list[Path]]:
         """Files by split, or by `all`."""
@@ -143,9 +154,7 @@ class Text:
         files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
         named = {file: SPLIT_NAMES.get(file.name.split(".")[0].lower()) for file in files}
         if all(split is None for split in named.values()):
-            readable = [
-                f for f in files if Path(f.name.removesuffix(".gz")).suffix.lower() in (".txt", ".text", "", *SUFFIXES)
-            ]
+            readable = [f for f in files if _bare(f).suffix.lower() in (".txt", ".text", "", *SUFFIXES)]
             if not readable:
                 raise ValueError(f"{path} holds no file of text (.txt, {', '.join(SUFFIXES)}, each also .gz)")
             return {"all": readable}
@@ -159,3 +168,8 @@ class Text:
                 "%s: %s read as no split, for their names do not say train, valid or test", path, ", ".join(ignored)
             )
         return {split: [f for f, s in named.items() if s == split] for split in SPLITS if split in named.values()}
+
+
+def _bare(path: Path) -> Path:
+    """The path without .gz."""
+    return path.with_name(path.name.removesuffix(".gz"))

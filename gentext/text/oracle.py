@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -62,6 +63,10 @@ class Oracle:
         drawn = f"{self._seed}/{self._vocab_size}/{self._width}" if self._params is None else self._sha256
         return hashlib.sha256(f"oracle/{self.length}/{self._start}/{drawn}".encode()).hexdigest()
 
+    def fetch(self) -> list[Path]:
+        """Its verified file, where its parameters were not drawn."""
+        return [] if self._params is None else [fetch(FOLDER, self._params, Remote(self._sha256))]
+
     def sample(self, n: int, rng: torch.Generator) -> list[str]:
         """`n` independent texts."""
         rows = [self._draw(min(ROWS, n - start), rng) for start in range(0, n, ROWS)]
@@ -81,7 +86,7 @@ class Oracle:
     @cached_property
     def _weights(self) -> Mapping[str, Tensor]:
         if self._params is not None:
-            with np.load(fetch(FOLDER, self._params, Remote(self._sha256))) as arrays:
+            with np.load(self.fetch()[0]) as arrays:
                 return _fused({name: torch.from_numpy(arrays[name]) for name in arrays})
         rng, d, v = Streams(self._seed)("oracle"), self._width, self._vocab_size
         shapes: dict[str, tuple[int, ...]] = {"embedding": (v, d), "Wo": (d, v), "bo": (v,)}

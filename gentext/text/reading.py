@@ -8,8 +8,9 @@ import json
 import logging
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +55,23 @@ class Reader:
         ):
             if given not in known:
                 raise ValueError(f"data.{option} is {given!r}; it must be one of {', '.join(map(str, known))}")
+        if self.source is not None and self.unit != "line":
+            raise ValueError(f"data.unit is {self.unit} and data.source is {self.source!r}; pairs are read by line")
 
     def rows(self, path: Path) -> Iterator[Row]:
         """The rows of one file. Raises ValueError where it is not text, or lacks a column."""
         kind = self.format or _by_name(path)
         if kind == "parquet":
             return self._clean(_parquet(path, self._columns))
-        if kind == "plain":
-            return (
-                map(Row, map(self._cased, _stream(path))) if self.unit == "stream" else self._clean(self._plain(path))
+        if kind == "plain" and self.source is not None:
+            raise ValueError(
+                f"{path} is plain text, which has no columns. Pairs are two files side by side (train.{self.source} "
+                f"and train.{self.target} of one folder), or a table: say which by data.format={'|'.join(FORMATS[1:])}"
             )
+        if kind == "plain" and self.unit == "stream":
+            return (Row(self._cased(piece)) for piece in _stream(path))
+        if kind == "plain":
+            return self._clean(self._plain(path))
         read = _jsonl if kind == "jsonl" else _table
         return self._clean(read(path, self._columns, "\t" if kind == "tsv" else ","))
 
@@ -77,6 +85,9 @@ class Reader:
         return _paragraphs(_lines(path))
 
     def _clean(self, cells: Iterable[list[str]]) -> Iterator[Row]:
+        if self.unit == "stream":  # records follow one another as lines do
+            yield from (Row(self._cased(row[0]) + "\n") for row in cells)
+            return
         for row in cells:
             text, *prompt = [self._tidy(cell) for cell in row]
             if (text and all(prompt)) or self.blank:
@@ -92,17 +103,15 @@ class Reader:
         return text.lower() if self.lowercase else text
 
 
-def parallel(readers: tuple[Iterator[Row], Iterator[Row]], names: tuple[str, str]) -> Iterator[Row]:
-    """The rows of a target file and a source file, line by line. Raises ValueError where one ends before the other."""
-    try:
-        for target, source in zip(*readers, strict=True):
-            yield Row(target.text, source.text)
-    except ValueError as error:
-        if "zip()" not in str(error):
-            raise
-        raise ValueError(
-            f"{names[0]} and {names[1]} have unequal numbers of lines; line i of one must render line i of the other"
-        ) from error
+def side_by_side(reader: Reader, target: Path, source: Path) -> Iterator[Row]:
+    """The rows of two plain files, line by line. Raises ValueError where one ends before the other."""
+    side = replace(reader, format="plain", source=None, blank=True)
+    for answer, prompt in zip_longest(side.rows(target), side.rows(source)):
+        if answer is None or prompt is None:
+            short, long = (target, source) if answer is None else (source, target)
+            raise ValueError(f"{short} has fewer lines than {long}; line i of one must answer line i of the other")
+        if (answer.text and prompt.text) or reader.blank:
+            yield Row(answer.text, prompt.text)
 
 
 def _by_name(path: Path) -> str:

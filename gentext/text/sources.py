@@ -80,7 +80,7 @@ class Generated:
         return f"drawn from {type(self.truth).__name__} by seed {self.seed}"
 
     def fetch(self) -> list[Path]:
-        return []
+        return getattr(self.truth, "fetch", list)()
 
     def identity(self) -> str | None:
         digest = getattr(self.truth, "digest", None)  # a truth need not be able to say what it is
@@ -130,7 +130,7 @@ def identity_of(source: Any, files: Mapping[str, str]) -> str:
     options = {
         key: value
         for key, value in vars(source).items()
-        if key not in ("path", "files", "folder", "origin", "licence", "truth")
+        if key not in ("path", "name", "files", "folder", "origin", "licence", "truth")
     }
     said = [gentext.__version__, options, dict(files)]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()

@@ -180,6 +180,22 @@ def test_a_folder_of_the_users_own(tmp_path):
         texts(Text(str(own)))
 
 
+def test_the_users_own_pairs_and_streams_of_many_files(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, text in (("train.de", "eins\nzwei"), ("train.en", "one\ntwo"), ("test.de", "drei"), ("test.en", "three")):
+        (own / name).write_text(text, encoding="utf-8")
+    source = Text(str(own), source="de", target="en", valid=1, cut="tail")
+    assert [(split, row.text, row.prompt) for split, row in source.rows()] == [
+        ("train", "one", "eins"),
+        ("valid", "two", "zwei"),
+        ("test", "three", "drei"),
+    ]
+    stream = Text(str(own), unit="stream", valid=0)
+    assert "".join(texts(stream)["train"]) == "eins\nzwei\none\ntwo"
+    assert (source.name, Text(str(own / "a.jsonl.gz")).name) == ("own", "a")
+
+
 def test_options_and_contents_decide_the_identity(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("\n".join(LINES), encoding="utf-8")

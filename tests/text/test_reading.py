@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gentext.text.cut import Row
-from gentext.text.reading import BLOCK, Reader, parallel
+from gentext.text.reading import BLOCK, Reader, side_by_side
 
 TEXTS = ["First line.", "秦川 雄帝宅", 'a "quoted", one']
 
@@ -109,8 +109,23 @@ def test_unknown_options_name_the_known(option):
         Reader(**{option: "word"})
 
 
-def test_parallel_files_must_be_of_one_length():
-    one, two = [Row("a"), Row("b")], [Row("c")]
-    assert list(parallel((iter(one), iter(one)), ("x", "y"))) == [Row("a", "a"), Row("b", "b")]
-    with pytest.raises(ValueError, match="x and y have unequal numbers of lines"):
-        list(parallel((iter(one), iter(two)), ("x", "y")))
+def test_files_side_by_side_must_be_of_one_length(tmp_path):
+    for name, text in (("a.de", "eins\n\nZwei\n"), ("a.en", "one\ntwo\ntwo\n"), ("b.en", "one\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    reader = Reader(target="en", source="de", lowercase=True)
+    pairs = [Row("one", "eins"), Row("two", "zwei")]
+    assert list(side_by_side(reader, tmp_path / "a.en", tmp_path / "a.de")) == pairs
+    with pytest.raises(ValueError, match=r"b\.en has fewer lines than .*a\.de"):
+        list(side_by_side(reader, tmp_path / "b.en", tmp_path / "a.de"))
+
+
+def test_pairs_want_a_table_and_lines(tmp_path):
+    with pytest.raises(ValueError, match=r"plain text, which has no columns.*data\.format"):
+        rows(tmp_path / "a.txt", "a\tb", target=1, source=0)
+    with pytest.raises(ValueError, match="pairs are read by line"):
+        Reader(unit="stream", source="de")
+
+
+def test_a_stream_of_records_has_their_line_ends(tmp_path):
+    found = rows(tmp_path / "a.jsonl", '"one"\n"two"\n', unit="stream")
+    assert "".join(row.text for row in found) == "one\ntwo\n"
