@@ -44,9 +44,9 @@ class HashedNgrams:
     """Word n-grams of orders 1 .. `order`, each a fixed random vector of signs; a text is their sum (Li et al. 2006).
 
     The cosine of two texts is that of their n-gram counts, to within 1 / sqrt(width). Nothing is fitted, so a figure
-    depends on the two texts alone and not on the corpus it was computed in; a latent semantic analysis fitted to the
-    references rates a 3-gram model's captions closer to them than other human captions, and a shuffled caption nearly
-    as good as its original, which bigrams see.
+    depends on its texts alone. On captions a latent semantic analysis fitted to the references (256 dimensions) puts a
+    3-gram model of those references nearer to them than fresh human captions, and gives captions with their words
+    shuffled a MAUVE of 0.90 where human ones have 0.96; here these are farther off, with 0.91 and 0.55.
     """
 
     width: int = 256
