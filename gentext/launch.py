@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -57,6 +58,10 @@ def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: boo
         cfg = config.compose(job, config_dir)
         for group in ("data", "tokenizer", "family", "train", "loss", "decode", "eval", "tracker"):
             config.check(cfg[group], f"{group}.")
+    out = Path(cfg.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
 
 
 def _job(cfg: DictConfig) -> float | None:

@@ -21,11 +21,8 @@ def targets(node):
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_binds(group, name):
-    key = {"model": "model@family"}.get(group, group)
-    extra = {"model": ["+"], "experiment": ["+"]}.get(group, [""])[0]
-    override = [f"{extra}{key}={name}"] if group == "model" else [f"{group}={name}"]
-    if name in ("text", "truth") and group == "data":
-        override.append("data.path=x" if name == "text" else "data.run=x")
+    override = [f"{'model@family' if group == 'model' else group}={name}"]
+    override += {"text": ["data.path=x"], "hf": ["data.path=x"], "truth": ["data.truth.run=x"]}.get(name, [])
     cfg = config.compose(override)
     config.check(cfg)
     for target in targets(cfg):
