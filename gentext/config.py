@@ -127,14 +127,15 @@ def near(given: str, known: Sequence[str] | Mapping[str, Any], noun: str = "name
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Every config group's options, each with the comment in the first line of its file."""
+    """Every config group's options, each with the comment on top of its file."""
     found: dict[str, dict[str, str]] = {}
     for path in sorted(folder().rglob("*.yaml")):
         group = path.parent.relative_to(folder()).as_posix()
         if group == "." or path.name.startswith("_"):
             continue
-        first = path.read_text(encoding="utf-8").split("\n", 1)[0]
-        found.setdefault(group, {})[path.stem] = first.lstrip("# ").strip() if first.startswith("#") else ""
+        lines = path.read_text(encoding="utf-8").splitlines()
+        said = [line for line in lines[:2] if line.startswith("#") and "@package" not in line]
+        found.setdefault(group, {})[path.stem] = said[0].lstrip("# ") if said else ""
     return found
 
 
