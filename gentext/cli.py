@@ -26,8 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from gentext.launch import launch
 
             return launch(argv[1:])
-        args = parser().parse_args(argv)
-        return args.act(args) or 0
+        return act(argv)
     except KeyboardInterrupt:
         print("\ngentext: interrupted. The same command goes on where this one stopped.", file=sys.stderr)
         return 130
@@ -39,6 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"gentext: {explain(error)}", file=sys.stderr)
         return 2
+
+
+def act(argv: Sequence[str]) -> int:
+    """Carry out any command but run. KEY=VALUE words may stand between the flags."""
+    known = parser()
+    args, rest = known.parse_known_args(argv)
+    if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(args, "pairs")):
+        known.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.pairs += rest
+    args.act(args)
+    return 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("--prompt", help="text to go on from")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
-        "settings",
+        "pairs",
         nargs="*",
         metavar="SETTING",
         help="temperature=0.7, top_k=40, top_p=0.9, ...: as gentext.decode.Ancestral",
@@ -96,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     data = acts.add_parser("data", help="the corpora: list | show NAME | fetch NAME")
     data.add_argument("verb", choices=("list", "show", "fetch"))
     data.add_argument("name", nargs="?")
-    data.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
+    data.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
     data.set_defaults(act=_data)
 
     options = acts.add_parser("list", help="every group's options, a line each")
@@ -109,7 +120,7 @@ def _sample(args: argparse.Namespace) -> None:
     import gentext
     from gentext import config
 
-    settings = config.settings(args.settings)
+    settings = config.settings(args.pairs)
     for text in gentext.load(args.run).sample(args.n, prompt=args.prompt, seed=args.seed, **settings):
         print(text)
 
@@ -161,7 +172,7 @@ def _data(args: argparse.Namespace) -> None:
         return
     if not args.name:
         raise ValueError(f"gentext data {args.verb} needs a name. Known: {', '.join(known)}")
-    cfg = config.compose([f"data={args.name}", *args.overrides])
+    cfg = config.compose([f"data={args.name}", *args.pairs])
     source = config.build(cfg.data)
     if args.verb == "fetch":
         for path in source.fetch():

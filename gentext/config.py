@@ -189,7 +189,7 @@ def _unwrap(error: Exception, overrides: Sequence[str] = ()) -> Exception:
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         group = key.split("@")[0]
-        if group in groups() and "Could not find" in message and f"'{group}/{value}'" in message:
+        if group in groups() and f"Could not find '{group}/{value}'" in message:
             return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
         if "Could not override" in message and f"'{key}'" in message:
             return ValueError(f"{key} is no key of this run. {_near_key(key)}")

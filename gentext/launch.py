@@ -27,8 +27,9 @@ IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 def launch(argv: Sequence[str]) -> int:
     """Run or sweep; the exit code of the worst job."""
-    sys.argv = ["gentext run", *argv]
-    args = get_args_parser().parse_args(list(argv))
+    args = get_args_parser().parse_intermixed_args(list(argv))  # flags may stand between overrides
+    flags = [word for word in argv if word not in args.overrides]
+    sys.argv = ["gentext run", *flags, *args.overrides]
     config.register()
     start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
     if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):

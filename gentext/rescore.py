@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gentext import config, harness
 from gentext.results import record as records
@@ -33,7 +34,7 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
         cfg = OmegaConf.create(dict(old.config))
         cfg.eval = config.compose([f"eval={option}"]).eval
         corpus = open_corpus(cfg)
-        values, absent = _judge(cfg, corpus, tuple(read_texts(samples)))
+        values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
         kept = {name: value for name, value in old.values.items() if name not in values}
         absent = {name: reason for name, reason in absent.items() if name not in kept}
         new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
@@ -56,7 +57,7 @@ def external(file: str, references: Sequence[str], name: str | None, option: str
         raise ValueError(f"{path} holds no text; --samples takes one sample a line")
     cfg = config.compose([*references, f"eval={option}"])
     corpus = open_corpus(cfg)
-    values, absent = _judge(cfg, corpus, texts)
+    values, absent = _judge(cfg, corpus, texts, with_model=True)
     name = name or path.stem
     folder = Path(out) / corpus.name / records.file_stem(name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +84,12 @@ def external(file: str, references: Sequence[str], name: str | None, option: str
     return made
 
 
-def _judge(cfg: config.DictConfig, corpus: Corpus, texts: tuple[str, ...]) -> tuple[dict, dict]:
+def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_model: bool) -> tuple[dict, dict]:
+    """Values and reasons; without `with_model` only of the metrics that ask for no likelihood of a model's own."""
+    metrics = config.build(cfg.eval.metrics)
+    if not with_model:
+        own = {"scores", "sample_scores"}
+        metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None and len(prompts) != len(texts):
         raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
@@ -93,4 +99,4 @@ def _judge(cfg: config.DictConfig, corpus: Corpus, texts: tuple[str, ...]) -> tu
         training=Samples(tuple(corpus.lines("train"))),
         truth=corpus.truth,
     )
-    return harness.judge(config.build(cfg.eval.metrics), evidence)
+    return harness.judge(metrics, evidence)

@@ -33,7 +33,7 @@ class Tracker(Protocol):
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None: ...
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -44,7 +44,7 @@ class Jsonl:
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.file = (folder / "log.jsonl").open("a", encoding="utf-8", buffering=1)
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         self.file.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Wandb:
             settings=wandb.Settings(silent=True),
         )
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         self.run.log({"step": step, **values})
 
     def close(self) -> None:
@@ -88,7 +88,7 @@ class Lines:
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
         pass
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         shown = {key: value for key, value in values.items() if key.startswith("valid/")}
         if shown:
             log.info("step %s: %s", step, ", ".join(f"{key} {value:.4g}" for key, value in shown.items()))
@@ -118,12 +118,12 @@ class RunMonitor:
         for tracker in self.trackers.values():
             tracker.close()
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         self.last.update(values)
         for tracker in self.trackers.values():
             tracker.log(step, values)
 
-    def progress(self, total: int | float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
+    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)
 
 
@@ -133,13 +133,13 @@ class ProgressBar:
     def __init__(self, progress: Progress, task: Any, unit: str) -> None:
         self._progress, self._task, self._unit = progress, task, unit
 
-    def update(self, n: int | float = 1, **shown: int | float | str) -> None:
+    def update(self, n: float = 1, **shown: float | str) -> None:
         text = " ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
         self._progress.update(self._task, advance=n, **({"shown": text} if shown else {}))
 
 
 @contextmanager
-def bar(total: int | float | None, description: str, unit: str) -> Iterator[ProgressBar]:
+def bar(total: float | None, description: str, unit: str) -> Iterator[ProgressBar]:
     """A progress bar on standard error; silent where that is not a terminal."""
     progress = Progress(
         SpinnerColumn(),

@@ -17,7 +17,7 @@ from gentext.types import Batch, Family
 class Bar(Protocol):
     """A progress bar."""
 
-    def update(self, n: int | float = 1, **shown: int | float | str) -> None: ...
+    def update(self, n: float = 1, **shown: float | str) -> None: ...
 
 
 @runtime_checkable
@@ -27,9 +27,9 @@ class Monitor(Protocol):
     folder: Path
     resume: bool
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None: ...
 
-    def progress(self, total: int | float | None, description: str, unit: str) -> AbstractContextManager[Bar]: ...
+    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[Bar]: ...
 
 
 @runtime_checkable
@@ -48,16 +48,16 @@ class Quiet:
     folder: Path
     resume: bool = False
 
-    def log(self, step: int, values: Mapping[str, int | float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         pass
 
     @contextmanager
-    def progress(self, total: int | float | None, description: str, unit: str) -> Iterator[Bar]:
+    def progress(self, total: float | None, description: str, unit: str) -> Iterator[Bar]:
         yield _Nothing()
 
 
 class _Nothing:
-    def update(self, n: int | float = 1, **shown: int | float | str) -> None:
+    def update(self, n: float = 1, **shown: float | str) -> None:
         pass
 
 
