@@ -32,10 +32,15 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
                 f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
             )
         cfg = OmegaConf.create(dict(old.config))
-        cfg.eval = config.compose([f"eval={option}"]).eval
+        cfg.eval = config.compose([f"eval={option}", f"eval.samples={old.config['eval']['samples']}"]).eval
         corpus = open_corpus(cfg)
         values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
-        kept = {name: value for name, value in old.values.items() if name not in values}
+        arrays = records.per_sequence(old)
+        kept = {
+            name: replace(value, per_sequence=arrays.get(name))
+            for name, value in old.values.items()
+            if name not in values
+        }
         absent = {name: reason for name, reason in absent.items() if name not in kept}
         new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
         with locked(Path(old.folder)):

@@ -1,4 +1,4 @@
-"""The run-time type check of the tests: shapes by jaxtyping, the rest by beartype, where a float may be given as an int."""
+"""The run-time type check of the tests: jaxtyping's shapes, and the rest by beartype; an int may stand for a float."""
 
 from beartype import BeartypeConf, beartype
 
