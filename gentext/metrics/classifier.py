@@ -62,6 +62,8 @@ class TwoSample(SentenceMetric):
         each = min(len(samples), len(references))
         if each < LEAST:
             raise Absent(f"a classifier needs {LEAST} or more samples and references; the fewer are {each}")
+        if not len(samples.words) + len(references.words):
+            raise Absent("no text on either side has a word to tell it by")
         rng = np.random.default_rng(self.seed)
         generated = np.arange(len(samples) + len(references)) < len(samples)
         held = max(1, round(each * self.held_out))

@@ -91,7 +91,9 @@ def test_what_cannot_be_computed_is_absent_or_refused():
         accuracy("logistic", texts(9, 0), texts(40, 1))
     with pytest.raises(Absent, match="there are 0"):
         accuracy("logistic", (), texts(40, 1))
-    assert accuracy("logistic", ("",) * 20, ("",) * 20).value == 0.5
+    with pytest.raises(Absent, match="a word to tell it by"):
+        accuracy("cnn", ("",) * 20, ("",) * 20)
+    assert accuracy("logistic", ("",) * 20, ("a b",) * 20).value == 1
     assert padded(hashed([[]] * 3))[0].tolist() == [[0, 0, 0]] * 3
     with pytest.raises(ValueError, match="one of naive_bayes, logistic, cnn"):
         TwoSample("svm")
