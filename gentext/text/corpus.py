@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from gentext.text.batching import Encoded, Pieces
 from gentext.text.cut import SPLITS
 from gentext.text.download import cache_folder
 from gentext.text.encode import Meta, encode, write_text
+from gentext.text.progress import byte_bar
 from gentext.text.sources import Source
-from gentext.text.store import Lines, Ragged, keep
+from gentext.text.store import Lines, Ragged, chunks, keep
 from gentext.text.tokenizer import Recipe, Tokenizer
 from gentext.text.truth import Truth
 from gentext.text.words import word_rule
@@ -182,9 +184,17 @@ def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) ->
 
     def write(folder: Path) -> Meta:
         parts = ("train", "train.prompt") if source.pairs else ("train",)
-        texts = (line for part in parts for line in Lines(Ragged(text / part, "uint8")))
-        recipe.fit(texts, vocabulary=words).save(folder / "tokenizer.json")
+        bodies = [Lines(Ragged(text / part, "uint8")) for part in parts]
+        with byte_bar("fitting the tokenizer", sum(lines.rows.values.nbytes for lines in bodies)) as advance:
+            texts = chain.from_iterable(_shown(chunks(chain(*bodies)), advance))
+            recipe.fit(texts, vocabulary=words).save(folder / "tokenizer.json")
         return {}
 
     folder, _ = keep(cache / "tokenizers", hashlib.sha256(key.encode()).hexdigest(), write)
     return Tokenizer.load(folder / "tokenizer.json")
+
+
+def _shown(parts: Iterator[list[str]], advance: Callable[[int], None]) -> Iterator[list[str]]:
+    for part in parts:
+        yield part
+        advance(sum(map(len, part)))

@@ -29,17 +29,20 @@ class _SplitText:
         self.chars = 0
         self.held: list[Row] = []
 
-    def add(self, row: Row) -> None:
+    def add(self, row: Row) -> int:
+        """The bytes written: none but once in a while."""
         self.held.append(row)
-        if len(self.held) == ROWS:
-            self.flush()
+        return self.flush() if len(self.held) == ROWS else 0
 
-    def flush(self) -> None:
+    def flush(self) -> int:
+        """The bytes written: the texts of all rows held."""
+        before = self.texts.total
         self.chars += sum(len(row.text) for row in self.held)
         self._write(self.texts, self.hash, [row.text.encode() for row in self.held])
         if self.prompts is not None:
             self._write(self.prompts, self.prompt_hash, [(row.prompt or "").encode() for row in self.held])
         self.held = []
+        return self.texts.total - before
 
     def _write(self, writer: RaggedWriter, digest: Any, texts: list[bytes]) -> None:
         writer.append(texts)
@@ -69,8 +72,10 @@ def write_text(source: Source, folder: Path) -> Meta:
             )
             for split in SPLITS
         }
+        advance = open_files.enter_context(byte_bar(f"reading {source.name}", None))
         for split, row in source.rows():
-            splits[split].add(row)
+            if written := splits[split].add(row):
+                advance(written)
         for split in splits.values():
             split.flush()
         said = {name: split.said() for name, split in splits.items()}
