@@ -5,16 +5,23 @@ from pathlib import Path
 
 import pytest
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from gentext import config
 from gentext.text.corpus import Corpus
 from gentext.text.files import Files
 
 DATA = Path(__file__).parents[2] / "conf" / "data"
 
 
+def node(path: Path) -> DictConfig:
+    loaded = OmegaConf.load(path)
+    loaded.pop("defaults", None)
+    return loaded
+
+
 def opened(data: str, tokenizer: str, cache: Path, **options) -> Corpus:
-    nodes = {"data": OmegaConf.load(DATA / f"{data}.yaml")}
+    nodes = {"data": node(DATA / f"{data}.yaml")}
     nodes["tokenizer"] = OmegaConf.load(DATA.parent / "tokenizer" / f"{tokenizer}.yaml")
     cfg = OmegaConf.merge(nodes, {"data": options})
     return Corpus.open(instantiate(cfg.data, _convert_="all"), instantiate(cfg.tokenizer, _convert_="all"), cache=cache)
@@ -22,11 +29,11 @@ def opened(data: str, tokenizer: str, cache: Path, **options) -> Corpus:
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_corpus_says_what_it_is(path):
-    first, node = path.read_text(encoding="utf-8").split("\n", 1)[0], OmegaConf.load(path)
+    first, loaded = path.read_text(encoding="utf-8").split("\n", 1)[0], node(path)
     assert first.startswith("# ")
-    assert {"words", "lowercase"} <= set(node)
-    if node._target_.endswith("Files"):
-        source = instantiate(node, _convert_="all")
+    assert {"words", "lowercase"} <= set(loaded)
+    if loaded._target_.endswith("Files"):
+        source = instantiate(loaded, _convert_="all")
         assert isinstance(source, Files)
         for name, file in source.files.items():
             assert len(file["sha256"]) == 64
@@ -56,3 +63,8 @@ def test_named_corpora_have_their_published_counts(tmp_path, data, tokenizer, op
     texts = list(corpus.lines("train")[:2_000])
     back = corpus.tokenizer.decode(corpus.tokenizer.encode(texts))
     assert [corpus.words(text) for text in back] == [corpus.words(text) for text in texts]
+
+
+def test_a_corpus_chooses_its_tokenizer_and_the_command_line_another():
+    assert config.compose(["data=tinyshakespeare"]).tokenizer._target_.endswith("Char")
+    assert config.compose(["data=tinyshakespeare", "tokenizer=bpe"]).tokenizer._target_.endswith("BPE")
