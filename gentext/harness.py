@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 
 from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.lm_score import Scorer
 from gentext.text.corpus import Corpus
 from gentext.text.truth import Truth
 from gentext.train.loop import Monitor, in_order
@@ -24,6 +25,7 @@ MISSING = {
     "scores": "there is no model that gives held-out text a likelihood",
     "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
     "truth": "the distribution behind this corpus is not known",
+    "scorer": "the judge of language reads lines, and this corpus is one stream",
 }
 
 
@@ -37,6 +39,7 @@ class Evidence:
     scores: Scores | None = None
     sample_scores: Scores | None = None
     truth: Truth | None = None
+    scorer: Scorer | None = None
 
 
 def judge(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:

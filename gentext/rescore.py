@@ -15,6 +15,7 @@ from gentext.results import record as records
 from gentext.results.folder import locked, read_texts, versions, write_texts
 from gentext.results.record import Record
 from gentext.run import open_corpus, plain
+from gentext.scorer import scorer
 from gentext.text.corpus import Corpus
 from gentext.types import Samples
 
@@ -103,5 +104,6 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
         references=Samples(tuple(corpus.lines(cfg.eval.split))),
         training=Samples(tuple(corpus.lines("train"))),
         truth=corpus.truth,
+        scorer=scorer(corpus),
     )
     return harness.judge(metrics, evidence)

@@ -19,6 +19,7 @@ from gentext import config, harness
 from gentext.results import record as records
 from gentext.results.folder import clear, locked, versions, write_texts
 from gentext.results.record import Record, atomic, write_json
+from gentext.scorer import scorer
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.trackers import RunMonitor, logging_to
@@ -139,6 +140,7 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
             if getattr(decoder, "plain", False) and job.scores is not None
             else None,
             truth=corpus.truth,
+            scorer=scorer(corpus),
         ),
     )
     cost = {
