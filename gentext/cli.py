@@ -163,13 +163,14 @@ def _report(args: argparse.Namespace) -> None:
 
 def _data(args: argparse.Namespace) -> None:
     from gentext import config
-    from gentext.text import sources
-    from gentext.text.corpus import Corpus
 
     known = config.groups()["data"]
     if args.verb == "list":
         _table(known)
         return
+    from gentext.text import sources
+    from gentext.text.corpus import Corpus
+
     if not args.name:
         raise ValueError(f"gentext data {args.verb} needs a name. Known: {', '.join(known)}")
     cfg = config.compose([f"data={args.name}", *args.pairs])

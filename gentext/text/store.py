@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, overload
 
 import numpy as np
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 META = "meta.json"  # written last: a folder that has it is complete
 
 
@@ -127,6 +130,7 @@ def keep(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]
                 meta = write(draft)
                 name = name or meta["sha256"]
                 (draft / META).write_text(json.dumps(meta), encoding="utf-8")
+                draft.chmod(stat.S_IMODE(parent.stat().st_mode))  # whoever may read the cache may read this
                 _rename(draft, parent / name)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -146,8 +150,8 @@ def _advice(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if not full and error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        full = error.errno in FULL
+        if not full and error.errno not in CLOSED:
             raise
         raise OSError(
             error.errno,

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,8 @@ def memory(field: str) -> float:
     return float("nan")
 
 
-def epoch(path: Path, cache: Path, found: multiprocessing.Queue) -> None:
-    """Open the corpus, go through train once, and tell the seconds and the peak of resident memory."""
+def epoch(path: Path, cache: Path) -> tuple[float, ...]:
+    """Seconds to open the corpus and to go through train once, its tokens, and resident memory in MB."""
     torch.set_num_threads(2)
     base, start = memory("VmHWM"), time.perf_counter()
     corpus = Corpus.open(
@@ -56,7 +57,7 @@ def epoch(path: Path, cache: Path, found: multiprocessing.Queue) -> None:
     opened = time.perf_counter()
     tokens = sum(int(batch.mask.sum()) for batch in corpus.batches("train", 64, rng=torch.Generator().manual_seed(0)))
     assert tokens == corpus.tokens("train")
-    found.put((opened - start, time.perf_counter() - opened, tokens, base, memory("VmHWM"), memory("RssAnon")))
+    return opened - start, time.perf_counter() - opened, tokens, base, memory("VmHWM"), memory("RssAnon")
 
 
 def main() -> None:
@@ -69,12 +70,8 @@ def main() -> None:
         write(path, tokens)
         table.add_row("size of the text", f"{path.stat().st_size / 1e6:,.0f} MB", "")
         for when in ("first", "again"):
-            context = multiprocessing.get_context("spawn")
-            found = context.Queue()
-            process = context.Process(target=epoch, args=(path, Path(folder) / "cache", found))
-            process.start()
-            opened, read, n, base, peak, anonymous = found.get()
-            process.join()
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+                opened, read, n, base, peak, anonymous = alone.submit(epoch, path, Path(folder) / "cache").result()
             table.add_row(f"{when}: open", f"{opened:.1f} s, {n / opened / 1e6:.2f} M tokens/s", "")
             table.add_row(f"{when}: an epoch of shuffled batches", f"{n / read / 1e6:.2f} M tokens/s", "")
             table.add_row(f"{when}: resident memory, peak", f"{peak:,.0f} MB ({base:,.0f} before)", "2,048 MB")

@@ -47,6 +47,7 @@ def test_an_entry_is_written_once_and_found_again(tmp_path):
     for _ in range(2):
         folder, meta = keep(tmp_path, "a", lambda folder: calls.append(folder) or {"n": 1})
     assert (folder, meta, len(calls)) == (tmp_path / "a", {"n": 1}, 1)
+    assert folder.stat().st_mode == tmp_path.stat().st_mode
     assert keep(tmp_path, None, lambda folder: {"sha256": "b"})[0] == tmp_path / "b"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
