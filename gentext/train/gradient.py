@@ -27,6 +27,7 @@ class Gradient:
     valid_every: steps; patience: validations without an improvement of `tolerance` nats/token; null: to the end.
     save_every: seconds between checkpoints; one is written at every validation too.
     processes: how many train together on this machine, one to a GPU where there are any. `batch_size` is of all.
+    sharded: each process holds a part of the weights only (FSDP2), for a model that does not fit otherwise.
     nodes, rendezvous: with several machines, start the same run on each, with the first one's HOST:PORT.
     """
 
@@ -60,6 +61,7 @@ class Gradient:
         log_every: int = 50,
         save_every: float = 60.0,
         processes: int = 1,
+        sharded: bool = False,
         nodes: int = 1,
         rendezvous: str = "localhost:0",
     ) -> None:
@@ -87,7 +89,7 @@ class Gradient:
         self.clip, self.ema, self.precision, self.compile = clip, ema, precision, compile
         self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance
         self.log_every, self.save_every = log_every, save_every
-        self.processes, self.nodes, self.rendezvous = processes, nodes, rendezvous
+        self.processes, self.sharded, self.nodes, self.rendezvous = processes, sharded, nodes, rendezvous
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises ValueError where it has nothing to descend, TrainingError on divergence."""

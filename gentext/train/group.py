@@ -9,17 +9,24 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from gentext.types import Batch
+from gentext.types import Batch, State, map_state
 
 
 @dataclass(frozen=True)
 class Group:
-    """Every process takes the same batches in the same order and computes its own rows of each."""
+    """Every process takes the same batches in the same order and computes its own rows of each.
+
+    sharded: each holds a part of the weights and of the optimisers' state only, and fetches the rest as it is needed.
+    """
 
     rank: int = 0
     world: int = 1
+    sharded: bool = False
 
     @property
     def leads(self) -> bool:
@@ -27,10 +34,17 @@ class Group:
         return self.rank == 0
 
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """The module whose backward pass leaves the mean of all processes' gradients."""
+        """The module whose backward pass leaves the mean of all processes' gradients; a sharded one is `module`."""
         if self.world == 1:
             return module
-        return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
+        if not self.sharded:
+            return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
+        mesh = init_device_mesh(device.type, (self.world,))
+        for blocks in [child for child in module.modules() if isinstance(child, nn.ModuleList)]:
+            for block in blocks:
+                if not isinstance(block, nn.RNNBase):  # its kernels want the plain tensors that they were built with
+                    fully_shard(block, mesh=mesh)
+        return fully_shard(module, mesh=mesh)
 
     def share(self, batch: Batch) -> Batch:
         """This process's rows of a batch, the same of every batch, so that carried states stay with their rows."""
@@ -47,7 +61,7 @@ class Group:
         """The sums over all processes."""
         if self.world == 1:
             return list(values)
-        summed = self._tensor(values)
+        summed = torch.tensor(list(values), dtype=torch.float64)
         dist.all_reduce(summed)
         return summed.tolist()
 
@@ -55,7 +69,7 @@ class Group:
         """The values of the process that leads: what all must agree on, such as the time."""
         if self.world == 1:
             return list(values)
-        shared = self._tensor(values)
+        shared = torch.tensor(list(values), dtype=torch.float64)
         dist.broadcast(shared, src=0)
         return shared.tolist()
 
@@ -73,5 +87,14 @@ class Group:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, src=0)
 
-    def _tensor(self, values: Sequence[float]) -> Tensor:
-        return torch.tensor(list(values), dtype=torch.float64, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+
+def whole(tree: State) -> State:
+    """The pytree with every sharded tensor gathered, on the CPU; every process has to ask for it."""
+    return map_state(tree, lambda tensor: tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor)
+
+
+def divided(tensor: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor as `like` is divided over the processes."""
+    if isinstance(like, DTensor):
+        return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    return tensor

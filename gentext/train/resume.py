@@ -13,10 +13,13 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from gentext.train.checkpoint import Checkpoint
+from gentext.train.group import divided, whole
 from gentext.train.training import Place, Training, TrainingError
 from gentext.types import map_state
 
 log = logging.getLogger("gentext")
+
+Writer = Callable[[Path | None], None]
 
 WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
 
@@ -28,14 +31,15 @@ def checkpoint(training: Training) -> Checkpoint:
 def save(training: Training, *, best: bool = False) -> None:
     """Write a checkpoint; `best`: the averaged weights are the best on valid so far."""
     state = state_dict(training)
-    writers: dict[str, Callable[[Path], None]] = {
-        WEIGHTS: lambda path: save_model(training.family, str(path)),
-        STATE: lambda path: torch.save(state, path),
-    }
+    writers: dict[str, Writer] = {STATE: lambda path: torch.save(state, path)}
     if best:
         writers[BEST] = lambda path: _save_averaged(training, path)
+    writers[WEIGHTS] = lambda path: _save_weights(training, path)
     if training.group.leads:
         checkpoint(training).save(training.place.step, writers)
+    else:  # sharded weights are gathered from all, in the order in which the leading process writes them
+        for what in list(writers)[1:]:
+            writers[what](None)
     training.saved = time.perf_counter()
 
 
@@ -49,8 +53,8 @@ def state_dict(training: Training) -> dict[str, Any]:
     return {
         "place": asdict(training.place),
         "feed": training.feed.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in training.optimizers],
-        "average": training.average.weights,
+        "optimizers": [whole(optimizer.state_dict()) for optimizer in training.optimizers],
+        "average": whole(training.average.weights),
         "streams": training.streams.state_dict(),
         "processes": training.group.gather(mine),
     }
@@ -62,17 +66,19 @@ def restore(training: Training) -> None:
     if files is None:
         return
     try:
-        load_model(training.family, files[WEIGHTS], device=str(training.device))
+        load_model(training.shell, files[WEIGHTS], device=str(next(training.shell.parameters()).device))
         state = torch.load(files[STATE], map_location="cpu", weights_only=True)
         for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(held)
+            _divide(optimizer)
         for weight, held in zip(training.average.weights, state["average"], strict=True):
-            weight.copy_(held)
+            weight.copy_(divided(held, weight))
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
             f"{files[WEIGHTS].parent} holds a checkpoint of another model or recipe ({error}); "
             "start anew with resume=false, or train into another folder"
         ) from error
+    training.scatter()
     training.streams.load_state_dict(state["streams"])
     training.feed.load_state_dict(state["feed"])
     training.go_on_from(Place(**state["place"]))
@@ -81,17 +87,31 @@ def restore(training: Training) -> None:
 
 
 def finish(training: Training) -> None:
-    """Leave the weights that were best on valid in the family."""
+    """Leave the weights that were best on valid in the family, or in its shell where it is sharded."""
     files = checkpoint(training).files
     if training.group.leads and files is not None and BEST in files:
-        load_model(training.family, files[BEST], device=str(training.device))
-    training.group.broadcast(training.family)
-    training.family.eval()
+        load_model(training.shell, files[BEST], device=str(next(training.shell.parameters()).device))
+    training.group.broadcast(training.shell)
+    training.shell.eval()
 
 
-def _save_averaged(training: Training, path: Path) -> None:
+def _save_weights(training: Training, path: Path | None) -> None:
+    training.gather()
+    if path is not None:
+        save_model(training.shell, str(path))
+
+
+def _save_averaged(training: Training, path: Path | None) -> None:
     with training.average.applied():
-        save_model(training.family, str(path))
+        _save_weights(training, path)
+
+
+def _divide(optimizer: torch.optim.Optimizer) -> None:
+    """Divide a loaded optimiser's moments over the processes as its parameters are."""
+    for parameter, held in optimizer.state.items():
+        for name, value in held.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                held[name] = divided(value, parameter)
 
 
 def _restore_own(training: Training, processes: list[dict[str, Any]]) -> None:

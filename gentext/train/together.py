@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
 import signal
 import tempfile
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -91,7 +93,7 @@ def _launch(loop: Gradient, scratch: Path, reports: Connection, device: str) -> 
         said = next((path.read_text(encoding="utf-8") for path in sorted(scratch.glob("failed-*"))), None)
         raise TrainingError(
             said
-            or f"process {rank} of those that train died (exit code {failure.exitcode}: {failure.message}); "
+            or f"process {rank} of those that train died (exit code {failure.exitcode}); "
             "resume=true goes on from the last checkpoint"
         ) from error
 
@@ -99,25 +101,30 @@ def _launch(loop: Gradient, scratch: Path, reports: Connection, device: str) -> 
 def _work(scratch: Path, reports: Connection, device: str) -> None:
     """One process: the same loop as in a single one, but that it computes its own rows of every batch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process: the launcher's is the one that counts
-    rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if device == "cuda":
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        job: Job = pickle.loads((scratch / "job.pkl").read_bytes())
-        torch.set_num_threads(job.threads)
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
-        monitor = Relay(job.folder, job.resume, reports) if rank == 0 else Quiet(job.folder, job.resume)
-        group, family = Group(rank, world), job.family.to(device)
-        training = Training(job.loop, family, job.corpus, job.streams, monitor, group)
-        descend(training)
-        if local == 0:
-            save_model(family, str(scratch / "trained.safetensors"))
-    except (ValueError, OSError) as error:
-        (scratch / f"failed-{rank}").write_text(str(error), encoding="utf-8")
-        raise
-    finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        _train(scratch, reports, device)
+    except Exception as error:
+        if isinstance(error, ValueError | OSError):
+            (scratch / f"failed-{dist.get_rank()}").write_text(str(error), encoding="utf-8")
+        else:
+            traceback.print_exc()
+        os._exit(1)  # at once: an orderly end may wait for processes that wait for this one
+    gc.collect()  # a reducer that outlives the group may wait in its destructor for a thread that waits for it
+    dist.destroy_process_group()
+
+
+def _train(scratch: Path, reports: Connection, device: str) -> None:
+    job: Job = pickle.loads((scratch / "job.pkl").read_bytes())
+    torch.set_num_threads(job.threads)
+    group = Group(dist.get_rank(), dist.get_world_size(), job.loop.sharded)
+    monitor = Relay(job.folder, job.resume, reports) if group.leads else Quiet(job.folder, job.resume)
+    training = Training(job.loop, job.family.to(device), job.corpus, job.streams, monitor, group)
+    descend(training)
+    if os.environ["LOCAL_RANK"] == "0":
+        save_model(training.shell, str(scratch / "trained.safetensors"))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.train.average import Average
 from gentext.train.feed import Feed
-from gentext.train.group import Group
+from gentext.train.group import Group, divided, whole
 from gentext.train.loop import Monitor
 from gentext.types import Batch, Family
 
@@ -51,14 +52,30 @@ class Training:
         self.group = group
         self.device = next(family.parameters()).device
         self.feed = Feed(corpus, loop.batch_size, loop.window, streams("batches"))
+        self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
+        self.model = group.wrap(family, self.device)
+        if loop.compile:
+            self.model = torch.compile(self.model)
         self.optimizers = loop.optimizer.build(family)
         self.average = Average(family, loop.ema)
-        self.model = group.wrap(torch.compile(family) if loop.compile else family, self.device)
         self.steps = loop.steps_over(self.feed.per_epoch)
         self.place = Place()
         self.save_is_due = False
         self._begun = self.saved = time.perf_counter()
         torch.manual_seed(streams.derive("dropout") + group.rank)
+
+    def gather(self) -> None:
+        """Put the whole weights into the shell; every process has to."""
+        if self.shell is not self.family:
+            self.shell.load_state_dict(whole(self.family.state_dict()))
+
+    @torch.no_grad()
+    def scatter(self) -> None:
+        """Put the shell's weights into the family."""
+        if self.shell is not self.family:
+            held = self.shell.state_dict()
+            for name, tensor in self.family.state_dict().items():
+                tensor.copy_(divided(held[name], tensor))
 
     def tick(self) -> None:
         """Look at the clock, which is the leading process's for all."""
@@ -99,7 +116,7 @@ class Training:
             (loss.total * (self.group.world / tokens)).backward()
             for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
                 sums[name] = sums.get(name, 0.0) + value
-        norm = float(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf)))
         sums = {name: float(value) for name, value in sums.items()}
         if not all(map(math.isfinite, (norm, *sums.values()))):
             raise self._diverged(norm, sums, tokens)

@@ -22,11 +22,18 @@ def _run(folder, monitor, *, unit="line", family=None, **options):
     return family
 
 
-@pytest.mark.parametrize("unit", ["stream", pytest.param("line", marks=pytest.mark.slow)])
-def test_two_processes_give_the_loss_curve_of_one(tmp_path, notes, unit):
+@pytest.mark.parametrize(
+    ("unit", "sharded"),
+    [
+        ("stream", False),
+        pytest.param("line", False, marks=pytest.mark.slow),
+        pytest.param("stream", True, marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_give_the_loss_curve_of_one(tmp_path, notes, unit, sharded):
     alone, together = notes("alone"), notes("together")
     one = _run(tmp_path, alone, unit=unit)
-    two = _run(tmp_path, together, unit=unit, processes=2)
+    two = _run(tmp_path, together, unit=unit, processes=2, sharded=sharded)
     for name in ("train/nll", "valid/nll", "tokens", "train/gradient"):
         assert len(alone.curve(name)) >= 2
         assert together.curve(name) == pytest.approx(alone.curve(name), abs=1e-5)
@@ -43,8 +50,10 @@ def test_a_failing_process_says_why(tmp_path, notes):
 
 
 @pytest.mark.slow
-def test_processes_that_are_killed_are_gone_on_from(tmp_path, notes):
-    whole = _run(tmp_path, notes("whole"), processes=2, save_every=0.0)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_processes_that_are_killed_are_gone_on_from(tmp_path, notes, sharded):
+    options = {"processes": 2, "sharded": sharded, "save_every": 0.0}
+    whole = _run(tmp_path, notes("whole"), **options)
     killed = notes("killed", resume=True)
 
     def kill(step, values):
@@ -56,9 +65,9 @@ def test_processes_that_are_killed_are_gone_on_from(tmp_path, notes):
 
     log, killed.log = killed.log, kill
     with pytest.raises(TrainingError, match="resume=true"):
-        _run(tmp_path, killed, processes=2, save_every=0.0)
+        _run(tmp_path, killed, **options)
     killed.log = log
-    again = _run(tmp_path, killed, processes=2, save_every=0.0)
+    again = _run(tmp_path, killed, **options)
     assert killed.log_[0][0] >= 6
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
