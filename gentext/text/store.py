@@ -151,7 +151,9 @@ def _advice(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in FULL
-        if not full and error.errno not in CLOSED:
+        named = Path(error.filename or folder)  # a file that `write` reads may fail too: that is another matter
+        ours = named.is_relative_to(folder) or folder.is_relative_to(named)
+        if not full and not (error.errno in CLOSED and ours):
             raise
         raise OSError(
             error.errno,

@@ -108,6 +108,12 @@ def test_a_cache_that_is_a_file_is_named(tmp_path):
         keep(tmp_path / "file" / "cache", "a", lambda folder: {})
 
 
+def test_a_failure_to_read_is_not_laid_on_the_cache(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"elsewhere\.txt") as raised:
+        keep(tmp_path / "cache", "a", lambda folder: {"text": (tmp_path / "elsewhere.txt").read_text()})
+    assert "GENTEXT_CACHE" not in str(raised.value)
+
+
 def test_an_interrupt_leaves_nothing(tmp_path):
     def write(folder):
         raise KeyboardInterrupt
