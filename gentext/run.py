@@ -52,6 +52,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
         decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
         found = {setting: standing(cfg, folder, setting) for setting in decoders}
         if None in found.values():
+            torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost = train(cfg, family, corpus, streams, monitor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -25,11 +26,16 @@ from gentext.families.attention import (
 from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, rms_norm, teacher_forced
 from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
 
-ACTIVATIONS = {
-    "relu2": lambda x: F.relu(x).square(),
-    "gelu": lambda x: F.gelu(x, approximate="tanh"),
-    "swiglu": lambda x: F.silu(x[..., ::2]) * x[..., 1::2],
-}
+
+def relu2(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return F.relu(x).square()
+
+
+def swiglu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return F.silu(x[..., ::2]) * x[..., 1::2]
+
+
+ACTIVATIONS = {"relu2": relu2, "gelu": partial(F.gelu, approximate="tanh"), "swiglu": swiglu}
 
 
 class Transformer(Family):
