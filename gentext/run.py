@@ -101,8 +101,6 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
         load_model(family, folder / "model.safetensors", device=cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         return json.loads(done.read_text(encoding="utf-8"))
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    corpus.tokenizer.save(folder / "tokenizer.json")
     begun = time.perf_counter()
     if isinstance(family, Prepared):
         family.prepare(in_order(corpus, "train", 256, 4096), rng=streams("prepare"))
@@ -113,6 +111,8 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
         "parameters": float(sum(p.numel() for p in family.parameters())),
         "peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
     }
+    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
+    corpus.tokenizer.save(folder / "tokenizer.json")
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
     write_json(cost, done)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gentext.results.record import atomic
 
-KEPT = (".lock", "log.txt")
+KEPT = (".lock", "log.txt", "log.jsonl")
 
 
 @contextmanager
@@ -33,14 +33,14 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def clear(folder: Path) -> None:
-    """Empty a run's folder but for its lock and its log."""
+    """Empty a run's folder but for its lock and its logs."""
     for path in folder.iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def tidy(folder: Path) -> None:
-    """Remove a run's folder where only its lock and its log came of it, and the one above if that is empty."""
+    """Remove a run's folder where only its lock and its logs came of it, and the one above if that is empty."""
     if {path.name for path in folder.iterdir()} <= set(KEPT):
         shutil.rmtree(folder)
         if not any(folder.parent.iterdir()):
