@@ -85,7 +85,11 @@ class Files:
 
 @dataclass(frozen=True)
 class Text:
-    """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut)."""
+    """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut).
+
+    Pairs are the columns `source` and `target` of a table, or two files beside one another, train.SOURCE and
+    train.TARGET. Where `sha256` states a split's, another text stops the run.
+    """
 
     path: str
     name: str = ""  # the file's, if none is given
@@ -102,9 +106,7 @@ class Text:
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
-    sha256: Mapping[str, str] = field(
-        default_factory=dict
-    )  # of splits, as a record states them: a mismatch stops the run
+    sha256: Mapping[str, str] = field(default_factory=dict)  # of splits, as a record states them
     truth: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:

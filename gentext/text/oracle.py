@@ -47,7 +47,7 @@ class Oracle:
     ) -> None:
         if length < 1:
             raise ValueError(f"length is {length}; it must be 1 or more. Give for example data.truth.length=20")
-        self.name = "oracle"
+        self.name = f"oracle{length}" if params is not None else f"oracle{length}-seed{seed}"
         self.length: int | None = length
         self._params, self._sha256, self._seed = params, sha256, seed
         self._vocab_size, self._width, self._start = vocab_size, width, start
