@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 import torchmetrics
+from jaxtyping import Shaped
+from numpy import ndarray
+from torch import Tensor
+from torchmetrics.utilities import dim_zero_cat
 
 from gentext.types import Value
 
@@ -20,13 +25,40 @@ class Absent(ValueError):
 class TextMetric(torchmetrics.Metric):
     """A metric over text. `update` names the evidence that it eats; the harness hands each metric only that.
 
-    Evidence by keyword: `samples`, `references`, `training` (Samples each), `scores` (Scores), `truth` (a Truth),
-    `seconds`, ... A metric keeps its state in tensors (`add_state` with `dist_reduce_fx`), so that it syncs over
-    processes and may be updated in parts: text becomes integer arrays in `update`, by a hash that every process shares.
+    Evidence by keyword: `samples`, `references`, `training` (Samples each), `scores`, `sample_scores` (Scores), `truth`
+    (a Truth), `scorer` (a Scorer). A metric keeps all that its figures depend on in columns of numbers, so that it
+    syncs over processes and may be updated in parts: text becomes integers by a hash that every process shares.
     """
 
     full_state_update: ClassVar[bool] = False
     higher_is_better: ClassVar[bool | None] = None
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._columns: dict[str, torch.dtype] = {}
+
+    def add_column(self, name: str, dtype: torch.dtype) -> None:
+        """Keep a column of numbers that `append` makes longer, and that holds all processes' numbers when they sync."""
+        self.add_state(name, [], dist_reduce_fx="cat")
+        self._columns[name] = dtype
+
+    def append(self, name: str, numbers: Tensor | ndarray) -> None:
+        """Make a column longer."""
+        getattr(self, name).append(torch.as_tensor(numbers).detach().to(self._columns[name]))
+
+    def column(self, name: str) -> Shaped[ndarray, " n"]:
+        """All numbers of a column so far."""
+        state = getattr(self, name)
+        if isinstance(state, list) and not state:
+            return torch.zeros(0, dtype=self._columns[name]).numpy()
+        return dim_zero_cat(state).cpu().numpy()
+
+    def sync(self, *options: Any, **more: Any) -> None:
+        """Gather all processes' columns; one without evidence brings empty ones of the right type."""
+        for name, dtype in self._columns.items():
+            if isinstance(getattr(self, name), list) and not getattr(self, name):
+                self.append(name, torch.zeros(0, dtype=dtype, device=self.device))
+        super().sync(*options, **more)
 
     def values(self) -> Mapping[str, Value | Absent]:
         """Every figure of this metric by the name that the board shows.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import bootstrap_ratio
@@ -69,36 +69,37 @@ class ScoredMetric(TextMetric):
         super().__init__()
         self.resamples = resamples
         self.seed = seed
-        for name in ("log_prob", *COUNTS, "how", "how_lengths"):
-            self.add_state(name, [], dist_reduce_fx="cat")
+        self.add_column("log_prob", torch.double)
+        for name in (*COUNTS, "how_lengths"):
+            self.add_column(name, torch.long)
+        self.add_column("how", torch.uint8)
 
     def read(self, scores: Scores) -> None:
         """Add scores; all must be of one kind, convention and split."""
         how, lengths = pack(["\n".join((scores.kind, scores.convention.split("+")[0], scores.split))])
-        self.how.append(how)
-        self.how_lengths.append(lengths)
-        self.log_prob.append(scores.log_prob.detach().double())
-        for name in COUNTS:
-            getattr(self, name).append(getattr(scores, name).long())
+        self.append("how", how)
+        self.append("how_lengths", lengths)
+        for name in ("log_prob", *COUNTS):
+            self.append(name, getattr(scores, name))
 
     def costs(self) -> Costs:
         """All scores so far. Raises Absent where there are none, ValueError where they do not belong together."""
-        if not len(self.how_lengths):
+        how = set(unpack(self.column("how"), self.column("how_lengths")))
+        if not how:
             raise Absent(f"{type(self).__name__} needs scores, and there are none")
-        how = set(unpack(dim_zero_cat(self.how), dim_zero_cat(self.how_lengths)))
         if len(how) > 1:
             ways = " and ".join(sorted(" ".join(way.split("\n")) for way in how))
             raise ValueError(f"scores are of several kinds: {ways}; one metric takes one split, scored one way")
         kind, convention, split = how.pop().split("\n")
         if kind == "none":
             raise Absent("this family has no likelihood, neither exact nor a bound")
-        nats = -dim_zero_cat(self.log_prob).cpu().numpy()
+        nats = -self.column("log_prob")
         if not len(nats):
             raise Absent(f"no sequence of {split} was scored")
         if np.isnan(nats).any():
             at = int(np.isnan(nats).argmax())
             raise ValueError(f"the log-probability of sequence {at} of {split} is not a number: the model has diverged")
-        counts = {name: dim_zero_cat(getattr(self, name)).cpu().numpy() for name in COUNTS}
+        counts = {name: self.column(name) for name in COUNTS}
         counts["sequences"] = np.ones(len(nats), dtype=np.int64)
         return Costs(nats, counts, "upper" if kind == "bound" else "exact", convention, split)
 

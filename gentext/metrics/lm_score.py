@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from torchmetrics.utilities import dim_zero_cat
+import torch
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import bootstrap_ratio
@@ -58,8 +58,8 @@ class LMScore(TextMetric):
         self.seed = seed
         self.scorer: Scorer | None = None
         for name in COLLECTIONS:
-            self.add_state(f"{name}_bytes", [], dist_reduce_fx="cat")
-            self.add_state(f"{name}_lengths", [], dist_reduce_fx="cat")
+            self.add_column(f"{name}_bytes", torch.uint8)
+            self.add_column(f"{name}_lengths", torch.long)
 
     def update(
         self,
@@ -72,23 +72,21 @@ class LMScore(TextMetric):
         for name, texts in zip(COLLECTIONS, (samples, references, training), strict=True):
             if texts is not None:
                 packed, lengths = pack(texts.texts)
-                getattr(self, f"{name}_bytes").append(packed)
-                getattr(self, f"{name}_lengths").append(lengths)
+                self.append(f"{name}_bytes", packed)
+                self.append(f"{name}_lengths", lengths)
 
     def values(self) -> Mapping[str, Value | Absent]:
         if self.scorer is None:
             raise Absent("LMScore needs a scorer, and there is none")
-        samples, references, training = (self._texts(name) for name in COLLECTIONS)
+        samples, references, training = (
+            unpack(self.column(f"{name}_bytes"), self.column(f"{name}_lengths")) for name in COLLECTIONS
+        )
         if not samples:
             raise Absent("LMScore needs samples, and there are none")
         return {
             "lm_score": self._score("lm_score", training, samples, "training text"),
             "reverse_lm_score": self._score("reverse_lm_score", samples, references, "held-out text"),
         }
-
-    def _texts(self, name: str) -> list[str]:
-        packed, lengths = getattr(self, f"{name}_bytes"), getattr(self, f"{name}_lengths")
-        return unpack(dim_zero_cat(packed), dim_zero_cat(lengths)) if len(lengths) else []
 
     def _score(self, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
         if not learned or not judged:

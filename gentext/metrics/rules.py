@@ -8,7 +8,6 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 from scipy.stats import norm
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.text.grammar import RuleUsage
@@ -39,34 +38,32 @@ class RuleProfile(TextMetric):
     def __init__(self) -> None:
         super().__init__()
         for name in ("uses", "expected", "deviation", "accepted", "rejected"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-        self.set_dtype(torch.double)
+            self.add_column(name, torch.double)
 
     def update(self, truth: object, samples: Samples) -> None:
         if not isinstance(truth, Parses):
             raise Absent("the known distribution is no grammar, so it has no rules")
         n = len(samples)
         if not np.isfinite(truth.log_prob(samples.texts)).any():
-            self.rejected.append(torch.tensor([n], dtype=torch.double))
+            self.append("rejected", np.array([n]))
             return
         usage = truth.rule_usage(samples.texts)
         weight = usage.accepted
-        self.uses.append(torch.from_numpy(usage.observed * weight)[None])
-        self.expected.append(torch.from_numpy(usage.expected * weight)[None])
-        self.deviation.append(
-            torch.from_numpy(usage.z * np.sqrt(weight))[None]
-        )  # in those of one sentence: they add up
-        self.accepted.append(torch.tensor([weight], dtype=torch.double))
-        self.rejected.append(torch.tensor([usage.rejected], dtype=torch.double))
+        self.append("uses", usage.observed * weight)
+        self.append("expected", usage.expected * weight)
+        self.append("deviation", usage.z * np.sqrt(weight))  # in standard deviations of one sentence: these add up
+        self.append("accepted", np.array([weight]))
+        self.append("rejected", np.array([usage.rejected]))
 
     def values(self) -> Mapping[str, Value]:
-        if not len(self.rejected):
+        parts = len(self.column("accepted"))
+        accepted, rejected = self.column("accepted").sum(), self.column("rejected").sum()
+        if not accepted + rejected:
             raise Absent("RuleProfile needs samples, and there are none")
-        if not len(self.accepted):
+        if not accepted:
             raise Absent("the grammar accepts no sample, so none uses its rules")
-        uses, expected, deviation, accepted, rejected = (
-            dim_zero_cat(part).sum(0).cpu().numpy()
-            for part in (self.uses, self.expected, self.deviation, self.accepted, self.rejected)
+        uses, expected, deviation = (
+            self.column(name).reshape(parts, -1).sum(0) for name in ("uses", "expected", "deviation")
         )
         gap = np.abs(uses / uses.sum() - expected / expected.sum()).sum() / 2
         frequent = expected >= EXPECTED

@@ -7,7 +7,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.text.ngrams import Sentences, hashed
@@ -31,9 +30,8 @@ class SentenceMetric(TextMetric):
         self.lower = lower
         word_rule(words)  # an unknown rule is told here, not at the first text
         for name in self.collections:  # the rule in the name: torchmetrics shares states of one name that begin alike
-            self.add_state(f"{name}_words_{self.tok}", [], dist_reduce_fx="cat")
-            self.add_state(f"{name}_lengths_{self.tok}", [], dist_reduce_fx="cat")
-        self.set_dtype(torch.long)  # of an empty state, when a process without texts syncs with one that has some
+            self.add_column(f"{name}_words_{self.tok}", torch.long)
+            self.add_column(f"{name}_lengths_{self.tok}", torch.long)
 
     @property
     def tok(self) -> str:
@@ -45,16 +43,15 @@ class SentenceMetric(TextMetric):
         for name, texts in collections.items():
             if texts is not None:
                 sentences = hashed_words(texts, self.words, self.lower)
-                getattr(self, f"{name}_words_{self.tok}").append(torch.from_numpy(sentences.words))
-                getattr(self, f"{name}_lengths_{self.tok}").append(torch.from_numpy(sentences.lengths))
+                self.append(f"{name}_words_{self.tok}", sentences.words)
+                self.append(f"{name}_lengths_{self.tok}", sentences.lengths)
 
     def sentences(self, name: str, least: int = 1) -> Sentences:
         """All texts of a collection so far. Raises Absent where there are fewer than `least`."""
-        words, lengths = (getattr(self, f"{name}_{what}_{self.tok}") for what in ("words", "lengths"))
-        n = sum(len(part) for part in lengths) if isinstance(lengths, list) else len(lengths)
-        if n < least:
-            raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {n}")
-        return Sentences(dim_zero_cat(words).cpu().numpy(), dim_zero_cat(lengths).cpu().numpy())
+        words, lengths = (self.column(f"{name}_{what}_{self.tok}") for what in ("words", "lengths"))
+        if len(lengths) < least:
+            raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {len(lengths)}")
+        return Sentences(words, lengths)
 
 
 _SEEN: WeakKeyDictionary[Samples, dict[tuple[str, bool], Sentences]] = WeakKeyDictionary()

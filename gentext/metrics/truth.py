@@ -16,14 +16,12 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.special import entr, expit
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import mean_normal, normal, standard_error, wilson
 from gentext.text.truth import Truth
 from gentext.types import Exactness, Samples, Scores, Value
 
-TEXTS = ("test", "samples")
 NATS = "nats/sentence"
 
 
@@ -42,13 +40,9 @@ class KnownTruth(TextMetric):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in TEXTS:
-            self.add_state(f"p_of_{name}", [], dist_reduce_fx="cat")
-            self.add_state(f"q_of_{name}", [], dist_reduce_fx="cat")
-        self.add_state(
-            "about", [], dist_reduce_fx="cat"
-        )  # a row for each update: entropy, length, whether log q is a bound
-        self.set_dtype(torch.double)  # of an empty state, when a process without texts syncs with one that has some
+        for name in ("p_of_test", "q_of_test", "p_of_samples", "q_of_samples"):
+            self.add_column(name, torch.double)
+        self.add_column("about", torch.double)  # for each update: entropy, length, whether log q is a bound
 
     def update(
         self,
@@ -60,12 +54,11 @@ class KnownTruth(TextMetric):
     ) -> None:
         bound = "bound" in {verdict.kind for verdict in (scores, sample_scores) if verdict is not None}
         known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
-        self.about.append(torch.tensor([[*known, float(bound)]], dtype=torch.double))
+        self.append("about", np.array([*known, float(bound)]))
         for name, texts, verdict in (("test", references, scores), ("samples", samples, sample_scores)):
             if texts is None:
                 continue
-            log_p = np.asarray(truth.log_prob(texts.texts), dtype=np.float64)
-            getattr(self, f"p_of_{name}").append(torch.from_numpy(log_p))
+            self.append(f"p_of_{name}", truth.log_prob(texts.texts))
             if verdict is None or verdict.kind == "none":
                 continue
             if len(verdict.log_prob) != len(texts):
@@ -73,13 +66,11 @@ class KnownTruth(TextMetric):
                     f"{len(texts)} texts and scores of {len(verdict.log_prob)} sequences ({verdict.split}): "
                     "score exactly the texts that are given, one sequence each"
                 )
-            getattr(self, f"q_of_{name}").append(verdict.log_prob.detach().double())
+            self.append(f"q_of_{name}", verdict.log_prob)
 
     def values(self) -> Mapping[str, Value | Absent]:
-        p_test, q_test, p_samples, q_samples = (
-            dim_zero_cat(part).cpu().numpy() if len(part) else np.zeros(0)
-            for part in (getattr(self, f"{side}_of_{name}") for name in TEXTS for side in "pq")
-        )
+        p_test, q_test = self.column("p_of_test"), self.column("q_of_test")
+        p_samples, q_samples = self.column("p_of_samples"), self.column("q_of_samples")
         if not len(p_test) and not len(p_samples):
             raise Absent("KnownTruth needs samples, or held-out text with its scores")
         if not np.isfinite(p_test).all():
@@ -87,7 +78,7 @@ class KnownTruth(TextMetric):
             raise Absent(f"the known distribution gives {count} of {len(p_test)} held-out texts no probability")
         if np.isnan(q_test).any() or np.isnan(q_samples).any():
             raise ValueError("a log-probability of the model is not a number: the model has diverged")
-        about = dim_zero_cat(self.about).cpu().numpy()
+        about = self.column("about").reshape(-1, 3)
         entropy, length = (None if math.isnan(figure) else float(figure) for figure in about[0, :2])
         bound = bool(about[:, 2].any())
         covered = covering(p_test, q_test, entropy, bound)

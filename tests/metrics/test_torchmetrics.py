@@ -118,7 +118,8 @@ def _process(rank: int, address: str, parts: list[list[slice]], queue) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-@pytest.mark.parametrize("parts", [[[PARTS[0]], [PARTS[1], PARTS[2]]]])
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
+@pytest.mark.parametrize("parts", [[[PARTS[0]], [PARTS[1], PARTS[2]]], [[slice(None)], []]], ids=["both", "one"])
 def test_two_processes_agree_with_one(whole, parts, tmp_path):
     # forked children need not import torch anew, which takes half a minute on a busy machine
     context = torch.multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
