@@ -66,8 +66,8 @@ def overlap(sentences: Sentences, largest: int, sides: Bool[ndarray, "n 2"] | No
 
 
 def closest_lengths(
-    hypotheses: Int[ndarray, " p"], references: Int[ndarray, " r"], own: Bool[ndarray, " p"]
-) -> Int[ndarray, " p"]:
+    hypotheses: Int[ndarray, " n"], references: Int[ndarray, " k"], own: Bool[ndarray, " n"]
+) -> Int[ndarray, " n"]:
     """Of each hypothesis the reference length closest to its own, the shorter of two; its own text left out.
 
     `own` says which hypotheses stand among the references. At least one other reference must be left to each.
@@ -85,8 +85,8 @@ def closest_lengths(
 
 
 def scores(
-    matches: Int[ndarray, "k p"], lengths: Int[ndarray, " p"], closest: Int[ndarray, " p"], smoothing: str
-) -> Float[ndarray, "k p"]:
+    matches: Int[ndarray, "k n"], lengths: Int[ndarray, " n"], closest: Int[ndarray, " n"], smoothing: str
+) -> Float[ndarray, "k n"]:
     """BLEU-1..k: brevity penalty times the geometric mean of the precisions, zero without a matching word.
 
     method1 puts 0.1 for a match count of zero (NLTK); floor does so for words too (TaylorGAN); method0 puts the

@@ -73,8 +73,8 @@ class Units:
     general, become membership: of c and c' occurrences of one n-gram, min(c, c') units are the same.
     """
 
-    unit: Int[ndarray, " m"]  # 0 .. size - 1; a first occurrence has the n-gram's own rank
-    sentence: Int[ndarray, " m"]
+    unit: Int[ndarray, " t"]  # 0 .. size - 1; a first occurrence has the n-gram's own rank
+    sentence: Int[ndarray, " t"]
     size: int
 
 
@@ -83,13 +83,13 @@ class Grams:
     """The n-grams of one order: an entry for each place where one begins, in the order of the text."""
 
     order: int
-    place: Int[ndarray, " m"]  # ascending; neighbours differ by one within a sentence, by more across two
-    sentence: Int[ndarray, " m"]
-    rank: Int[ndarray, " m"]  # 0 .. size - 1; equal n-grams have equal ranks
-    by_rank: Int[ndarray, " m"]  # the entries sorted by rank, then by place
+    place: Int[ndarray, " t"]  # ascending; neighbours differ by one within a sentence, by more across two
+    sentence: Int[ndarray, " t"]
+    rank: Int[ndarray, " t"]  # 0 .. size - 1; equal n-grams have equal ranks
+    by_rank: Int[ndarray, " t"]  # the entries sorted by rank, then by place
     size: int
 
-    def longer(self, keep: Bool[ndarray, " m"] | None = None) -> Grams:
+    def longer(self, keep: Bool[ndarray, " t"] | None = None) -> Grams:
         """The n-grams of the next order; of those only whose both parts `keep` keeps."""
         follows = self.place[1:] == self.place[:-1] + 1
         if keep is not None:
@@ -99,7 +99,7 @@ class Grams:
         pair = self.rank[at] * self.size + self.rank[at + 1]
         return Grams(self.order + 1, self.place[at], self.sentence[at], *ranked(pair))
 
-    def counts(self) -> Int[ndarray, " size"]:
+    def counts(self) -> Int[ndarray, " v"]:
         """How often each n-gram occurs, by rank."""
         return np.bincount(self.rank, minlength=self.size)
 
@@ -135,7 +135,7 @@ def orders(sentences: Sentences, largest: int) -> Iterator[Grams]:
         yield grams
 
 
-def ranked(key: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], Int[ndarray, " m"], int]:
+def ranked(key: Int[ndarray, " t"]) -> tuple[Int[ndarray, " t"], Int[ndarray, " t"], int]:
     """Each key's rank among the distinct keys, the stable order by key, and the number of distinct keys."""
     if not len(key):
         return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
@@ -147,7 +147,7 @@ def ranked(key: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], Int[ndarray, " 
     return rank, by_rank, int(ranks[-1]) + 1
 
 
-def _sort(key: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], Int[ndarray, " m"]]:
+def _sort(key: Int[ndarray, " t"]) -> tuple[Int[ndarray, " t"], Int[ndarray, " t"]]:
     """The keys in ascending order, and where each stood: torch's radix sort, five times as fast as NumPy's argsort."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # a second thread gains a tenth on an idle core, and loses tenfold where the core is taken

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gentext.metrics.base import Absent
@@ -28,7 +28,7 @@ class Unigram:
 
 
 def judged(samples, references, training, **options) -> dict[str, float]:
-    metric = LMScore(resamples=50, **options)
+    metric = LMScore(**{"resamples": 50, **options})
     metric.update(Unigram(), *(Samples(tuple(texts)) for texts in (samples, references, training)))
     return metric.values()
 
@@ -66,6 +66,16 @@ def test_parts_make_the_whole_and_missing_evidence_is_absent():
     metric.reset()
     with pytest.raises(Absent, match="needs samples"):
         metric.values()
+
+
+@settings(deadline=None, max_examples=20)
+@given(*[st.lists(st.text("abc ", max_size=9), min_size=1, max_size=6)] * 3, st.randoms())
+def test_order_of_texts_does_not_matter(samples, references, training, draw):
+    def figures(*parts):
+        return {name: value.value for name, value in judged(*parts, resamples=0).items()}
+
+    shuffled = (draw.sample(part, len(part)) for part in (samples, references, training))
+    assert figures(*shuffled) == pytest.approx(figures(samples, references, training))
 
 
 @given(st.lists(st.text(max_size=9), max_size=9))

@@ -65,7 +65,7 @@ def test_bleu_equals_nltk(case, smoothing):
         np.testing.assert_allclose(ours[order - 1], theirs, rtol=0, atol=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(TEXTS, TEXTS)
 def test_bleu_equals_nltk_on_anything(hypotheses, references):
     ours = bleu(hypotheses, references, max_order=3)
@@ -83,7 +83,7 @@ def test_selfbleu_equals_nltk_against_all_others(case):
         assert ours[f"selfbleu{order}"] == pytest.approx(np.mean(theirs), abs=1e-12)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.text("abc ", max_size=12), min_size=2, max_size=7))
 def test_selfbleu_equals_nltk_on_anything(samples):
     ours = selfbleu(samples, max_order=2)

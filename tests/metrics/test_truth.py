@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from gentext.metrics.base import Absent
@@ -149,6 +151,27 @@ def test_a_truth_of_one_length_gives_nll_oracle_and_a_closed_form_its_entropy():
     found = judged(truth=Oracle())
     assert found["nll_oracle"].value == pytest.approx(found["h_qp"].value / 20)
     assert (found["h_p"].value, found["h_p"].signature) == (5.0, "h_p|closed-form|v:1")
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.integers(0, 3), min_size=2, max_size=12),
+    st.lists(st.integers(0, 4), min_size=2, max_size=12),
+    st.randoms(),
+)
+def test_order_does_not_matter_and_figures_keep_their_bounds(test, samples, draw):
+    def figures(test, samples):
+        test, samples = (Samples(tuple(map(str, part))) for part in (test, samples))
+        metric = KnownTruth()
+        metric.update(Enumerated(), samples, test, scored(test), scored(samples, split="samples"))
+        return metric.compute()
+
+    found = figures(test, samples)
+    assert figures(draw.sample(test, len(test)), draw.sample(samples, len(samples))) == pytest.approx(found)
+    assert 0 <= found["js"] <= math.log(2)
+    assert 0 <= found["tv"] <= 1
+    assert 0 <= found["grammatical"] <= 1
+    assert found["h_p"] >= -math.log(P.max()) - 1e-12
 
 
 def test_signatures_say_over_what():
