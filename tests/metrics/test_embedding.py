@@ -3,8 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metrics.vectors import Written, cloud
 from scipy.linalg import sqrtm
-from vectors import Written, cloud
 
 from gentext.metrics.base import Absent
 from gentext.metrics.embedding import Frechet, Vendi, frechet_distance, mean_and_covariance, vendi_score

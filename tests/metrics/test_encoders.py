@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metrics import tiny_bert
 
 from gentext.metrics import encoders
 from gentext.metrics.encoders import Encoder, HashedNgrams, embed
@@ -97,21 +98,7 @@ def test_bad_options_are_refused(options, message):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny BERT with random weights and a word tokenizer."""
-    transformers = pytest.importorskip("transformers")
-    tokenizers = pytest.importorskip("tokenizers")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *sorted({word for text in CAPTIONS for word in text.split()})]
-    plain = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    plain.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    path = tmp_path_factory.mktemp("hub") / "tiny-bert"
-    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=plain, model_max_length=12, **marks).save_pretrained(path)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    config = transformers.BertConfig(vocab_size=len(words), max_position_embeddings=12, **sizes)
-    transformers.BertModel(config).save_pretrained(path)
-    return path
+    return tiny_bert.write(tmp_path_factory.mktemp("hub") / "tiny-bert", CAPTIONS)
 
 
 def hidden(path, text):

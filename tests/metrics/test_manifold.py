@@ -3,8 +3,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metrics.vectors import Written, cloud
 from sklearn.neighbors import NearestNeighbors
-from vectors import Written, cloud
 
 from gentext.metrics import manifold
 from gentext.metrics.base import Absent

@@ -3,9 +3,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metrics.vectors import Written, cloud
 from scipy.integrate import quad
 from sklearn.decomposition import PCA
-from vectors import Written, cloud
 
 from gentext.metrics.base import Absent
 from gentext.metrics.mauve import Mauve, area, principal, quantise

@@ -11,10 +11,17 @@ import torch
 import torch.distributed as dist
 import torchmetrics
 
+from gentext.metrics.classifier import TwoSample
+from gentext.metrics.conditional import Answers, Meteor, Rouge, Sacrebleu
+from gentext.metrics.distribution import NgramDistribution
 from gentext.metrics.diversity import Diversity
+from gentext.metrics.embedding import Frechet, Vendi
 from gentext.metrics.likelihood import HeldOutLikelihood, OwnLikelihood, PaddedLikelihood
+from gentext.metrics.manifold import Manifold
+from gentext.metrics.mauve import Mauve
 from gentext.metrics.memorisation import Memorisation
 from gentext.metrics.overlap import BLEU, SelfBLEU
+from gentext.metrics.profile import Profile
 from gentext.metrics.truth import KnownTruth
 from gentext.types import Samples, Scores
 
@@ -47,7 +54,7 @@ def evidence(rows: slice) -> dict:
 
     samples, references, training = texts(1, 40)[rows], texts(2, 40)[rows], texts(3, 40)[rows]
     return {
-        "samples": Samples(samples),
+        "samples": Samples(samples, tuple(map(str, range(40)))[rows]),
         "references": Samples(references),
         "training": Samples(training),
         "scores": scores(references, "test"),
@@ -68,6 +75,17 @@ def metrics() -> torchmetrics.MetricCollection:
             "own": OwnLikelihood(resamples=0),
             "padded": PaddedLikelihood(resamples=0),
             "truth": KnownTruth(),
+            "ngrams": NgramDistribution(resamples=0),
+            "profile": Profile(resamples=0),
+            "frechet": Frechet(resamples=0),
+            "vendi": Vendi(resamples=0),
+            "mauve": Mauve(seeds=1),
+            "manifold": Manifold(resamples=0),
+            "c2st": TwoSample("naive_bayes"),
+            "sacrebleu": Sacrebleu(resamples=0),
+            "rouge": Rouge(resamples=0),
+            "meteor": Meteor(resamples=0),
+            "answers": Answers(resamples=0),
         }
     )
 
