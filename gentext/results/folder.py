@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gentext.results.record import atomic
 
-KEPT = (".lock", "log.txt", "log.jsonl")
+KEPT = (".lock", "log.txt")
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def clear(folder: Path) -> None:
 
 def tidy(folder: Path) -> None:
     """Remove a run's folder where only its lock and its logs came of it, and the one above if that is empty."""
-    if {path.name for path in folder.iterdir()} <= set(KEPT):
+    if {path.name for path in folder.iterdir()} <= {*KEPT, "log.jsonl"}:
         shutil.rmtree(folder)
         if not any(folder.parent.iterdir()):
             folder.parent.rmdir()
