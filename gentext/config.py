@@ -39,6 +39,7 @@ class Root:
     eval: Any = MISSING
     tracker: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    epochs: float | None = 20  # passes over train at most, for loops that descend
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
     device: str = "cpu"

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from gentext import config
 
 SWEEP = "GENTEXT_SWEEP"  # where the jobs of one sweep write how they ended; workers inherit it
-IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
+IN_LABEL = ("family", "train", "loss", "tokenizer", "epochs", "max_len", "model")
 
 
 def launch(argv: Sequence[str]) -> int:
