@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from gentext.types import Batch, Family
 
 if TYPE_CHECKING:
     from gentext.train.gradient import Gradient
+
+log = logging.getLogger("gentext")
 
 VALID_ROWS = 64  # sequences, or rows of a stream, that are validated at once
 
@@ -63,6 +66,8 @@ class Training:
         self.save_is_due = False
         self._begun = self.saved = time.perf_counter()
         torch.manual_seed(streams.derive("dropout") + group.rank)
+        if corpus.tokens("valid") == 0:
+            log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
 
     def gather(self) -> None:
         """Put the whole weights into the shell; every process has to."""
@@ -153,7 +158,8 @@ class Training:
     def validate(self) -> tuple[float, bool]:
         """Nats per token on valid under the averaged weights, and whether that is the best so far.
 
-        Of a family that gives a term `kl` it is the evidence lower bound.
+        Of a family that gives a term `kl` it is the evidence lower bound. Without a valid split it is NaN, and the
+        latest weights are the best.
         """
         self.family.eval()
         total, tokens = 0.0, 0.0
@@ -166,7 +172,9 @@ class Training:
                 total -= float(outputs.terms["kl"].sum()) if "kl" in outputs.terms else 0.0
                 tokens += float(mine.mask.sum())
         total, tokens = self.group.sum([total, tokens])
-        nll = -total / max(tokens, 1)
+        if not tokens:
+            return math.nan, True
+        nll = -total / tokens
         better = nll < self.place.best - self.loop.tolerance
         self.place.since = 0 if better else self.place.since + 1
         self.place.best = nll if better else self.place.best

@@ -4,8 +4,8 @@ import math
 import signal
 
 import pytest
-import tiny
 import torch
+from train import tiny
 
 from gentext.losses import NLL, Objective
 from gentext.seeding import Streams
@@ -97,6 +97,17 @@ def test_accumulated_batches_are_one_batch(corpus, notes):
 def _in_order(corpus):
     batches = corpus.batches
     return lambda split, size, *, rng=None: batches(split, size)
+
+
+def test_without_a_valid_split_the_last_weights_are_kept(corpus, notes, caplog):
+    corpus.tokens = lambda split, tokens=corpus.tokens: 0 if split == "valid" else tokens(split)
+    corpus.batches = lambda split, *args, batches=corpus.batches, **more: (
+        iter(()) if split == "valid" else batches(split, *args, **more)
+    )
+    family = _train(corpus, notes("short"), steps=5)
+    longer = _train(corpus, notes("long"), steps=10, schedule="constant")
+    assert "no valid split" in caplog.text
+    assert not torch.equal(family.output.weight, longer.output.weight)
 
 
 def test_patience_ends_it(corpus, notes):

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
 import torch
 from safetensors.torch import load_model
+from train import tiny
 
 from gentext.seeding import Streams
 from gentext.train.training import TrainingError
@@ -81,7 +81,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, notes):
 SCRIPT = """
 import sys
 from pathlib import Path
-import tiny, torch
+import torch
+from train import tiny
 from safetensors.torch import save_model
 from gentext.seeding import Streams
 from gentext.train.loop import Quiet
@@ -99,7 +100,7 @@ save_model(family, str(out / "done.safetensors"))
 
 def _process(folder: Path, out: Path) -> subprocess.Popen:
     here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parents[1])])
+    path = os.pathsep.join([str(here.parent), str(here.parents[1])])
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), str(out)],
         env={**os.environ, "PYTHONPATH": path},

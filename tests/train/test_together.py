@@ -5,8 +5,8 @@ import signal
 import subprocess
 
 import pytest
-import tiny
 import torch
+from train import tiny
 
 from gentext.seeding import Streams
 from gentext.train.group import Group

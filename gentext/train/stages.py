@@ -1,0 +1,68 @@
+"""Loops one after another: likelihood before the game, autoencoding before the bound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from safetensors.torch import load_model, save_model
+
+from gentext.seeding import Streams
+from gentext.text.corpus import Corpus
+from gentext.train.checkpoint import Checkpoint
+from gentext.train.loop import Bar, Loop, Monitor
+from gentext.types import Family
+
+COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as the step does
+
+
+class Stages:
+    """Runs named loops in turn on one family. A resumed run repeats no stage that is done."""
+
+    def __init__(self, **loops: Loop) -> None:
+        if not loops:
+            raise ValueError("train.stages has no loop; name one at least")
+        self.loops = loops
+
+    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
+        before: dict[str, float] = {"step": 0}
+        for name, loop in self.loops.items():
+            stage = Stage(monitor, name, before)
+            done = Checkpoint(stage.folder / "done")
+            if not monitor.resume:
+                done.clear()
+            if done.files is None:
+                loop.run(family, corpus, streams=Streams(streams.derive(name)), monitor=stage)
+                done.save(
+                    0,
+                    {
+                        "weights.safetensors": lambda path: save_model(family, str(path)),
+                        "place.json": lambda path, place=stage.place: path.write_text(json.dumps(place), "utf-8"),
+                    },
+                )
+            device = next(family.parameters()).device
+            load_model(family, done.files["weights.safetensors"], device=str(device))
+            before = json.loads(done.files["place.json"].read_text("utf-8"))
+
+
+class Stage:
+    """A Monitor for one stage: its own folder, and figures that go on where the stage before ended."""
+
+    def __init__(self, monitor: Monitor, name: str, before: Mapping[str, float]) -> None:
+        self.folder: Path = monitor.folder / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.resume = monitor.resume
+        self.place = dict(before)
+        self._monitor, self._name, self._before = monitor, name, before
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        at = int(self._before["step"]) + step
+        counted = {key: values[key] + self._before.get(key, 0.0) for key in COUNTED if key in values}
+        self.place |= {"step": at, **counted}
+        self._monitor.log(at, {**values, **counted})
+
+    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[Bar]:
+        return self._monitor.progress(total, f"{self._name}: {description}", unit)

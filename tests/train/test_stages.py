@@ -1,0 +1,55 @@
+"""Stages run in turn, and none twice."""
+
+import pytest
+import torch
+from train import tiny
+
+from gentext.seeding import Streams
+from gentext.train.loop import Loop
+from gentext.train.stages import Stages
+
+
+class Killed(BaseException):
+    """Stops a run where it stands."""
+
+
+def _run(folder, monitor, *, die_at=None, **loops):
+    corpus = tiny.corpus(folder)
+    family = tiny.family(corpus, dropout=0.2)
+    log = monitor.log
+
+    def dying(step, values):
+        log(step, values)
+        if step == die_at:
+            raise Killed
+
+    monitor.log = dying
+    stages = Stages(**{"first": tiny.loop(steps=6), "second": tiny.loop(steps=5, lr=3e-3, save_every=0.0), **loops})
+    assert isinstance(stages, Loop)
+    stages.run(family, corpus, streams=Streams(3), monitor=monitor)
+    return family
+
+
+def test_the_second_stage_goes_on_from_the_first(tmp_path, notes):
+    monitor = notes()
+    _run(tmp_path, monitor)
+    steps = [step for step, values in monitor.log_ if "train/nll" in values]
+    assert steps == list(range(1, 12))
+    assert monitor.curve("tokens") == sorted(monitor.curve("tokens"))
+    assert monitor.curve("seconds") == sorted(monitor.curve("seconds"))
+
+
+@pytest.mark.parametrize("die_at", [4, 9])
+def test_a_killed_run_ends_in_the_same_numbers(tmp_path, notes, die_at):
+    whole = _run(tmp_path, notes("whole"))
+    with pytest.raises(Killed):
+        _run(tmp_path, notes("parts", resume=True), die_at=die_at)
+    last = notes("parts", resume=True)
+    parts = _run(tmp_path, last)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
+    assert min(step for step, _ in last.log_) >= (7 if die_at == 9 else 1)
+
+
+def test_stages_need_a_loop():
+    with pytest.raises(ValueError, match="name one"):
+        Stages()
