@@ -23,7 +23,7 @@ class Diversity(SentenceMetric):
     distinctN: different n-grams by all n-grams. entropyN: of the n-grams' frequencies, nats. unique: different samples
     by all samples. near_duplicates: the share of samples that another one equals, or equals but for one word replaced,
     left out or put in. repetition: the mean share of a sample's n-grams of order `repeats` that it has used before.
-    All but the last depend on how many samples there are, so their intervals come from half samples.
+    All but the last depend on how many samples there are, so their intervals come from subsamples.
     Source: Li et al. 2016 (distinct); Welleck et al. 2020 (repetition, seq-rep-n).
     """
 

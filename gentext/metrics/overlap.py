@@ -21,7 +21,7 @@ from gentext.text.ngrams import Sentences, hashed
 from gentext.types import Samples, Value
 
 MODES = ("leave-one-out", "included", "halves", "fresh")
-FEW = 30  # a half of fewer sentences is no sample of anything
+FEW = 64  # hypotheses or references, of fewer than which a random quarter may hold none
 
 
 class BLEU(SentenceMetric):
@@ -90,7 +90,7 @@ class SelfBLEU(SentenceMetric):
     others to the first so many. Published conventions: Texygen's tables, GansFallingShort: as it stands. Texygen's
     default code: hypotheses=500 references=500. TextGAN-PyTorch: mode=fresh hypotheses=200. RelGAN: mode=included
     hypotheses=200. TaylorGAN: mode=halves smoothing=floor.
-    Its interval comes from half samples, since the duplicates of a bootstrap would count as repetitions.
+    Its interval comes from subsamples, since the duplicates of a bootstrap would count as repetitions.
     """
 
     higher_is_better: ClassVar[bool | None] = False

@@ -71,11 +71,11 @@ GOLDEN = {
 }
 
 
-def test_intervals_come_from_half_samples():
+def test_intervals_come_from_subsamples():
     rng = np.random.default_rng(0)
     found = values([" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(200)], resamples=50)
     value = found["distinct3"]
-    assert value.interval_kind == "subsample:50x0.5"
+    assert value.interval_kind == "subsample:50x0.5,0.25"
     assert value.interval[0] < value.value < value.interval[1]
     assert found["repetition"].interval_kind.startswith("bootstrap")
 

@@ -52,7 +52,7 @@ def test_ratio_of_many_rows_is_the_delta_method():
     assert large.interval[1] - large.interval[0] == pytest.approx(width, rel=0.15)
 
 
-def test_half_samples_estimate_the_spread_over_fresh_samples():
+def test_subsamples_estimate_the_spread_over_fresh_samples():
     def distinct(words):
         return len(set(words.tolist())) / len(words)
 
@@ -64,7 +64,7 @@ def test_half_samples_estimate_the_spread_over_fresh_samples():
     (found,) = intervals.subsample(
         lambda rows: np.array([distinct(words[rows])]), np.array([distinct(words)]), len(words), resamples=200
     )
-    assert found.interval_kind == "subsample:200x0.5"
+    assert found.interval_kind == "subsample:200x0.5,0.25"
     spread = (found.interval[1] - found.interval[0]) / (2 * intervals.Z)
     assert spread == pytest.approx(fresh, rel=0.3)
     assert np.mean(found.interval) == pytest.approx(distinct(words))

@@ -140,7 +140,7 @@ def test_values_say_how_they_were_made():
     own.update(Samples(tuple(random_corpus(3, 80))))
     value = own.values()["selfbleu3"]
     assert value.signature == "selfbleu3|refs:leave-one-out|hyps:80|smooth:method1|tok:char|v:1"
-    assert value.interval_kind == "subsample:10x0.5"
+    assert value.interval_kind == "subsample:10x0.5,0.25"
     assert value.per_sequence is None
     own = SelfBLEU(hypotheses=9, references=12, words="char", lower=False)
     own.update(Samples(tuple(random_corpus(3, 80))))
