@@ -19,7 +19,7 @@ from torch import Tensor
 from gentext.types import BOS, EOS
 
 log = logging.getLogger("gentext")
-CHUNK = 2**20  # occurrences sorted at once: bounds the working memory to a few hundred MiB
+CHUNK = 2**21  # occurrences sorted at once: bounds the working memory to a few hundred MiB
 FALLBACK = (0.5, 1.0, 1.5)  # as lmplz --discount_fallback
 
 
@@ -67,7 +67,7 @@ def estimate(
     count still shapes the discounts, and its mass goes to the back-off.
     """
     seen, contexts = _words(text, vocab_size), torch.ones(1, dtype=torch.bool)
-    positions = text.argsort(stable=True).int()
+    positions = _positions(text, seen.raw)
     final = _final(text, positions, seen.raw, order)
     text = rank = torch.cat([text, text.new_tensor([BOS])])  # so that a token follows every n-gram
     levels, discounts = [], []
@@ -106,6 +106,18 @@ def _words(text: Tensor, vocab_size: int) -> _Seen:
     words = torch.arange(vocab_size, dtype=torch.int32)
     nothing = torch.zeros_like(words)
     return _Seen(1, nothing, words, torch.bincount(text, minlength=vocab_size).int(), nothing, opening=BOS + 1)
+
+
+def _positions(text: Tensor, raw: Tensor) -> Tensor:
+    """Where each token occurs, token by token: a counting sort, a chunk at a time."""
+    positions, free = torch.empty(len(text), dtype=torch.int32), raw.cumsum(0) - raw
+    for begin in range(0, len(text), CHUNK):
+        token, order = text[begin : begin + CHUNK].sort(stable=True)
+        many = torch.bincount(token, minlength=len(raw))
+        before = torch.arange(len(token)) - (many.cumsum(0) - many).index_select(0, token.int())
+        positions[free.index_select(0, token.int()) + before] = (order + begin).int()
+        free += many
+    return positions
 
 
 def _final(text: Tensor, positions: Tensor, raw: Tensor, order: int) -> int:

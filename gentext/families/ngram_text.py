@@ -18,36 +18,39 @@ class Text:
 
     def __init__(self, vocab_size: int) -> None:
         self._dtype = torch.int16 if vocab_size <= 2**15 else torch.int32
-        self._rows: list[Tensor] = []
-        self._windows: list[tuple[Tensor, Tensor]] = []  # tokens and mask of rows that the next batch may carry on
+        self._done: list[Tensor] = []
+        self._open: list[tuple[Tensor, Tensor]] = []  # tokens and row lengths of windows that may yet be carried on
 
     def add(self, batch: Batch) -> None:
         """Adds the rows of a batch; one that carries on lengthens the rows of the batch before."""
-        if not batch.carry or not self._windows:
+        tokens, mask = batch.tokens, batch.mask
+        if not batch.carry or not self._open:
             self._close()
-            self._keep(*lead(batch))
-        check_rows(len(self._windows[0][0]), len(batch))
-        self._keep(batch.tokens, batch.mask)
+            before, real = lead(batch)
+            tokens, mask = torch.cat([before, tokens], 1), torch.cat([real, mask], 1)
+        else:
+            check_rows(len(self._open[0][1]), len(batch))
+        self._open.append((tokens[mask].to("cpu", self._dtype), mask.sum(1)))
 
     def take(self) -> Int[Tensor, " n"]:
         """All of it, which is then forgotten. Raises: ValueError where nothing was added, or too much."""
         self._close()
-        text = torch.cat([torch.zeros(0, dtype=self._dtype), *self._rows])
-        self._rows = []
+        text = torch.cat([torch.zeros(0, dtype=self._dtype), *self._done])
+        self._done = []
         if not bool((text != BOS).any()):
             raise ValueError("no token was counted: the training text is empty; give an n-gram some text to count")
         if len(text) >= 2**31:
             raise ValueError(f"{len(text)} tokens were counted; an n-gram counts fewer than 2^31, so give it less text")
         return text
 
-    def _keep(self, tokens: Tensor, mask: Tensor) -> None:
-        self._windows.append((tokens.to("cpu", self._dtype, copy=True), mask.to("cpu", copy=True)))
-
     def _close(self) -> None:
-        if self._windows:
-            tokens, mask = (torch.cat(parts, 1) for parts in zip(*self._windows, strict=True))
-            self._rows.append(tokens[mask])
-            self._windows = []
+        """Lays the open windows end to end, row by row."""
+        if len(self._open) > 1:
+            rows = zip(*(tokens.split(lengths.tolist()) for tokens, lengths in self._open), strict=True)
+            self._done.append(torch.cat([window for row in rows for window in row]))
+        else:
+            self._done += [tokens for tokens, _ in self._open]
+        self._open = []
 
 
 def lead(batch: Batch) -> tuple[Int[Tensor, "n p"], Bool[Tensor, "n p"]]:
