@@ -58,9 +58,7 @@ def folder() -> Path:
 def register() -> None:
     """Make the root schema and the resolvers known to Hydra."""
     ConfigStore.instance().store("root", Root)
-    OmegaConf.register_new_resolver(
-        "run_folder", lambda *, _root_: str(Path(_root_.out) / run_name(_root_)), replace=True
-    )
+    OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
 
 
 def identity(cfg: DictConfig) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import shlex
 import sys
@@ -21,6 +22,7 @@ from omegaconf import DictConfig
 
 from gentext import config
 
+log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # where the jobs of one sweep write how they ended; workers inherit it
 IN_LABEL = ("family", "train", "loss", "tokenizer", "epochs", "max_len", "model")
 
@@ -35,8 +37,8 @@ def launch(argv: Sequence[str]) -> int:
     if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):
         start()
         return 0
-    check(args.overrides, args.config_dir, sweep=args.multirun)
-    ended = Path(os.environ.setdefault(SWEEP, str(Path.cwd() / f".gentext-{os.getpid()}.jsonl")))
+    out = check(args.overrides, args.config_dir, sweep=args.multirun)
+    ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     try:
         start()
         return max((job["code"] for job in _read(ended)), default=1)
@@ -45,8 +47,11 @@ def launch(argv: Sequence[str]) -> int:
         ended.unlink(missing_ok=True)
 
 
-def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False) -> None:
-    """Compose every job's configuration and bind its nodes. Raises ValueError with advice before anything starts."""
+def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False) -> Path:
+    """Where the runs will lie, once every job's configuration is composed and its nodes are bound.
+
+    Raises ValueError with advice before anything starts.
+    """
     first = next(config.expand(overrides)) if sweep else list(overrides)
     hydra_node = config.compose(first, config_dir, with_hydra=True).hydra
     swept = list(overrides)
@@ -63,6 +68,7 @@ def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: boo
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    return out
 
 
 def _job(cfg: DictConfig) -> float | None:
@@ -77,6 +83,8 @@ def _job(cfg: DictConfig) -> float | None:
     overrides = list(context.overrides.task)
     command = shlex.join(["gentext", "run", *overrides])
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
+    if context.mode == RunMode.MULTIRUN:
+        log.info("job %s: %s", context.job.num, " ".join(overrides))
     try:
         records = run.run(cfg, folder, run.Label(*label(overrides, context.runtime.choices["family"]), command))
         if context.mode == RunMode.RUN:
