@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -88,7 +89,12 @@ def parser() -> argparse.ArgumentParser:
 
     board = acts.add_parser("board", help="the leaderboard of a folder of runs")
     board.add_argument("runs", nargs="+", help="folders of runs")
-    board.add_argument("--format", choices=("terminal", "markdown", "csv", "json", "latex"), default="terminal")
+    board.add_argument(
+        "--format",
+        choices=("terminal", "markdown", "csv", "json", "latex", "jsonl"),
+        default="terminal",
+        help="jsonl: the records themselves, a line each, as experiments/ keeps them",
+    )
     board.add_argument("--columns", help="comma-separated metrics, in this order")
     board.add_argument("--sort", help="the metric to rank by; best first")
     board.add_argument(
@@ -143,8 +149,13 @@ def _score(args: argparse.Namespace) -> None:
 def _board(args: argparse.Namespace) -> None:
     from gentext.results import board, forms, record
 
+    found = record.find(args.runs)
+    if args.format == "jsonl":
+        for one in found:
+            print(json.dumps(record.plain(one), ensure_ascii=False))
+        return
     rows = board.rank(
-        record.find(args.runs),
+        found,
         columns=args.columns.split(",") if args.columns else None,
         sort=args.sort,
         where=dict(pair.partition("=")[::2] for pair in args.where),

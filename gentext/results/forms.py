@@ -163,7 +163,7 @@ def show_samples(boards: Sequence[Board], n: int) -> None:
             console.print(f"\n{row.family} · {row.decode} · {board.data}", style="bold")
             path = Path(first.folder) / f"samples.{file_stem(first.decode)}.txt"
             for line in read_texts(path)[:n] if path.exists() else ["(its samples are not stored here)"]:
-                console.print(f"  {line}")
+                console.print(f"  {line}", soft_wrap=True)
 
 
 FORMS: dict[str, Callable[[Sequence[Board]], str]] = {

@@ -64,42 +64,45 @@ def write(record: Record, folder: Path) -> Path:
     arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
     with atomic(folder / f"values.{stem}.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
-    plain = {key: getattr(record, key) for key in (f.name for f in fields(record)) if key not in ("values", "folder")}
-    plain["values"] = {name: _plain(value) for name, value in record.values.items()}
     path = folder / f"record.{stem}.json"
-    write_json({"format": FORMAT, **plain}, path)
+    write_json(plain(record), path)
     return path
 
 
+def plain(record: Record) -> dict[str, Any]:
+    """A record as plain data, all but its per-sequence figures and its folder."""
+    kept = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("values", "folder")}
+    return _finite({"format": FORMAT, **kept, "values": {name: _plain(v) for name, v in record.values.items()}})
+
+
 def _plain(value: Value) -> dict[str, Any]:
-    plain = asdict(value)
-    del plain["per_sequence"]
-    plain["value"] = float(value.value)
+    kept = asdict(value)
+    del kept["per_sequence"]
+    kept["value"] = float(value.value)
     if value.interval is not None:
-        plain["interval"] = [float(end) for end in value.interval]
-    return plain
+        kept["interval"] = [float(end) for end in value.interval]
+    return kept
 
 
 def read(path: Path) -> Record:
     """The record in a file. Raises ValueError where the file is not one."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a record of gentext: {error}. Remove it or run the job again") from error
-    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        found = plain.get("format") if isinstance(plain, dict) else type(plain).__name__
-        raise ValueError(f"{path} has record format {found}; this gentext reads format {FORMAT}")
-    del plain["format"]
-    return _record(plain, str(path.parent))
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        given = found.get("format") if isinstance(found, dict) else type(found).__name__
+        raise ValueError(f"{path} has record format {given}; this gentext reads format {FORMAT}")
+    return _record(found, str(path.parent))
 
 
-def _record(plain: dict[str, Any], folder: str) -> Record:
+def _record(found: dict[str, Any], folder: str) -> Record:
     values = {}
-    for name, value in plain.pop("values").items():
+    for name, value in found.pop("values").items():
         interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
         values[name] = Value(**{**value, "value": float(value["value"]), "interval": interval})
     known = {f.name for f in fields(Record)}
-    return Record(values=values, folder=folder, **{key: value for key, value in plain.items() if key in known})
+    return Record(values=values, folder=folder, **{key: value for key, value in found.items() if key in known})
 
 
 def find(paths: Sequence[str | Path]) -> list[Record]:
@@ -120,9 +123,7 @@ def _below(path: Path) -> Iterator[Record]:
             yield from _below(found)
     elif path.suffix == ".jsonl":
         for line in path.read_text(encoding="utf-8").splitlines():
-            plain = json.loads(line)
-            plain.pop("format", None)
-            yield _record(plain, str(path.parent))
+            yield _record(json.loads(line), str(path.parent))
     else:
         yield read(path)
 

@@ -126,3 +126,12 @@ def test_clear_and_tidy(tmp_path):
     assert [p.name for p in run.iterdir()] == [".lock"]
     tidy(run)
     assert not run.parent.exists()
+
+
+def test_records_kept_as_lines_are_ranked_as_files_are(tmp_path):
+    one = made()
+    record.write(one, tmp_path)
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "records.jsonl").write_text(json.dumps(record.plain(one)) + "\n")
+    files, lines = record.find([tmp_path / "record.ancestral.json"]), record.find([tmp_path / "kept"])
+    assert record.plain(files[0]) == record.plain(lines[0])
