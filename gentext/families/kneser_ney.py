@@ -72,18 +72,14 @@ def estimate(
     text = rank = torch.cat([text, text.new_tensor([BOS])])  # so that a token follows every n-gram
     levels, discounts = [], []
     for k in range(1, order + 1):
-        longer, adjusted, last = None, seen.raw, int(rank[final - k + 1]) if k <= final + 1 else -1
+        longer, adjusted, last = None, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
         if k < order:
             longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
             adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
             adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
         if k == 1:
             adjusted = adjusted.index_fill(0, torch.tensor([BOS]), 0)  # BOS is given, never predicted
-        tally = torch.bincount(adjusted.clamp_max(5), minlength=6)
-        if last >= 0:
-            tally[adjusted[last].clamp_max(5)] -= 1
-            tally[seen.raw[last].clamp_max(5)] += 1
-        discounts.append(_discounts(tally.tolist(), k))
+        discounts.append(_discounts(_tally(adjusted, seen.raw, last), k))
         kept = seen.raw > prune[k - 1] if k > 1 else torch.ones_like(seen.raw, dtype=torch.bool)
         levels.append(_prune(seen, adjusted, contexts, kept))
         seen, contexts = longer, kept
@@ -126,9 +122,9 @@ def _final(text: Tensor, positions: Tensor, raw: Tensor, order: int) -> int:
     lmplz takes it, alone, into the discounts of the lower orders at its raw count, and not at its adjusted count
     (the last lines of its AdjustCounts). Kept, so that discounts agree to all digits.
     """
-    first = positions.long()[(raw.cumsum(0) - raw).clamp_max(len(text) - 1)]
+    first = positions.index_select(0, (raw.cumsum(0) - raw).clamp_max(len(text) - 1))
     age = torch.where(raw > 0, first, -3)
-    age[[BOS, EOS]] = torch.tensor([-2, -1])
+    age[BOS], age[EOS] = -2, -1  # lowest of all that is seen
     ends = (text == age.argmax()).nonzero()[:, 0]
     at = ends
     for _ in range(order - 1):
@@ -176,12 +172,20 @@ def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Cou
     return Counts(starts.int(), seen.words[kept], adjusted[kept], totals.int())
 
 
-def _discounts(tally: list[int], k: int) -> tuple[float, ...]:
-    """D1, D2 and D3+ by the closed form where `tally` (n-grams by adjusted count) allows it, else the fallback.
+def _tally(adjusted: Tensor, raw: Tensor, last: int) -> list[int]:
+    """How many n-grams have the adjusted counts 0, 1, 2, 3, 4, and 5 or more; `last` counts as often as it occurs."""
+    tally = torch.bincount(adjusted.clamp_max(5), minlength=6)
+    if last >= 0:
+        tally[adjusted[last].clamp_max(5)] -= 1
+        tally[raw[last].clamp_max(5)] += 1
+    return tally.tolist()
 
-    Differs: from lmplz, which accepts a D3+ of exactly 0; a context would then leave nothing to unseen tokens.
+
+def _discounts(n: list[int], k: int) -> tuple[float, ...]:
+    """D1, D2 and D3+ by the closed form where the tally `n` of order k allows it, else the fallback.
+
+    Differs: from lmplz, which accepts a discount of exactly 0; a context could then leave nothing to unseen tokens.
     """
-    n = tally
     if all(n[1:4]):
         y = n[1] / (n[1] + 2 * n[2])
         discounts = tuple(j - (j + 1) * y * n[j + 1] / n[j] for j in (1, 2, 3))
