@@ -42,8 +42,7 @@ def _same(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("unit", ["line", "stream"])
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize(("unit", "optimizer"), [("line", "adamw"), ("stream", "muon")])
 def test_a_run_stopped_twice_ends_in_the_same_numbers(tmp_path, notes, unit, optimizer):
     options = {"unit": unit, "optimizer": optimizer}
     whole = _run(tmp_path, notes("whole"), **options)
