@@ -78,6 +78,7 @@ def test_order_of_texts_does_not_matter(samples, references, training, draw):
     assert figures(*shuffled) == pytest.approx(figures(samples, references, training))
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=9), max_size=9))
 def test_packed_texts_come_back(texts):
     assert unpack(*pack(texts)) == texts
