@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.encoders import Encoder, HashedNgrams, embed
@@ -24,20 +23,18 @@ class VectorMetric(TextMetric):
     def __init__(self, encoder: Encoder | None = None) -> None:
         super().__init__()
         self.encoder = encoder or HashedNgrams()
-        for name in self.collections:  # flat, so that a process without texts syncs with one that has some
-            self.add_state(f"{name}_vectors", [], dist_reduce_fx="cat")
+        for name in self.collections:
+            self.add_column(f"{name}_vectors", torch.float32)
 
     def read(self, **collections: Samples | None) -> None:
         """Add texts to the collections; those that are None stay as they are."""
         for name, texts in collections.items():
             if texts is not None:
-                getattr(self, f"{name}_vectors").append(embed(self.encoder, texts).reshape(-1))
+                self.append(f"{name}_vectors", embed(self.encoder, texts).reshape(-1))
 
     def vectors(self, name: str, least: int = 1) -> Float[Tensor, "n d"]:
         """All vectors of a collection so far. Raises Absent where there are fewer than `least`."""
-        state = getattr(self, f"{name}_vectors")
-        flat = dim_zero_cat(state) if not isinstance(state, list) or state else torch.zeros(0)
-        vectors = flat.reshape(-1, self.encoder.width)
+        vectors = torch.from_numpy(self.column(f"{name}_vectors")).reshape(-1, self.encoder.width)
         if len(vectors) < least:
             raise Absent(f"{type(self).__name__} needs {least} or more {name}, and there are {len(vectors)}")
         return vectors

@@ -7,26 +7,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from torchmetrics.utilities import dim_zero_cat
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import bootstrap
+from gentext.metrics.packing import pack, unpack
 from gentext.types import Samples, Value
 
 SIDES = ("samples", "references")
 
 
 class PairMetric(TextMetric):
-    """A metric over pairs of sample and reference, the texts kept as code points, so that they sync as tensors do."""
+    """A metric over pairs of sample and reference."""
 
     def __init__(self, resamples: int = 1000, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
         self.resamples = resamples
         self.seed = seed
         for name in SIDES:
-            self.add_state(f"{name}_points", [], dist_reduce_fx="cat")
-            self.add_state(f"{name}_sizes", [], dist_reduce_fx="cat")
-        self.set_dtype(torch.long)  # of an empty state, when a process without texts syncs with one that has some
+            self.add_column(f"{name}_bytes", torch.uint8)
+            self.add_column(f"{name}_lengths", torch.long)
 
     def update(self, samples: Samples, references: Samples) -> None:
         """Add texts that answer the same prompts, row by row. Raises Absent where they do not."""
@@ -37,25 +36,16 @@ class PairMetric(TextMetric):
                 f"{len(samples)} samples and {len(references)} references do not answer the same prompts, row by row"
             )
         for name, texts in zip(SIDES, (samples.texts, references.texts), strict=True):
-            points = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4").astype(np.int64)
-            getattr(self, f"{name}_points").append(torch.from_numpy(points))
-            getattr(self, f"{name}_sizes").append(torch.tensor([len(text) for text in texts], dtype=torch.long))
+            packed, lengths = pack(texts)
+            self.append(f"{name}_bytes", packed)
+            self.append(f"{name}_lengths", lengths)
 
     def pairs(self) -> tuple[list[str], list[str]]:
         """All samples and all references so far. Raises Absent where there are none."""
-        samples, references = (self._texts(name) for name in SIDES)
+        samples, references = (unpack(self.column(f"{name}_bytes"), self.column(f"{name}_lengths")) for name in SIDES)
         if not samples:
             raise Absent(f"{type(self).__name__} needs 1 or more samples, and there are 0")
         return samples, references
-
-    def _texts(self, name: str) -> list[str]:
-        points, sizes = getattr(self, f"{name}_points"), getattr(self, f"{name}_sizes")
-        if not len(sizes):
-            return []
-        raw = dim_zero_cat(points).cpu().numpy().astype("<u4").tobytes()
-        text = raw.decode("utf-32-le", "surrogatepass")
-        ends = np.cumsum(dim_zero_cat(sizes).cpu().numpy()).tolist()
-        return [text[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
     def means(self, figures: Mapping[str, tuple[Sequence[float], str]], unit: str = "") -> dict[str, Value]:
         """The mean and its bootstrap interval for each name; given are figures by pair, of which more is better, and a

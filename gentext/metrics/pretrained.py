@@ -99,8 +99,15 @@ def _loaded(model: str, device: str) -> tuple[Any, torch.nn.Module, str]:
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'") from error
-    network = AutoModel.from_pretrained(model, dtype=torch.float32).eval().to(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        network = AutoModel.from_pretrained(model, dtype=torch.float32).eval().to(device)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"encoder {model!r} cannot be loaded: {error}. Give a folder that holds a model of transformers, "
+            "or a name on the Hugging Face hub"
+        ) from error
     checksum = hashlib.sha256()
     for name, weights in sorted(network.state_dict().items()):
         checksum.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())
-    return AutoTokenizer.from_pretrained(model), network, checksum.hexdigest()[:8]
+    return tokenizer, network, checksum.hexdigest()[:8]

@@ -5,11 +5,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
+from gentext.metrics import cnn
 from gentext.metrics.base import Absent
 from gentext.metrics.classifier import CLASSIFIERS, TwoSample, ngram_counts
 from gentext.metrics.cnn import TextCNN, padded
 from gentext.text.ngrams import hashed
 from gentext.types import Samples
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(cnn, "STEPS", 60)
 
 
 def texts(n, seed, letters="abcdefgh"):

@@ -143,3 +143,9 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
         Pretrained("nobody/knows").encode(["a"])
     with pytest.raises(ValueError, match="pooling is 'max'"):
         Pretrained("nobody/knows", pooling="max")
+
+
+def test_a_model_that_is_not_there_is_told(tmp_path):
+    pytest.importorskip("transformers")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        Pretrained(str(tmp_path)).encode(["a"])
