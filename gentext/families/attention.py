@@ -18,13 +18,15 @@ class Positions(nn.Module):
 
     limit: int | None = None  # positions that it knows; None: any number
 
-    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"] | None:
+    def added(self, start: int, end: int, skip: Int[Tensor, " n"] | None) -> Float[Tensor, "*n t d"] | None:
+        """Vectors for the tokens start .. end - 1; a row that begins with `skip` padding tokens counts from behind it."""
         return None
 
     def rotation(self, start: int, t: int) -> Rotation | None:
         return None
 
-    def bias(self, distance: Int[Tensor, "*n"]) -> Float[Tensor, "h *n"] | None:
+    def bias(self, start: int, t: int) -> Float[Tensor, "h t s"] | None:
+        """What is added to the scores of `t` queries, the first at `start`, over all keys so far."""
         return None
 
 
@@ -36,8 +38,10 @@ class Learned(Positions):
         self.limit = limit
         self.weight = nn.Parameter(torch.randn(limit, width) * 0.02)
 
-    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
-        return F.embedding(at, self.weight)
+    def added(self, start: int, end: int, skip: Int[Tensor, " n"] | None) -> Float[Tensor, "*n t d"]:
+        if skip is None:
+            return self.weight[start:end]
+        return F.embedding(_places(start, end, skip), self.weight)
 
 
 class Sinusoidal(Positions):
@@ -47,8 +51,9 @@ class Sinusoidal(Positions):
         super().__init__()
         self.register_buffer("frequency", _frequencies(width, 10_000.0), persistent=False)
 
-    def added(self, at: Int[Tensor, "*n"]) -> Float[Tensor, "*n d"]:
-        angle = at[..., None] * self.frequency
+    def added(self, start: int, end: int, skip: Int[Tensor, " n"] | None) -> Float[Tensor, "*n t d"]:
+        place = torch.arange(start, end, device=self.frequency.device) if skip is None else _places(start, end, skip)
+        angle = place[..., None] * self.frequency
         return torch.cat([angle.sin(), angle.cos()], -1)
 
 
@@ -61,10 +66,11 @@ class Rotary(Positions):
         self.register_buffer("table", torch.empty(2, 0, 1, 1, head_width), persistent=False)
 
     def rotation(self, start: int, t: int) -> Rotation:
-        if start + t > self.table.shape[1] or self.table.device != self.frequency.device:
-            angle = torch.arange(2 * (start + t), device=self.frequency.device)[:, None] * self.frequency
-            cos, sin = angle.cos(), angle.sin()
-            self.table = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)])[:, :, None, None]
+        if start + t > self.table.shape[1]:
+            with torch.inference_mode(False):  # the table outlives the draw that may be asking
+                angle = torch.arange(2 * (start + t), device=self.frequency.device)[:, None] * self.frequency
+                cos, sin = angle.cos(), angle.sin()
+                self.table = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)])[:, :, None, None]
         cos, sin = self.table[:, start : start + t].unbind()
         return cos, sin
 
@@ -80,11 +86,13 @@ class Relative(Positions):
         self.buckets, self.furthest = buckets, furthest
         self.weight = nn.Parameter(torch.zeros(buckets, heads))
 
-    def bias(self, distance: Int[Tensor, "*n"]) -> Float[Tensor, "h *n"]:
+    def bias(self, start: int, t: int) -> Float[Tensor, "h t s"]:
+        keys = torch.arange(start + t, device=self.weight.device)
+        distance = (keys[start:, None] - keys).clamp_min(0)
         near = self.buckets // 2
         spread = torch.log(distance.clamp_min(1) / near) / math.log(self.furthest / near)
         far = (near + spread * (self.buckets - near)).long().clamp_max(self.buckets - 1)
-        return F.embedding(torch.where(distance < near, distance.clamp_min(0), far), self.weight).movedim(-1, 0)
+        return F.embedding(torch.where(distance < near, distance, far), self.weight).movedim(-1, 0)
 
 
 def rotate(x: Float[Tensor, "n t k h e"], rotation: Rotation) -> Float[Tensor, "n t k h e"]:
@@ -144,6 +152,10 @@ def causal(n: int, start: int, t: int, skip: Int[Tensor, " n"] | None, device: t
     if skip is not None:
         seen = seen & ((keys >= skip[:, None])[:, None] | (keys == queries))
     return seen[:, None]
+
+
+def _places(start: int, end: int, skip: Int[Tensor, " n"]) -> Int[Tensor, "n t"]:
+    return (torch.arange(start, end, device=skip.device) - skip[:, None]).clamp_min(0)
 
 
 def _frequencies(width: int, base: float) -> Float[Tensor, " half"]:

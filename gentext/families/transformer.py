@@ -23,7 +23,7 @@ from gentext.families.attention import (
     room,
     rotate,
 )
-from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, rms_norm, teacher_forced
+from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, drop, rms_norm, teacher_forced
 from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
 
 
@@ -147,20 +147,15 @@ class Transformer(Family):
                 f"{end} tokens, prompt and start included, but this Transformer's learned positions end at {limit}; "
                 f"sample fewer, or train with context={end} or positions=rotary"
             )
-        at = torch.arange(start, end, device=x.device)
-        added = self.positions.added(at if skip is None else (at - skip[:, None]).clamp_min(0))
-        if added is not None:
-            x = x + added
-        return F.dropout(x, self.dropout, self.training)
+        added = self.positions.added(start, end, skip)
+        return drop(x if added is None else x + added, self.dropout, self.training)
 
     def _mask(self, n: int, start: int, t: int, skip: Tensor | None) -> Tensor | None:
         """What may be read, as booleans or as a bias; None for plain causality."""
-        device = self.embedding.weight.device
-        keys = torch.arange(start + t, device=device)
-        bias = self.positions.bias(keys[start:, None] - keys)
+        bias = self.positions.bias(start, t)
         if bias is None and skip is None and (start == 0 or t == 1):
             return None
-        seen = causal(n, start, t, skip, device)
+        seen = causal(n, start, t, skip, self.embedding.weight.device)
         return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
 
 
@@ -193,9 +188,9 @@ class Block(nn.Module):
     ) -> tuple[Float[Tensor, "n t d"], Float[Tensor, "n 2 h s e"] | None]:
         """The stream after this block, and `slots` (this layer's memory, `start` of them filled) with `x` in it."""
         seen, slots = self._attend(self.before_attention(x), rotation, mask, slots, start)
-        x = x + F.dropout(self.mix(seen), self.dropout, self.training)
+        x = x + drop(self.mix(seen), self.dropout, self.training)
         inner = self.activation(self.up(self.before_feedforward(x)))
-        return x + F.dropout(self.down(inner), self.dropout, self.training), slots
+        return x + drop(self.down(inner), self.dropout, self.training), slots
 
     def _attend(self, x, rotation, mask, slots, start):
         n, t, width = x.shape
