@@ -13,7 +13,7 @@ from gentext.metrics.lm_score import Scorer
 from gentext.text.corpus import Corpus
 from gentext.text.truth import Truth
 from gentext.train.loop import Monitor, in_order
-from gentext.types import Batch, Family, Samples, Scores, Value
+from gentext.types import Batch, Family, Samples, Scores, Value, Windowed
 
 SCORED_AT_ONCE = 256  # sequences
 
@@ -82,7 +82,7 @@ def score(family: Family, corpus: Corpus, split: str, *, device: str, monitor: M
     rows: list[torch.Tensor] = []
     counts: list[torch.Tensor] = []
     with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
-        for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024):
+        for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family):
             rows.append(family.log_prob(batch.to(device)).double().cpu())
             counts.append(batch.lengths)
             bar.update(int(batch.lengths.sum()))
@@ -103,6 +103,9 @@ def score_draw(family: Family, corpus: Corpus, draw: Batch, texts: Sequence[str]
 def _scores(
     family: Family, corpus: Corpus, log_prob: torch.Tensor, tokens: torch.Tensor, texts: Sequence[str], split: str
 ) -> Scores:
+    convention = "stream" if corpus.stream else "line"
+    if corpus.stream and isinstance(family, Windowed):
+        convention += f"+back:{family.context}"
     if corpus.stream and split != "samples":
         glue = " " if corpus.tokenizer.rules.kind == "word" else ""
         whole = glue.join(texts)
@@ -115,7 +118,7 @@ def _scores(
         **counts,
         split=split,
         kind=family.likelihood,
-        convention="stream" if corpus.stream else "line",
+        convention=convention,
     )
 
 

@@ -270,6 +270,13 @@ class Adversarial(Protocol):
 
 
 @runtime_checkable
+class Windowed(Protocol):
+    """A family that reads back so many tokens and no further: it gets a stream in sections."""
+
+    context: int
+
+
+@runtime_checkable
 class Hidden(Protocol):
     """A family that shows what it holds of the token read last (`decode=contrastive` compares it between tokens)."""
 

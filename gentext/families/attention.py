@@ -19,7 +19,7 @@ class Positions(nn.Module):
     limit: int | None = None  # positions that it knows; None: any number
 
     def added(self, start: int, end: int, skip: Int[Tensor, " n"] | None) -> Float[Tensor, "*n t d"] | None:
-        """Vectors for the tokens start .. end - 1; a row that begins with `skip` padding tokens counts from behind it."""
+        """Vectors for the tokens start .. end - 1; rows that begin with `skip` padding tokens start later."""
         return None
 
     def rotation(self, start: int, t: int) -> Rotation | None:
@@ -144,11 +144,16 @@ def remember(
     return slots
 
 
-def causal(n: int, start: int, t: int, skip: Int[Tensor, " n"] | None, device: torch.device) -> Bool[Tensor, "n 1 t s"]:
-    """Which of start + t slots each of the last t may read: no later one, no padding; a padding slot reads itself."""
+def causal(
+    n: int, start: int, t: int, skip: Int[Tensor, " n"] | None, context: int, device: torch.device
+) -> Bool[Tensor, "n 1 t s"]:
+    """Which of start + t slots each of the last t may read: `context` back from itself, no padding.
+
+    A padding slot reads itself, for softmax wants something to read.
+    """
     keys = torch.arange(start + t, device=device)
     queries = keys[start:, None]
-    seen = (keys <= queries)[None].expand(n, -1, -1)
+    seen = ((keys <= queries) & (keys > queries - context))[None].expand(n, -1, -1)
     if skip is not None:
         seen = seen & ((keys >= skip[:, None])[:, None] | (keys == queries))
     return seen[:, None]

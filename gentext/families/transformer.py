@@ -24,7 +24,7 @@ from gentext.families.attention import (
     rotate,
 )
 from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, drop, rms_norm, teacher_forced
-from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
+from gentext.types import BOS, PAD, Batch, Family, Outputs, Step, Tokens
 
 
 def relu2(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
@@ -40,6 +40,9 @@ ACTIVATIONS = {"relu2": relu2, "gelu": partial(F.gelu, approximate="tanh"), "swi
 
 class Transformer(Family):
     """Pre-norm blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
+
+    A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
+    learned positions, which end there).
 
     Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
     Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
@@ -75,7 +78,6 @@ class Transformer(Family):
         )
         self.norm = _norm(norm, width, bias)
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
-        self.carried: State = {}
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
@@ -96,9 +98,7 @@ class Transformer(Family):
         return state.last
 
     def forward(self, batch: Batch) -> Outputs:
-        mode = "training" if self.training else "scoring"
-        inputs, columns = teacher_forced(batch, self.carried.get(mode) if batch.carry else None)
-        self.carried[mode] = batch.tokens[:, -1]
+        inputs, columns = teacher_forced(batch)
         hidden = at_columns(self._run(inputs, None)[0], columns)
         return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
 
@@ -125,12 +125,13 @@ class Transformer(Family):
         n, t = tokens.shape[:2]
         start, skip = (0, None) if cache is None else (cache.length, cache.skip)
         x = self._embed(tokens, start, skip)
-        rotation, mask = self.positions.rotation(start, t), self._mask(n, start, t, skip)
+        first = max(0, start + 1 - self.context) if t == 1 else 0  # the furthest slot that a single token reads
+        rotation, mask = self.positions.rotation(start, t), self._mask(n, start, t, skip, first)
         if cache is not None and not torch.is_grad_enabled():
             cache = room(cache, t)
         memory = []
         for i, block in enumerate(self.blocks):
-            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start)
+            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start, first)
             memory.append(slots)
         x = self.norm(x)
         if cache is None:
@@ -150,13 +151,14 @@ class Transformer(Family):
         added = self.positions.added(start, end, skip)
         return drop(x if added is None else x + added, self.dropout, self.training)
 
-    def _mask(self, n: int, start: int, t: int, skip: Tensor | None) -> Tensor | None:
-        """What may be read, as booleans or as a bias; None for plain causality."""
+    def _mask(self, n: int, start: int, t: int, skip: Tensor | None, first: int) -> Tensor | None:
+        """What may be read from slot `first` on, as booleans or as a bias; None for plain causality."""
         bias = self.positions.bias(start, t)
-        if bias is None and skip is None and (start == 0 or t == 1):
+        plain = t == 1 or (start == 0 and t <= self.context)
+        if bias is None and skip is None and plain:
             return None
-        seen = causal(n, start, t, skip, self.embedding.weight.device)
-        return seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+        seen = causal(n, start, t, skip, self.context, self.embedding.weight.device)
+        return (seen if bias is None else bias.masked_fill(~seen, -torch.inf))[..., first:]
 
 
 class Block(nn.Module):
@@ -185,14 +187,18 @@ class Block(nn.Module):
         mask: Tensor | None,
         slots: Float[Tensor, "n 2 h c e"] | None,
         start: int,
+        first: int,
     ) -> tuple[Float[Tensor, "n t d"], Float[Tensor, "n 2 h s e"] | None]:
-        """The stream after this block, and `slots` (this layer's memory, `start` of them filled) with `x` in it."""
-        seen, slots = self._attend(self.before_attention(x), rotation, mask, slots, start)
+        """The stream after this block, and `slots`, this layer's memory, with `x` in it from `start` on.
+
+        What is read begins at slot `first`.
+        """
+        seen, slots = self._attend(self.before_attention(x), rotation, mask, slots, start, first)
         x = x + drop(self.mix(seen), self.dropout, self.training)
         inner = self.activation(self.up(self.before_feedforward(x)))
         return x + drop(self.down(inner), self.dropout, self.training), slots
 
-    def _attend(self, x, rotation, mask, slots, start):
+    def _attend(self, x, rotation, mask, slots, start, first):
         n, t, width = x.shape
         qkv = self.qkv(x).view(n, t, 3, self.heads, width // self.heads)
         qk = rms_norm(qkv[:, :, :2]) if self.qk_norm else qkv[:, :, :2]
@@ -201,7 +207,7 @@ class Block(nn.Module):
         q, k, v = qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), qkv[:, :, 2].transpose(1, 2)
         if slots is not None:
             slots = remember(slots, k, v, start)
-            k, v = slots[:, :, :, : start + t].unbind(1)
+            k, v = slots[:, :, :, first : start + t].unbind(1)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and t > 1)
         return y.transpose(1, 2).reshape(n, t, width), slots
 

@@ -68,6 +68,25 @@ class Encoded:
             begin = np.minimum(starts + at, ends)
             yield replace(self._gather(begin, np.minimum(begin + length, ends) - begin), carry=at > 0)
 
+    def sections(self, size: int, length: int, context: int, rng: torch.Generator | None) -> Iterator[Batch]:
+        """All ids cut every `length`, `size` sections at a time, each with the `context` ids before it as its prompt.
+
+        In order; or shuffled, and cut at other places each time, with `rng`.
+        """
+        if size < 1 or length < 1 or context < 0:
+            raise ValueError(f"sections of {size} rows and {length} tokens after {context} were asked for")
+        n = self.tokens
+        offset = length if rng is None else int(torch.randint(1, length + 1, (1,), generator=rng))
+        starts = np.concatenate([[0], np.arange(offset, n, length)])
+        lengths = np.diff(starts, append=n)
+        order = np.arange(len(starts)) if rng is None else torch.randperm(len(starts), generator=rng).numpy()
+        for at in range(0, len(order), size):
+            rows = order[at : at + size]
+            before = np.minimum(starts[rows], context)
+            batch = self._gather(starts[rows], lengths[rows])
+            prompt = self._gather(starts[rows] - before, before).tokens if context else None
+            yield replace(batch, prompt=prompt)
+
     def _starts(self, rows: np.ndarray) -> np.ndarray:
         return rows * self.max_len if self._stream else self.ids.offsets[rows]
 

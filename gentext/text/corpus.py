@@ -112,9 +112,16 @@ class Corpus:
 
         The first batch begins anew: it does not carry.
         """
-        if not self.stream:
-            raise ValueError(f"{self.name} is a corpus of lines; windows are of a stream. Use data.unit=stream")
-        return self._rows(split).windows(size, length)
+        return self._streamed(split).windows(size, length)
+
+    def sections(
+        self, split: str, size: int, length: int, *, context: int = 0, rng: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        """A stream in sections of `length` tokens, `size` at a time, the `context` tokens before each as its prompt.
+
+        In order, or with `rng` shuffled and cut at other places each time.
+        """
+        return self._streamed(split).sections(size, length, context, rng)
 
     def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Batch:
         """Any texts as a batch, on the same terms as `batches`: EOS at the end, cut at `max_len` with a warning.
@@ -153,6 +160,11 @@ class Corpus:
         if split not in SPLITS:
             raise ValueError(f"{split!r} is no split; they are {', '.join(SPLITS)}")
         return self._ids[split]
+
+    def _streamed(self, split: str) -> Encoded:
+        if not self.stream:
+            raise ValueError(f"{self.name} is a corpus of lines, not one stream. Use data.unit=stream")
+        return self._rows(split)
 
     def _limit(self, asked: int | None, stored: dict[str, Ragged]) -> int:
         """`max_len` as asked, or the longest row, where that is one that a batch can be as wide as."""

@@ -16,11 +16,15 @@ from gentext.types import Batch
 class Feed:
     """Epoch after epoch of the train split: lines shuffled anew each time, or a stream in windows with carried state.
 
+    A windowed family (`context` is how far back it reads) carries none, so it gets a stream in shuffled sections.
     Its place is the state of `rng` when the epoch began and the number of batches taken since.
     """
 
-    def __init__(self, corpus: Corpus, batch_size: int, window: int, rng: torch.Generator) -> None:
+    def __init__(
+        self, corpus: Corpus, batch_size: int, window: int, rng: torch.Generator, context: int | None = None
+    ) -> None:
         self._corpus, self._batch_size, self._window, self._rng = corpus, batch_size, window, rng
+        self._context = context
         if corpus.tokens("train") == 0:
             raise ValueError(f"{corpus.name} has no training text; give a larger file, or another split")
         self.epoch, self.taken = 0, 0
@@ -29,6 +33,8 @@ class Feed:
     @property
     def per_epoch(self) -> int:
         """Batches of one epoch."""
+        if self._corpus.stream and self._context:
+            return math.ceil(math.ceil(self._corpus.tokens("train") / self._context) / self._batch_size)
         if self._corpus.stream:
             row = math.ceil(self._corpus.tokens("train") / self._batch_size)
             return math.ceil(row / self._window)
@@ -54,8 +60,11 @@ class Feed:
 
     def _begin(self) -> None:
         self._began = self._rng.get_state()
-        self._batches: Iterator[Batch] = (
-            self._corpus.windows("train", self._batch_size, self._window)
-            if self._corpus.stream
-            else self._corpus.batches("train", self._batch_size, rng=self._rng)
-        )
+        self._batches = self._epoch()
+
+    def _epoch(self) -> Iterator[Batch]:
+        if not self._corpus.stream:
+            return self._corpus.batches("train", self._batch_size, rng=self._rng)
+        if self._context:
+            return self._corpus.sections("train", self._batch_size, self._context, rng=self._rng)
+        return self._corpus.windows("train", self._batch_size, self._window)

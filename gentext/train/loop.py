@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
-from gentext.types import Batch, Family
+from gentext.types import Batch, Family, Windowed
 
 
 @runtime_checkable
@@ -61,6 +61,16 @@ class _Nothing:
         pass
 
 
-def in_order(corpus: Corpus, split: str, size: int, window: int) -> Iterator[Batch]:
-    """A split once, in order: lines in batches of `size`, or a stream in windows of one row with its state carried."""
-    return corpus.windows(split, 1, window) if corpus.stream else corpus.batches(split, size)
+def in_order(
+    corpus: Corpus, split: str, size: int, window: int, *, rows: int = 1, family: Family | None = None
+) -> Iterator[Batch]:
+    """A split once, in order: lines in batches of `size`; a stream in windows of `rows` rows with their state carried.
+
+    A windowed family carries none: it reads a stream in sections, each after as many tokens again as its prompt.
+    """
+    if not corpus.stream:
+        return corpus.batches(split, size)
+    if isinstance(family, Windowed):
+        half = max(1, family.context // 2)
+        return corpus.sections(split, size, half, context=half)
+    return corpus.windows(split, rows, window)

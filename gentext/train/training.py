@@ -18,8 +18,8 @@ from gentext.text.corpus import Corpus
 from gentext.train.average import Average
 from gentext.train.feed import Feed
 from gentext.train.group import Group, divided, whole
-from gentext.train.loop import Monitor
-from gentext.types import Batch, Family
+from gentext.train.loop import Monitor, in_order
+from gentext.types import Batch, Family, Windowed
 
 if TYPE_CHECKING:
     from gentext.train.gradient import Gradient
@@ -54,7 +54,8 @@ class Training:
         self.loop, self.family, self.corpus, self.streams, self.monitor = loop, family, corpus, streams, monitor
         self.group = group
         self.device = next(family.parameters()).device
-        self.feed = Feed(corpus, loop.batch_size, loop.window, streams("batches"))
+        context = family.context if isinstance(family, Windowed) else None
+        self.feed = Feed(corpus, loop.batch_size, loop.window, streams("batches"), context)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         self.model = group.wrap(family, self.device)
         if loop.compile:
@@ -201,9 +202,7 @@ class Training:
         self.place.step += 1
 
     def _valid(self) -> Iterator[Batch]:
-        if self.corpus.stream:
-            return self.corpus.windows("valid", VALID_ROWS, self.loop.window)
-        return self.corpus.batches("valid", VALID_ROWS)
+        return in_order(self.corpus, "valid", VALID_ROWS, self.loop.window, rows=VALID_ROWS, family=self.family)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.loop.precision == "fp32":

@@ -4,7 +4,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from gentext.families.transformer import Transformer
-from gentext.types import BOS, EOS, pad
+from gentext.types import BOS, EOS, Batch, Family, pad
 
 ROWS = [[5, 6, 7, 8, EOS], [9, EOS], [4, 4, 10, EOS]]
 PRESET = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": False, "bias": True, "tied": True}
@@ -62,6 +62,23 @@ def test_the_cache_grows_past_its_first_room(positions):
         uncached = family.prime(tokens)
     assert at.state.memory[0].shape[3] > 70
     assert torch.allclose(at.logits, uncached.logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal", "relative", "none"])
+def test_no_token_reads_further_back_than_the_context(positions):
+    torch.manual_seed(0)
+    family = Transformer(20, width=16, layers=1, heads=2, positions=positions, context=4).eval()
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    batch = pad([[5, 6, 7, 8, 9, 10, 11, 12, EOS], [4, 6, 7, EOS]])
+    ragged = Batch(batch.tokens, batch.mask, torch.tensor([[13, 14, 15], [13, 0, 0]]))
+    with torch.no_grad():
+        for given in (batch, ragged):
+            assert torch.allclose(family(given).log_prob, Family.forward(family, given).log_prob, atol=1e-5)
+        near, far = torch.tensor([[5, 9, 7, 8, 9]]), torch.tensor([[5, 6, 7, 8, 9]])  # BOS 5 | 9 7 8 9
+        assert not torch.allclose(family.prime(near).logits, family.prime(far).logits, atol=1e-3)
+        near, far = torch.tensor([[6, 6, 7, 8, 9]]), torch.tensor([[5, 6, 7, 8, 9]])
+        assert torch.allclose(family.prime(near).logits, family.prime(far).logits, atol=1e-5)
 
 
 def test_positions_are_told_apart():

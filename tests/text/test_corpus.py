@@ -89,3 +89,31 @@ def test_a_stream_goes_through_windows_whole_and_in_order(file):
         assert "".join(corpus.lines(split)) == whole
         assert sum(int(b.mask.sum()) for b in corpus.batches(split, 4)) == corpus.tokens(split) == len(whole) + 1
     assert "".join("".join(corpus.lines(s)) for s in ("train", "valid", "test")) == text
+
+
+def test_a_stream_comes_in_sections_after_what_stands_before_them(file):
+    corpus = opened(file, Char(), unit="stream", max_len=50)
+    whole = list(itertools.chain.from_iterable(b.tokens[b.mask].tolist() for b in corpus.batches("train", 4)))
+    seen: list[int] = []
+    for batch in corpus.sections("train", 3, 20, context=7):
+        assert not batch.carry
+        for tokens, mask, prompt in zip(batch.tokens, batch.mask, batch.prompt, strict=True):
+            assert prompt[prompt != PAD].tolist() == seen[-7:]
+            seen += tokens[mask].tolist()
+    assert seen == whole
+
+
+def test_shuffled_sections_are_the_stream_cut_at_other_places_each_time(file):
+    corpus = opened(file, Char(), unit="stream", max_len=50)
+    whole = sorted(itertools.chain.from_iterable(b.tokens[b.mask].tolist() for b in corpus.batches("train", 4)))
+    rng = torch.Generator().manual_seed(0)
+    epochs = [[b.tokens[b.mask].tolist() for b in corpus.sections("train", 3, 20, rng=rng)] for _ in range(2)]
+    for epoch in epochs:
+        assert sorted(itertools.chain.from_iterable(epoch)) == whole
+    assert epochs[0] != epochs[1]
+    assert corpus.sections("train", 3, 20, rng=rng).__next__().prompt is None
+
+
+def test_lines_have_no_sections(file):
+    with pytest.raises(ValueError, match="not one stream"):
+        next(opened(file, Char()).sections("train", 3, 20))
