@@ -66,7 +66,7 @@ class Group:
         return summed.tolist()
 
     def lead(self, values: Sequence[float]) -> list[float]:
-        """The values of the process that leads: what all must agree on, such as the time."""
+        """The figures of the process that leads: what all must agree on, such as the time."""
         if self.world == 1:
             return list(values)
         shared = torch.tensor(list(values), dtype=torch.float64)
@@ -80,6 +80,14 @@ class Group:
         values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
+
+    def tell(self, value: Any) -> Any:
+        """The leading process's value."""
+        if self.world == 1:
+            return value
+        told = [value]
+        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
+        return told[0]
 
     def broadcast(self, module: nn.Module) -> None:
         """Give every process the leading one's weights."""

@@ -61,29 +61,41 @@ def state_dict(training: Training) -> dict[str, Any]:
 
 
 def restore(training: Training) -> None:
-    """Go on from the folder's checkpoint, if there is one. Raises: TrainingError where it is of another model."""
+    """Go on from the folder's checkpoint, if there is one. Raises: TrainingError where it is of another model.
+
+    Only the leading process reads it: the folder of another machine need not hold it.
+    """
+    state = training.group.tell(_read(training) if training.group.leads else None)
+    if state is None:
+        return
+    training.group.broadcast(training.shell)
+    training.scatter()
+    for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(held)
+        _divide(optimizer)
+    for weight, held in zip(training.average.weights, state["average"], strict=True):
+        weight.copy_(divided(held, weight))
+    training.streams.load_state_dict(state["streams"])
+    training.feed.load_state_dict(state["feed"])
+    training.go_on_from(Place(**state["place"]))
+    _restore_own(training, state["processes"])
+    log.info("going on from step %d of %s", training.place.step, training.monitor.folder)
+
+
+def _read(training: Training) -> dict[str, Any] | None:
+    """What the last save holds, its weights put into the shell; None where there is none."""
     files = checkpoint(training).files
     if files is None:
-        return
+        return None
     try:
         load_model(training.shell, files[WEIGHTS], device=str(next(training.shell.parameters()).device))
         state = torch.load(files[STATE], map_location="cpu", weights_only=True)
-        for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(held)
-            _divide(optimizer)
-        for weight, held in zip(training.average.weights, state["average"], strict=True):
-            weight.copy_(divided(held, weight))
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
             f"{files[WEIGHTS].parent} holds a checkpoint of another model or recipe ({error}); "
             "start anew with resume=false, or train into another folder"
         ) from error
-    training.scatter()
-    training.streams.load_state_dict(state["streams"])
-    training.feed.load_state_dict(state["feed"])
-    training.go_on_from(Place(**state["place"]))
-    _restore_own(training, state["processes"])
-    log.info("going on from step %d of %s", training.place.step, files[WEIGHTS].parent)
+    return state
 
 
 def finish(training: Training) -> None:

@@ -3,9 +3,12 @@
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_model
 from train import tiny
 
 from gentext.seeding import Streams
@@ -71,6 +74,47 @@ def test_processes_that_are_killed_are_gone_on_from(tmp_path, notes, sharded):
     assert killed.log_[0][0] >= 6
     for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+MACHINE = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_model
+from train import tiny
+from gentext.seeding import Streams
+from gentext.train.loop import Quiet
+corpus = tiny.corpus(Path(sys.argv[1]))
+family = tiny.family(corpus)
+out = Path(sys.argv[2])
+out.mkdir()
+loop = tiny.loop(nodes=2, rendezvous="localhost:29431")
+loop.run(family, corpus, streams=Streams(3), monitor=Quiet(out))
+save_model(family, str(out / "done.safetensors"))
+"""
+
+
+@pytest.mark.slow
+def test_two_machines_find_what_one_finds(tmp_path, notes):
+    here = Path(__file__).parent
+    path = os.pathsep.join([str(here.parent), str(here.parents[1])])
+    tiny.corpus(tmp_path)
+    machines = [
+        subprocess.Popen(
+            [sys.executable, "-c", MACHINE, str(tmp_path), str(tmp_path / f"m{i}")],
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        for i in range(2)
+    ]
+    assert [machine.wait() for machine in machines] == [0, 0]
+    corpus = tiny.corpus(tmp_path)
+    one = tiny.family(corpus)
+    tiny.loop().run(one, corpus, streams=Streams(3), monitor=notes())
+    for i in range(2):
+        two = tiny.family(corpus)
+        load_model(two, tmp_path / f"m{i}" / "done.safetensors")
+        for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
+            torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 8])
