@@ -134,6 +134,6 @@ def vendi_score(vectors: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
 
     Texts without words (zero vectors) are like each other and like nothing else: one eigenvalue, their share.
     """
-    empty = (vectors == 0).all(1).double().mean()
+    empty = 1 - vectors.any(1).double().mean()
     spectrum = torch.linalg.eigvalsh((vectors.T @ vectors).double() / len(vectors)).clamp(min=0)
     return torch.special.entr(torch.cat([spectrum, empty[None]])).sum().exp()

@@ -83,7 +83,8 @@ def reach(samples: Float[Tensor, "n d"], references: Float[Tensor, "m d"], neigh
 def radii(points: Float[Tensor, "n d"], neighbours: int) -> Float[Tensor, " n"]:
     """The squared distance of each point to its k-th neighbour, itself not counted, and a hair more."""
     nearest = [
-        distances(points[at : at + ROWS], points).kthvalue(neighbours + 1).values for at in range(0, len(points), ROWS)
+        distances(points[at : at + ROWS], points).topk(neighbours + 1, largest=False).values[:, -1]
+        for at in range(0, len(points), ROWS)
     ]
     return torch.cat(nearest) + TIE
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Integer
 from numpy import ndarray
 from scipy.integrate import trapezoid
 from sklearn.cluster import KMeans
@@ -72,10 +72,11 @@ class Mauve(VectorMetric):
                 f"MAUVE over {clusters} clusters needs 2 or more of them, and as many samples and references or more; "
                 f"there are {n} and {len(references)}"
             )
-        points = principal(torch.cat([samples, references]), self.variance)
+        points = principal(torch.cat([samples, references]), self.variance).numpy()
+        distinct, place, weight = np.unique(points, axis=0, return_inverse=True, return_counts=True)
         found = []
         for seed in range(self.seed, self.seed + self.seeds):
-            label = quantise(points, clusters, seed)
+            label = quantise(distinct, weight, clusters, seed)[place.reshape(-1)]
             counts = np.stack([np.bincount(side, minlength=clusters) for side in (label[:n], label[n:])])
             shares = (counts + self.smoothing) / (counts + self.smoothing).sum(1, keepdims=True)
             found.append(area(*shares, self.scale))
@@ -97,13 +98,14 @@ def principal(points: Float[Tensor, "n d"], variance: float) -> Float[Tensor, "n
     return F.normalize(centred @ axes.flip(1)[:, :kept]).float()
 
 
-def quantise(points: Float[Tensor, "n d"], clusters: int, seed: int) -> ndarray:
-    """Each point's cluster of k-means; where there are no more distinct points than clusters, each is its own."""
-    distinct, label, counts = np.unique(points.numpy(), axis=0, return_inverse=True, return_counts=True)
-    if len(distinct) <= clusters:
-        return label.reshape(-1)
+def quantise(
+    points: Float[ndarray, "n k"], weight: Int[ndarray, " n"], clusters: int, seed: int
+) -> Integer[ndarray, " n"]:
+    """The cluster that k-means puts each of these distinct points in; its own, where there are no more of them."""
+    if len(points) <= clusters:
+        return np.arange(len(points))
     means = KMeans(clusters, init="random", n_init=1, random_state=seed)
-    return means.fit(distinct, sample_weight=counts.astype(np.float32)).labels_[label.reshape(-1)]
+    return means.fit(points, sample_weight=weight.astype(np.float32)).labels_
 
 
 def area(p: Float[ndarray, " k"], q: Float[ndarray, " k"], scale: float) -> float:

@@ -126,7 +126,7 @@ def mauve() -> None:
     p, q = cloud(5000, 768, 0, centres), cloud(5000, 768, 1, centres[:300])
 
     def ours() -> float:
-        label = quantise(principal(torch.cat([p, q]), 0.9), 500, 0)
+        label = quantise(principal(torch.cat([p, q]), 0.9).numpy(), np.ones(10_000, dtype=int), 500, 0)
         shares = (np.bincount(side, minlength=500) / 5000 for side in (label[:5000], label[5000:]))
         return area(*shares, 5.0)
 
