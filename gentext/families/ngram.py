@@ -82,13 +82,15 @@ class NGram(Family):
         tokens, mask = torch.cat([before, batch.tokens], 1), torch.cat([real, batch.mask], 1)
         reach = max(self.order - 1, self.cache.size + 1)
         self._tail = tokens[:, -reach:].clone(), mask[:, -reach:].clone()
-        text = tokens[mask]
+        places = mask.flatten().nonzero()[:, 0]
+        text = tokens.flatten().index_select(0, places)
         log_p = self.model.score(text)
         if self.adaptive:
             spoken = (text != BOS).nonzero()[:, 0]
-            rows = torch.repeat_interleave(mask.sum(1)).index_select(0, spoken)
+            rows = places.index_select(0, spoken) // mask.shape[1]
             log_p[spoken] = self.cache.score(log_p[spoken], text[spoken], rows)
-        return Outputs(log_p.new_zeros(mask.shape).masked_scatter(mask, log_p)[:, before.shape[1] :])
+        scores = log_p.new_zeros(mask.numel()).index_copy_(0, places, log_p)
+        return Outputs(scores.view(mask.shape)[:, before.shape[1] :])
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self._at(self._open(n))
