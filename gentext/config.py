@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def setting(decoder: Any) -> str:
     return " ".join([type(decoder).__name__.lower(), *words])
 
 
-def near(given: str, known: Sequence[str] | Mapping[str, Any], noun: str = "names") -> str:
+def near(given: str, known: Iterable[str], noun: str = "names") -> str:
     """Advice: the known names most like what was given."""
     options = [str(name) for name in known if not str(name).startswith("_")]
     close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
@@ -210,4 +210,4 @@ def _near_key(key: str) -> str:
             break
         node = node._get_node(name)
     known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
-    return near(last, [*known, *groups()] if not parents else known, "keys")
+    return near(last, {*known, *groups()} if not parents else known, "keys")

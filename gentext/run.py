@@ -108,7 +108,7 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     cost = {
         "train_seconds": monitor.last.get("seconds", time.perf_counter() - begun),
         "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),
-        "parameters": float(sum(p.numel() for p in family.parameters())),
+        "parameters": float(family.size()),
         "peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
     }
     OmegaConf.save(cfg, folder / "config.yaml", resolve=True)

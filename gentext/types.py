@@ -208,6 +208,10 @@ class Family(nn.Module):
         """A draw of `n` sequences. A family that is not autoregressive overrides this."""
         return decoder(self, n, max_len, rng=rng, prompt=prompt)
 
+    def size(self) -> int:
+        """Free parameters, as the board counts them."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def flops(self, tokens: int) -> float:
         """Floating-point operations of one forward pass over `tokens` tokens; NaN where nobody has counted."""
         return float("nan")

@@ -178,6 +178,10 @@ class NGram(Family):
         """Writes the model, without its cache, in the ARPA format; token i is spelt vocabulary[i]."""
         write_arpa(Path(path), self.model.orders, vocabulary)
 
+    def size(self) -> int:
+        """The n-grams of all orders, each of which has its own figures."""
+        return sum(len(order) for order in self.model.orders)
+
     def flops(self, tokens: int) -> float:
         """An addition for each order and token; the rest are look-ups."""
         return float(self.order * tokens)
