@@ -130,7 +130,8 @@ class Value:
     interval: tuple[float, float] | None = None  # 95 %
     interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5,0.25 | wilson | normal
     exactness: Exactness = "exact"
-    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for paired tests; None for set metrics
+    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for tests; None for set metrics
+    paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them
 
 
 def map_state(state: State, act: Callable[[Tensor], Tensor]) -> State:

@@ -56,6 +56,7 @@ class Costs:
                 **interval._asdict(),
                 exactness=self.exactness,
                 per_sequence=linear,
+                paired=self.split != "samples",
             )
         return found
 

@@ -104,4 +104,5 @@ class LMScore(TextMetric):
             "nats/word",
             **bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)._asdict(),
             per_sequence=nats * (len(nats) / words.sum()),
+            paired=name == "reverse_lm_score",
         )

@@ -59,7 +59,14 @@ class Manifold(VectorMetric):
                 interval = wilson(int(each.sum()), len(each))
             signature = f"{name}|encoder:{self.encoder.signature()}|{sizes}"
             values[name] = Value(
-                float(each.mean()), signature, True, len(each), "share", **interval._asdict(), per_sequence=each
+                float(each.mean()),
+                signature,
+                True,
+                len(each),
+                "share",
+                **interval._asdict(),
+                per_sequence=each,
+                paired=name in ("recall", "coverage"),  # a figure for each reference
             )
         return values
 

@@ -61,6 +61,7 @@ class PairMetric(TextMetric):
                 unit,
                 **interval._asdict(),
                 per_sequence=each.copy(),
+                paired=True,
             )
             for (name, (_, signature)), each, interval in zip(figures.items(), table.T, intervals, strict=True)
         }

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from gentext.metrics.intervals import LEVEL, percentiles, resample
+from gentext.results.record import Record, per_sequence
 
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
@@ -81,13 +82,33 @@ def randomisation_test(
     return Comparison(difference, p, None, _name("randomisation", a, b, paired, trials, seed))
 
 
+def compare(
+    first: Record, second: Record, test: Callable[..., Comparison] = bootstrap_test, **options: object
+) -> dict[str, Comparison]:
+    """Every metric that both runs hold sentence by sentence under one signature, with Holm's correction over them.
+
+    Paired where both rest on the same test sentences or prompts; a metric with an infinite sentence is left out.
+    Raises: ValueError where no metric can be compared.
+    """
+    a, b = per_sequence(first), per_sequence(second)
+    table = {}
+    for name in a.keys() & b.keys() & first.values.keys() & second.values.keys():
+        one, two = first.values[name], second.values[name]
+        if one.signature == two.signature and np.isfinite(a[name]).all() and np.isfinite(b[name]).all():
+            table[name] = test(a[name], b[name], paired=one.paired and two.paired, **options)
+    if not table:
+        raise ValueError(
+            f"{first.name} and {second.name} share no metric sentence by sentence under one signature; "
+            "recompute both with gentext score"
+        )
+    return _corrected({name: table[name] for name in first.values if name in table})
+
+
 def compare_all(
     runs: Mapping[Key, np.ndarray], test: Callable[..., Comparison] = bootstrap_test, **options: object
 ) -> dict[tuple[Key, Key], Comparison]:
     """Every pair of runs compared by `test`, with Holm's correction over all the pairs."""
-    table = {(x, y): test(runs[x], runs[y], **options) for x, y in itertools.combinations(runs, 2)}
-    adjusted = holm({pair: comparison.p for pair, comparison in table.items()})
-    return {pair: replace(comparison, adjusted=adjusted[pair]) for pair, comparison in table.items()}
+    return _corrected({(x, y): test(runs[x], runs[y], **options) for x, y in itertools.combinations(runs, 2)})
 
 
 def holm(p: Mapping[Key, float]) -> dict[Key, float]:
@@ -99,6 +120,11 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
         floor = max(floor, min(1.0, value * (len(p) - rank)))
         adjusted[key] = floor
     return {key: adjusted[key] for key in p}
+
+
+def _corrected(table: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
+    adjusted = holm({key: comparison.p for key, comparison in table.items()})
+    return {key: replace(comparison, adjusted=adjusted[key]) for key, comparison in table.items()}
 
 
 def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | None]:

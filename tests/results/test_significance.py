@@ -8,14 +8,18 @@ from hypothesis import strategies as st
 from sacrebleu.significance import PairedTest
 from scipy import stats
 
+from gentext.results import record
+from gentext.results.record import Record
 from gentext.results.significance import (
     bootstrap_test,
+    compare,
     compare_all,
     hierarchical_interval,
     holm,
     over_seeds,
     randomisation_test,
 )
+from gentext.types import Value
 
 
 def normal(n, seed, shift=0.0):
@@ -136,6 +140,30 @@ def test_compare_all_corrects_across_the_table():
     table = compare_all(runs, resamples=500)
     assert set(table) == {("a", "b"), ("a", "c"), ("b", "c")}
     assert all(said.adjusted >= said.p for said in table.values())
+
+
+def run(folder, family, seed, **arrays):
+    """A record as the run wrote it, read back from its folder."""
+    values = {
+        name: Value(float(each.mean()), f"{name}|v:1", True, len(each), per_sequence=each, paired=name == "recall")
+        for name, each in arrays.items()
+    }
+    (folder / family).mkdir()
+    made = Record("captions", "unconditional", family, "", "ancestral", seed, values, {}, "exact")
+    return record.read(record.write(made, folder / family))
+
+
+def test_two_runs_are_compared_metric_by_metric(tmp_path):
+    shared = normal(200, 0) * 10
+    bleu = normal(200, 3)
+    one = run(tmp_path, "lstm", 0, recall=shared + 0.1, bleu4=bleu, odd=np.where(bleu > 1, np.inf, bleu))
+    two = run(tmp_path, "ngram", 0, recall=shared + normal(200, 1) * 0.2, bleu4=bleu[::-1], odd=bleu)
+    found = compare(one, two, resamples=500)
+    assert {name: said.test.split("|")[1] for name, said in found.items()} == {"recall": "paired", "bleu4": "unpaired"}
+    assert found["recall"].adjusted < 0.05 < found["bleu4"].adjusted
+    assert compare(one, two, randomisation_test, trials=500)["recall"].p < 0.05
+    with pytest.raises(ValueError, match="share no metric sentence by sentence"):
+        compare(one, run(tmp_path, "hmm", 0, length=shared))
 
 
 def test_over_seeds_is_students_interval():
