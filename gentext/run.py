@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import shutil
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,6 +117,7 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
     write_json(cost, done)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # several times the model, and nothing goes on from it now
     return cost
 
 
