@@ -1,4 +1,4 @@
-"""What the neural families share: embedding, output layer, teacher forcing, norms and whole-sequence dropout."""
+"""What the neural families share: embedding, output layer, teacher forcing and dropout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from gentext.types import BOS, PAD, Batch
 
-EPS = torch.tensor(1e-6)  # a tensor, for arithmetic with Python's numbers takes twice as long in a short step
 CHUNK = 1 << 23  # logits held at once by the output layer: 32 MB in single precision
 BLOCK = 1 << 16  # of them, made at once on a CPU: they fit its second cache
 
@@ -46,17 +45,6 @@ def drop(x: Float[Tensor, "*n d"], p: float, training: bool) -> Float[Tensor, "*
 def locked(x: Float[Tensor, "n t d"], p: float, training: bool) -> Float[Tensor, "n t d"]:
     """`x` under dropout with one mask a sequence, the same at every time (Gal and Ghahramani 2016)."""
     return x * F.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), p) if training and p else x
-
-
-def rms_norm(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-    """`x` with a root mean square of one (Zhang and Sennrich 2019), no gains; a third of F.rms_norm's time on a CPU."""
-    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.add(EPS, length, alpha=x.shape[-1] ** -0.5)
-
-
-class RMSNorm(nn.Module):
-    def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        return rms_norm(x)
 
 
 class Embedding(nn.Embedding):

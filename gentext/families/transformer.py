@@ -23,12 +23,9 @@ from gentext.families.attention import (
     room,
     rotate,
 )
-from gentext.families.layers import Embedding, Output, RMSNorm, at_columns, drop, rms_norm, teacher_forced
+from gentext.families.layers import Embedding, Output, at_columns, drop, teacher_forced
+from gentext.families.pointwise import RMSNorm, relu2, rms_norm
 from gentext.types import BOS, PAD, Batch, Family, Outputs, Step, Tokens
-
-
-def relu2(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    return F.relu(x).square()
 
 
 def swiglu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from gentext.families import layers
-from gentext.families.layers import Embedding, Output, at_columns, locked, rms_norm, teacher_forced, token_log_prob
+from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced, token_log_prob
 from gentext.types import BOS, EOS, PAD, Batch, pad
 
 
@@ -111,12 +111,6 @@ def test_locked_dropout_has_one_mask_a_sequence():
     assert not torch.equal(x[0], x[1])
     assert x.mean().item() == pytest.approx(1.0, abs=0.2)
     assert torch.equal(locked(x, 0.5, False), x)
-
-
-def test_rms_norm_is_torchs():
-    x = torch.randn(3, 7, 16, dtype=torch.float64)
-    assert torch.allclose(rms_norm(x), F.rms_norm(x, (16,)), atol=1e-5)
-    assert torch.equal(rms_norm(torch.zeros(2, 4)), torch.zeros(2, 4))
 
 
 def test_ragged_prompts_close_up_before_the_tokens():
