@@ -201,7 +201,11 @@ def _logs(board: Board) -> dict[str, list[dict[str, float]]]:
     for row in board.rows:
         path = Path(row.records[0].folder) / "log.jsonl"
         if row.family not in logs and path.exists():
-            logs[row.family] = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+            so_far: dict[str, float] = {}  # a validation need not repeat the seconds and tokens said just before
+            logs[row.family] = []
+            for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+                so_far |= {key: line[key] for key in ("seconds", "tokens") if key in line}
+                logs[row.family].append({**so_far, **line})
     return logs
 
 
