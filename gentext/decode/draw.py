@@ -26,6 +26,8 @@ def invert(logits: Float[Tensor, "n v"], uniform: Float[Tensor, " n"]) -> Int[Te
     drawn too often. torch.multinomial draws one exponential variate per token and is ten times slower at v = 5,000.
     """
     rows = max(1, SLAB // logits.shape[1]) if logits.is_cpu else len(logits)
+    if len(logits) <= rows:
+        return _invert(logits, uniform)
     parts = zip(logits.split(rows), uniform.split(rows), strict=True)
     return torch.cat([_invert(*part) for part in parts])
 
