@@ -22,6 +22,7 @@ class Gradient:
     steps, epochs, seconds: the budgets; null for none.
     batch_size: sequences of a step, or parallel rows of a stream; times `accumulate`.
     window: tokens of a row of a stream, whose state the next window carries on.
+    lr_embedding: the rate of embeddings that are not the output layer too; null: `lr`.
     clip: the longest gradient; null for any.  ema: decay of the averaged weights, which are judged and kept; 0: off.
     warmup: steps; cooldown: wsd's last share of the run; floor: the rate's share at the end.
     valid_every: steps; patience: validations without an improvement of `tolerance` nats/token; null: to the end.
@@ -43,6 +44,7 @@ class Gradient:
         accumulate: int = 1,
         optimizer: str = "adamw",
         lr: float = 1e-3,
+        lr_embedding: float | None = None,
         weight_decay: float = 0.0,
         beta1: float = 0.9,
         beta2: float = 0.99,
@@ -71,7 +73,14 @@ class Gradient:
             raise ValueError("train=gradient needs an end; give train.steps, train.epochs or train.seconds")
         counts = {"batch_size": batch_size, "window": window, "accumulate": accumulate, "valid_every": valid_every}
         counts |= {"log_every": log_every, "processes": processes, "nodes": nodes}
-        optional = {"steps": steps, "epochs": epochs, "seconds": seconds, "clip": clip, "patience": patience}
+        optional = {
+            "lr_embedding": lr_embedding,
+            "steps": steps,
+            "epochs": epochs,
+            "seconds": seconds,
+            "clip": clip,
+            "patience": patience,
+        }
         for name, value in {**counts, "lr": lr, "cooldown": cooldown, **optional}.items():
             if value is not None and not value > 0:
                 raise ValueError(f"train.{name} is {value}; it must be above 0" + " or null" * (name in optional))
@@ -84,7 +93,7 @@ class Gradient:
         self.loss = loss
         self.steps, self.epochs, self.seconds = steps, epochs, seconds
         self.batch_size, self.window, self.accumulate = batch_size, window, accumulate
-        self.optimizer = Optimizer(optimizer, lr, weight_decay, beta1, beta2, momentum)
+        self.optimizer = Optimizer(optimizer, lr, lr_embedding, weight_decay, beta1, beta2, momentum)
         self.rate = Rate(schedule, warmup, cooldown, floor)
         self.clip, self.ema, self.precision, self.compile = clip, ema, precision, compile
         self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance

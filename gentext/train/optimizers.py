@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,60 +20,75 @@ SCHEDULES = ("constant", "linear", "cosine", "wsd")
 class Optimizer:
     """How a gradient moves the weights.
 
-    Weight decay acts on matrices alone: never on biases and gains.
+    Weight decay acts on matrices alone: never on biases, gains and embeddings, of which few rows see a gradient.
+    lr_embedding: the rate of embeddings that are not the output layer too; None: `lr`.
     muon: orthogonalised momentum on the hidden matrices (Jordan et al. 2024), scaled to AdamW's usual step
       (Liu et al. 2025, section 2.2) so that one rate serves both, and AdamW on embeddings, output, biases and gains.
     """
 
     name: str
     lr: float
+    lr_embedding: float | None
     weight_decay: float
     beta1: float
     beta2: float
     momentum: float | None  # of sgd, rmsprop and muon; None: 0, 0 and 0.95
 
     def build(self, family: Family) -> list[torch.optim.Optimizer]:
-        parameters = [p for p in family.parameters() if p.requires_grad]
-        if self.name != "muon":
-            return [self._plain(_decayed(parameters, self.weight_decay))]
-        hidden = _hidden(family)
-        rest = [p for p in parameters if not any(p is matrix for matrix in hidden)]
-        if not hidden:
+        """The optimisers of all parameters; every group of them keeps its own rate as `initial_lr`."""
+        hidden = _hidden(family) if self.name == "muon" else []
+        if self.name == "muon" and not hidden:
             raise ValueError(
                 f"{type(family).__name__} has no hidden matrix, which is what muon moves; try train.optimizer=adamw"
             )
-        muon = torch.optim.Muon(
-            hidden,
+        taken = {id(p) for p in hidden}
+        groups = self._groups(family, [p for p in family.parameters() if p.requires_grad and id(p) not in taken])
+        built = [self._plain(groups)] if groups else []
+        if hidden:
+            built.append(self._muon(hidden))
+        for optimizer in built:
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        return built
+
+    def _groups(self, family: Family, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+        embeddings = _embeddings(family)
+        matrices = [p for p in parameters if p.dim() >= 2 and id(p) not in embeddings]
+        groups = [
+            {"params": [p for p in parameters if id(p) in embeddings], "lr": self.lr_embedding or self.lr},
+            {"params": matrices, "lr": self.lr, "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.dim() < 2], "lr": self.lr},
+        ]
+        return [{"weight_decay": 0.0, **group} for group in groups if group["params"]]
+
+    def _plain(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        if self.name in ("adamw", "muon"):
+            return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2))
+        if self.name == "adam":
+            return torch.optim.Adam(groups, betas=(self.beta1, self.beta2))
+        build = torch.optim.SGD if self.name == "sgd" else torch.optim.RMSprop
+        return build(groups, momentum=self.momentum or 0.0)
+
+    def _muon(self, matrices: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Muon(
+            matrices,
             lr=self.lr,
             weight_decay=self.weight_decay,
             momentum=0.95 if self.momentum is None else self.momentum,
             adjust_lr_fn="match_rms_adamw",
         )
-        return [muon, self._adamw(_decayed(rest, self.weight_decay))]
-
-    def _plain(self, groups: list[dict]) -> torch.optim.Optimizer:
-        if self.name == "adamw":
-            return self._adamw(groups)
-        if self.name == "adam":
-            return torch.optim.Adam(groups, lr=self.lr, betas=(self.beta1, self.beta2))
-        build = torch.optim.SGD if self.name == "sgd" else torch.optim.RMSprop
-        return build(groups, lr=self.lr, momentum=self.momentum or 0.0)
-
-    def _adamw(self, groups: list[dict]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, lr=self.lr, betas=(self.beta1, self.beta2))
 
 
-def _decayed(parameters: list[nn.Parameter], weight_decay: float) -> list[dict]:
-    groups = [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+def _embeddings(family: Family) -> set[int]:
+    """The ids of embedding matrices that serve as nothing else: a tied one is an output layer."""
+    users = Counter(id(p) for _, p in family.named_parameters(remove_duplicate=False))
+    matrices = {id(p) for m in family.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    return {key for key in matrices if users[key] == 1}
 
 
 def _hidden(family: Family) -> list[nn.Parameter]:
     """The matrices between embedding and output."""
-    embeddings = {id(p) for module in family.modules() if isinstance(module, nn.Embedding) for p in module.parameters()}
+    embeddings = {id(p) for m in family.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     return [
         p
         for p in family.parameters()

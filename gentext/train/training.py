@@ -195,7 +195,7 @@ class Training:
     def _move(self) -> None:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self._rate * self.loop.optimizer.lr
+                group["lr"] = self._rate * group["initial_lr"]
             optimizer.step()
             optimizer.zero_grad()
         self.average.update(self.place.step)

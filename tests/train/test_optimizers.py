@@ -1,0 +1,67 @@
+"""Every parameter has one optimiser, and the rate and decay that suit its kind."""
+
+import pytest
+import torch
+from torch import nn
+
+from gentext.train.optimizers import OPTIMIZERS, Optimizer, Rate
+from gentext.types import Family
+
+
+class Net(Family):
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.vocab_size = 11
+        self.embedding, self.inner, self.output = nn.Embedding(11, 6), nn.Linear(6, 6), nn.Linear(6, 11, bias=False)
+        if tied:
+            self.output.weight = self.embedding.weight
+
+
+def _build(name, net):
+    return Optimizer(name, 0.1, 0.7, 0.2, 0.9, 0.99, None).build(net)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_parameter_is_in_one_group_of_its_kind(name, tied):
+    net = Net(tied)
+    found = {}
+    for optimizer in _build(name, net):
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                assert id(parameter) not in found
+                found[id(parameter)] = (type(optimizer).__name__.lower(), group["initial_lr"], group["weight_decay"])
+    assert found.keys() == {id(parameter) for parameter in net.parameters()}
+    rest = {"muon": "adamw"}.get(name, name)
+    assert found[id(net.inner.weight)] == (name, 0.1, 0.2)
+    assert found[id(net.inner.bias)] == (rest, 0.1, 0.0)
+    assert found[id(net.output.weight)] == (rest, 0.1, 0.2)
+    if not tied:
+        assert found[id(net.embedding.weight)] == (rest, 0.7, 0.0)
+
+
+def test_muon_needs_a_hidden_matrix():
+    class Bare(Family):
+        vocab_size = 11
+
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.zeros(11, 11))
+
+    with pytest.raises(ValueError, match="adamw"):
+        _build("muon", Bare())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shares"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("linear", [1, 0.775, 0.55, 0.325, 0.1]),
+        ("cosine", [1, 0.8682, 0.55, 0.2318, 0.1]),
+        ("wsd", [1, 1, 1, 0.55, 0.1]),
+    ],
+)
+def test_rates_fall_by_the_progress_and_rise_by_the_step(schedule, shares):
+    rate = Rate(schedule, warmup=3, cooldown=0.5, floor=0.1)
+    assert [rate(100, progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx(shares, abs=1e-4)
+    assert [rate(step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
