@@ -1,0 +1,106 @@
+"""Expectation-maximisation: what stops it, what it keeps, how it begins, and that a killed run goes on."""
+
+import math
+
+import pytest
+import torch
+from train import tiny
+
+from gentext.families.hmm import HMM
+from gentext.seeding import Streams
+from gentext.train import em
+from gentext.train.em import EM
+from gentext.train.loop import in_order
+
+
+class Killed(BaseException):
+    """Stops a run where it stands."""
+
+
+def hmm(corpus, **options):
+    torch.manual_seed(1)
+    return HMM(corpus.tokenizer.vocab_size, **{"states": 4, "grow_from": None, **options})
+
+
+def run(folder, monitor, family=None, *, unit="line", **options):
+    corpus = tiny.corpus(folder, unit=unit)
+    family = hmm(corpus) if family is None else family
+    EM(**{"iterations": 6, "batch_size": 16, **options}).run(family, corpus, streams=Streams(0), monitor=monitor)
+    return family
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("unit", ["line", "stream"])
+def test_likelihood_rises_and_the_best_on_valid_is_kept(tmp_path, notes, unit):
+    seen = notes()
+    family = run(tmp_path, seen, unit=unit, iterations=12)
+    train = seen.curve("train/nll")
+    assert train == sorted(train, reverse=True)
+    corpus = tiny.corpus(tmp_path, unit=unit)
+    with torch.no_grad():
+        batches = list(in_order(corpus, "valid", 16, em.WINDOW, rows=em.ROWS))
+        valid = sum(float(family.log_prob(batch).sum()) for batch in batches) / sum(int(b.mask.sum()) for b in batches)
+    assert -valid == pytest.approx(min(seen.curve("valid/nll")), abs=2e-4)
+
+
+def test_it_stops_when_valid_no_longer_improves(tmp_path, notes):
+    seen = notes()
+    run(tmp_path, seen, iterations=100, patience=2, tolerance=0.05)
+    valid = seen.curve("valid/nll")
+    assert len(valid) < 100
+    assert min(valid[-2:]) > min(valid[:-2]) - 0.05
+
+
+def test_an_m_step_comes_after_so_many_batches(tmp_path, notes):
+    corpus = tiny.corpus(tmp_path)
+    family, steps = hmm(corpus, stepwise=0.7), []
+    maximize = family.maximize
+    family.maximize = lambda: (steps.append(1), maximize())
+    family.prepare(corpus.batches("train", 16), rng=torch.Generator().manual_seed(0))
+    run(tmp_path, notes(), family, iterations=3, every=2)
+    batches = math.ceil(corpus.size("train") / 16)
+    assert len(steps) == 3 * math.ceil(batches / 2)
+    assert int(family.steps) <= len(steps)
+
+
+def test_of_several_beginnings_the_likeliest_goes_on(tmp_path, notes, caplog):
+    seen = notes()
+    with caplog.at_level("INFO", logger="gentext"):
+        run(tmp_path, seen, restarts=3, iterations=1)
+    ends = [float(record.args[2]) for record in caplog.records if "beginning" in record.msg]
+    assert len(ends) == 3
+    assert seen.curve("train/nll")[0] <= min(ends)
+
+
+def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes, monkeypatch):
+    monkeypatch.setattr(em, "SAVE_EVERY", 0.0)
+    options = {"every": 2, "iterations": 7, "patience": 7}
+    whole = run(tmp_path, notes("whole"), **options)
+    seen = notes("parts", resume=True)
+    log = seen.log
+
+    def dying(step, values):
+        log(step, values)
+        if step == 4:
+            raise Killed
+
+    seen.log = dying
+    with pytest.raises(Killed):
+        run(tmp_path, seen, **options)
+    again = notes("parts", resume=True)
+    assert same(run(tmp_path, again, **options), whole)
+    assert again.log_[0][0] == 4  # the step that it was killed in is done again
+    finished = notes("parts", resume=True)
+    assert same(run(tmp_path, finished, **options), whole)
+    assert finished.log_ == []
+
+
+def test_bad_options_are_refused(tmp_path, notes):
+    for option in ("iterations", "patience", "batch_size", "every", "restarts"):
+        with pytest.raises(ValueError, match=option):
+            EM(**{option: 0})
+    with pytest.raises(ValueError, match="train=gradient"):
+        run(tmp_path, notes(), tiny.family(tiny.corpus(tmp_path)))
