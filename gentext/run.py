@@ -104,7 +104,7 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
         return json.loads(done.read_text(encoding="utf-8"))
     begun = time.perf_counter()
     if isinstance(family, Prepared):
-        family.prepare(in_order(corpus, "train", 256, 4096), rng=streams("prepare"))
+        family.prepare(in_order(corpus, "train", 256, 256, rows=32), rng=streams("prepare"))
     config.build(cfg.train).run(family, corpus, streams=streams, monitor=monitor)
     cost = {
         "train_seconds": monitor.last.get("seconds", time.perf_counter() - begun),

@@ -20,6 +20,7 @@ from gentext.types import Batch
 log = logging.getLogger("gentext")
 
 BLUR = 0.1  # the share of all text's words in the emissions of a state that begins as a cluster
+PASSES = 6  # passes of EM over the text between two splits of a growing HMM
 
 
 @runtime_checkable
@@ -33,11 +34,12 @@ class HMM(Chain):
     """A hidden Markov model that learns by counting (`train=em`) or by descent (`train=gradient loss=nll`).
 
     A sentence begins with the initial distribution and ends when EOS, a word like any other, is emitted.
-    `transition_prior` and `emission_prior` are Dirichlet pseudo-counts per state: that many transitions, spread
-    evenly, and that many tokens, spread as the training text's words are (half a token added to each, so that no word
-    is impossible). Both 0 is maximum likelihood. `stepwise` is the exponent alpha of stepwise EM: the k-th M-step
-    weighs the new counts by k^-alpha and the running ones by the rest; null forgets the running ones.
-    `clusters` gives the blocks their words, or where there is one block, each state a cluster to begin with.
+    `grow_from`: `prepare` fits an HMM of about so many states first and splits each state in two until there are
+    `states`, which finds better optima than a random beginning in less time; null begins at random at full size.
+    `clusters` give the blocks their words; where there is one block, each state that it begins with is a cluster.
+    `transition_prior` and `emission_prior` are Dirichlet pseudo-counts (see `maximized`); both 0 is maximum
+    likelihood. `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by k^-alpha and
+    the running ones by the rest; null forgets the running ones.
     Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise).
     Differs: the prior is added to the counts (posterior mean, not mode), so that it may lie below 1.
     """
@@ -50,16 +52,19 @@ class HMM(Chain):
         blocks: int = 1,
         rank: int | None = None,
         clusters: Clustering | None = None,
-        transition_prior: float = 1.0,
-        emission_prior: float = 1.0,
+        grow_from: int | None = 16,
+        transition_prior: float = 0.5,
+        emission_prior: float = 0.5,
         stepwise: float | None = None,
     ) -> None:
         super().__init__(vocab_size, states, blocks, rank)
         if transition_prior < 0 or emission_prior < 0:
-            raise ValueError(f"a prior is a count of 0 or more, got {transition_prior} and {emission_prior}")
+            raise ValueError(f"a prior is 0 or more, got {transition_prior} and {emission_prior}")
+        if grow_from is not None and grow_from < 1:
+            raise ValueError(f"grow_from={grow_from}; give 1 or more, or null for no growth")
         if stepwise is not None and not 0.5 <= stepwise <= 1:
             raise ValueError(f"stepwise={stepwise} does not converge; give 0.5 to 1, or null for plain EM")
-        self.clusters, self.stepwise = clusters, stepwise
+        self.clusters, self.grow_from, self.stepwise = clusters, grow_from, stepwise
         self.transition_prior, self.emission_prior = transition_prior, emission_prior
         shapes = [(states, states)] if rank is None else [(states, rank), (rank, states)]
         self.initial = nn.Parameter(torch.empty(states))
@@ -82,25 +87,62 @@ class HMM(Chain):
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
-        """Look at the training text once: cluster its words, and draw parameters near its word frequencies."""
+        """Look at the training text: cluster its words, and begin near its word frequencies, or grown."""
+        batches = list(batches)
         words, bigrams = count_words(batches, self.vocab_size)
         self.text.fill_(words.sum())
         if self.states > self.text:
             raise ValueError(
                 f"states={self.states} is more than the {int(self.text)} tokens of the training text; give fewer states"
             )
+        if self.blocks > 1 and self.clusters is not None:
+            self.block.copy_(torch.from_numpy(self.clusters(bigrams, self.blocks, rng=rng)))
+        self._begin(batches, words, bigrams, rng)
+
+    def _begin(self, batches: list[Batch], words: Tensor, bigrams: csr_array, rng: torch.Generator) -> None:
+        """Parameters to begin with: those of a smaller HMM, split, or drawn near the words' frequencies."""
         self._draw(rng)
-        spread = (words.to(self.emission) + 0.5).log()[:, None]
+        k, small = self.states // self.blocks, self.states // self.blocks // 2
+        if self.grow_from is not None and self.states > self.grow_from and small:
+            seed = HMM(
+                self.vocab_size,
+                states=small * self.blocks,
+                blocks=self.blocks,
+                rank=self.rank,
+                clusters=self.clusters,
+                grow_from=self.grow_from,
+                transition_prior=self.transition_prior,
+                emission_prior=self.emission_prior,
+            ).to(self.block.device)
+            seed.block.copy_(self.block)
+            seed._begin(batches, words, bigrams, rng)
+            for _ in range(PASSES):
+                total = sum(float(seed.accumulate(batch).sum()) for batch in batches)
+                seed.maximize()
+            log.info("grown to %d states: %.4f nats a token", seed.states, -total / float(words.sum()))
+            self._split(seed)
+            return
+        spread = words.to(self.emission).clamp(min=0.5).log()[:, None]
         self.emission.add_(spread)
-        if self.clusters is None:
-            return
-        groups = torch.from_numpy(self.clusters(bigrams, self.blocks if self.blocks > 1 else self.states, rng=rng))
-        if self.blocks > 1:
-            self.block.copy_(groups)
-            return
-        own = torch.nn.functional.one_hot(groups.long(), self.states).to(self.emission)
-        share = own * spread.exp() / (own * spread.exp()).sum(0)
-        self.emission.copy_(((1 - BLUR) * share + BLUR * self.emission.softmax(0)).log())
+        if self.clusters is not None and self.blocks == 1:
+            self._begin_as_clusters(self.clusters(bigrams, k, rng=rng), spread)
+
+    def _begin_as_clusters(self, clusters: np.ndarray, spread: Float[Tensor, "v 1"]) -> None:
+        """Each state emits the words of one cluster, and a little of all."""
+        own = torch.nn.functional.one_hot(torch.from_numpy(clusters).long(), self.states).to(self.emission)
+        own = own * spread.exp()
+        self.emission.copy_(((1 - BLUR) * own / own.sum(0) + BLUR * self.emission.softmax(0)).log())
+
+    def _split(self, seed: HMM) -> None:
+        """The states of `seed` once or twice each, told apart by the noise that was drawn into the parameters."""
+        k, small = self.states // self.blocks, seed.states // seed.blocks
+        within = torch.arange(k, device=self.block.device) * small // k
+        across = (torch.arange(self.blocks, device=within.device)[:, None] * small + within).view(-1)
+        self.initial += seed.initial[across]
+        self.emission += seed.emission[:, within]
+        for i, (mine, theirs) in enumerate(zip(self.factors, seed.factors, strict=True)):
+            theirs = theirs[across] if i == 0 else theirs
+            mine += theirs[:, across] if i == len(self.factors) - 1 else theirs
 
     def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
         """Add a batch's expected counts; its log-probabilities under the current parameters, nats.

@@ -10,39 +10,45 @@ from gentext.families.hmm_tables import Tables
 from gentext.types import BOS, PAD
 
 DEAD = 1e-3  # expected tokens below which a state is dead
-FLOOR = 0.5  # tokens added to each word when a prior spreads as the words do
+FLOOR = 0.5  # tokens that a word has at least when a prior spreads as the words do
 
 
 def maximized(counts: Tables, old: Tables, empty: Bool[Tensor, " s"], transition: float, emission: float) -> Tables:
-    """Probabilities: counts plus `transition` and `emission` pseudo-counts a state, normalised.
+    """Probabilities: counts and pseudo-counts, normalised; the `old` ones where there is neither.
 
-    Transitions are spread evenly over the states that are not `empty`, tokens as the counted words are. Where there is
-    neither count nor prior, the `old` probabilities stay.
+    A state has `emission` pseudo-tokens for each different word that it emits, spread as the text's words are, and
+    `transition` pseudo-transitions for each different state that it leads to, spread evenly over those not `empty`.
+    Source: Witten and Bell 1991, method C, for the strength: a state that met few words expects few new ones.
     """
     *leave, enter = counts.factors
-    even = (~empty).to(counts.initial) / (~empty).sum()
-    factors = [_rows(factor, transition / factor.shape[1]) for factor in leave]
-    factors.append(_rows(enter, transition * even))
+    even = (~empty).to(enter) / (~empty).sum()
+    factors = [_rows(factor, transition, torch.ones_like(factor[0]) / factor.shape[1]) for factor in leave]
+    factors.append(_rows(enter, transition, even))
     factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
-    words = _words(counts) * emission
-    emitted = counts.emission + words[:, None]
+    emitted = counts.emission + emission * by_block(_kinds(counts.emission), counts)[counts.block] * _words(counts)
     total = by_block(emitted, counts)[counts.block]
     emitted = torch.where(total > 0, emitted / total, old.emission)
-    return Tables(_rows(counts.initial[None], transition * even)[0], tuple(factors), emitted, counts.block)
+    return Tables(_rows(counts.initial[None], transition, even)[0], tuple(factors), emitted, counts.block)
 
 
-def _rows(counts: Float[Tensor, "a b"], prior: Tensor | float) -> Float[Tensor, "a b"]:
-    """Each row with its prior, normalised; NaN where there is nothing."""
-    counts = counts + prior
+def _rows(counts: Float[Tensor, "a b"], prior: float, spread: Float[Tensor, " b"]) -> Float[Tensor, "a b"]:
+    """Each row with its pseudo-counts, normalised; NaN where there is nothing."""
+    counts = counts + prior * _kinds(counts).sum(1, keepdim=True).clamp(min=1.0) * spread
     return counts / counts.sum(1, keepdim=True)
 
 
-def _words(counts: Tables) -> Float[Tensor, " v"]:
-    """Each word's share of its block's tokens, FLOOR added; nothing for PAD and BOS."""
-    words = counts.emission.sum(1) + FLOOR
-    words[[PAD, BOS]] = 0.0
-    total = words.new_zeros(counts.blocks).index_add(0, counts.block, words)
-    return words / total.clamp(min=FLOOR)[counts.block]
+def _kinds(counts: Tensor) -> Tensor:
+    """How many different things were counted, an expected count below one being part of one."""
+    return counts.clamp(max=1.0)
+
+
+def _words(counts: Tables) -> Float[Tensor, "v 1"]:
+    """Each word's share of its block's tokens; words never seen share what those seen once have (Good-Turing)."""
+    words = counts.emission.sum(1)
+    words[[PAD, BOS]] = torch.nan
+    unseen, once = words < FLOOR, (words - 1).abs() < FLOOR
+    words = torch.where(unseen, (once.sum() / unseen.sum()).clamp(min=FLOOR), words).nan_to_num(0.0)[:, None]
+    return words / by_block(words, counts).clamp(min=FLOOR)[counts.block]
 
 
 def by_block(rows: Float[Tensor, "v k"], tables: Tables) -> Float[Tensor, "c k"]:

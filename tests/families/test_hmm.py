@@ -28,7 +28,7 @@ def texts(n: int, seed: int = 0, longest: int = 9) -> Batch:
 
 def made(**options) -> HMM:
     torch.manual_seed(0)
-    return HMM(V, **{"states": 3, **options})
+    return HMM(V, **{"states": 3, "grow_from": None, **options})
 
 
 def fit(family: HMM, batch: Batch, iterations: int) -> list[float]:
@@ -102,16 +102,38 @@ def test_likelihood_rises_under_every_structure(options):
     assert figures[-1] > figures[0] + 1
 
 
-def test_priors_are_pseudo_counts():
-    counts = Tables(
-        torch.tensor([3.0, 1.0]), (torch.tensor([[2.0, 0.0], [0.0, 0.0]]),), torch.zeros(7, 2), torch.zeros(7).long()
-    )
-    counts.emission[4, 0], counts.emission[5, 1] = 6.0, 2.0
-    new = maximized(counts, counts, torch.tensor([False, False]), transition=1.0, emission=3.0)
-    assert torch.allclose(new.initial, torch.tensor([3.5, 1.5]) / 5)
-    assert torch.allclose(new.factors[0], torch.tensor([[2.5, 0.5], [1.5, 1.5]]) / 3)
-    words = torch.tensor([0, 0, 0.5, 0.5, 6.5, 2.5, 0.5]) / 10.5
-    assert torch.allclose(new.emission[:, 0], (torch.eye(7)[4] * 6 + 3 * words) / 9)
+def test_priors_are_pseudo_counts_for_each_kind_that_was_met():
+    moves = torch.tensor([[2.0, 0.5], [0.0, 0.0]])
+    counts = Tables(torch.tensor([3.0, 1.0]), (moves,), torch.zeros(8, 2), torch.zeros(8).long())
+    counts.emission[4, 0], counts.emission[5, 0], counts.emission[5, 1] = 6.0, 1.0, 1.0
+    counts.emission[6, 1], counts.emission[7, 1] = 1.0, 0.4
+    new = maximized(counts, counts, torch.tensor([False, False]), transition=1.0, emission=2.0)
+    assert torch.allclose(new.initial, torch.tensor([4.0, 2.0]) / 6)
+    assert torch.allclose(new.factors[0], torch.tensor([[2.75 / 4, 1.25 / 4], [0.5, 0.5]]))
+    words = torch.tensor([0, 0, 0.5, 0.5, 6, 2, 1, 0.5]) / 10.5  # words never seen have half a token at least
+    assert torch.allclose(new.emission[:, 0], (torch.tensor([0, 0, 0, 0, 6, 1.0, 0, 0]) + 2 * 2 * words) / 11)
+
+
+def test_words_never_seen_share_what_those_seen_once_have():
+    counts = Tables(torch.ones(1), (torch.ones(1, 1),), torch.zeros(9, 1), torch.zeros(9).long())
+    counts.emission[5:] = 1.0  # four words once; EOS, UNK and a third never
+    new = maximized(counts, counts, torch.tensor([False]), transition=0.0, emission=1.0)
+    assert torch.allclose(new.emission[2:5, 0], torch.tensor(4 / 3 / 8 / 2))
+    assert float(new.emission[:2].sum()) == 0
+
+
+def test_growth_splits_states_and_finds_a_better_optimum():
+    rng = torch.Generator().manual_seed(0)
+    pairs = torch.randint(4, (300,), generator=rng)
+    batch = pad([[4 + i, 8 + i, 4 + i, EOS] for i in pairs.tolist()])
+    for options in ({"states": 9}, {"states": 12, "blocks": 3}, {"states": 8, "rank": 4}):
+        grown = made(grow_from=2, transition_prior=0.0, emission_prior=0.0, **options)
+        grown.prepare([batch], rng=torch.Generator().manual_seed(0))
+        random = made(grow_from=None, transition_prior=0.0, emission_prior=0.0, **options)
+        random.prepare([batch], rng=torch.Generator().manual_seed(0))
+        assert fit(grown, batch, 1)[0] > fit(random, batch, 1)[0]
+        tables = grown.log_tables().map(torch.exp)
+        assert torch.allclose(tables.factors[-1].sum(1), torch.ones(len(tables.factors[-1])), atol=1e-5)
 
 
 def test_unseen_words_are_never_impossible():
@@ -231,6 +253,7 @@ def test_relaxed_one_hots_are_the_words_themselves():
         ({"states": 7, "blocks": 2}, "multiple"),
         ({"rank": 0}, "rank"),
         ({"emission_prior": -1.0}, "prior"),
+        ({"grow_from": 0}, "grow_from"),
         ({"stepwise": 0.2}, "0.5 to 1"),
     ],
 )
