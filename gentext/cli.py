@@ -1,4 +1,4 @@
-"""`gentext run | sample | score | board | report | data | list`: bad input ends in one line and exit code 2."""
+"""`gentext COMMAND`, one of those that `gentext --help` lists: bad input ends in one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -76,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     )
     sample.set_defaults(act=_sample)
 
+    inspect = acts.add_parser("inspect", help="what a trained run shows of its inside: states, attention, latent maps")
+    inspect.add_argument("run", help="a run's folder")
+    inspect.set_defaults(act=_inspect)
+
     score = acts.add_parser(
         "score", help="recompute metrics from stored samples, or judge anyone's file, with no model"
     )
@@ -129,6 +133,12 @@ def _sample(args: argparse.Namespace) -> None:
     settings = config.settings(args.pairs)
     for text in gentext.load(args.run).sample(args.n, prompt=args.prompt, seed=args.seed, **settings):
         print(text)
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    from gentext.results import inside
+
+    inside.show(args.run)
 
 
 def _score(args: argparse.Namespace) -> None:

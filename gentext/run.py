@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model, save_model
 
-from gentext import config, harness
+from gentext import config, harness, panels
 from gentext.results import record as records
 from gentext.results.folder import clear, locked, versions, write_texts
 from gentext.results.record import Record, atomic, write_json
@@ -57,6 +57,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
             family = config.build(cfg.family).to(cfg.device)
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost = train(cfg, family, corpus, streams, monitor)
+                look_inside(family, corpus, streams("panels", cfg.device), folder)
                 scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
                 job = Job(cfg, folder, label, family, corpus, cost, scores, monitor)
                 for setting in [setting for setting, record in found.items() if record is None]:
@@ -119,6 +120,19 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     write_json(cost, done)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # several times the model, and nothing goes on from it now
     return cost
+
+
+def look_inside(family: Family, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:
+    """Write `panels.json`, what a trained family shows of its inside; where that fails the run goes on."""
+    path = folder / "panels.json"
+    if not isinstance(family, panels.Panelled) or path.exists():
+        return
+    family.eval()
+    try:
+        with torch.inference_mode():
+            write_json(panels.plain(family.panels(corpus, rng)), path)
+    except Exception as error:  # whatever it is, a trained model is worth more than a look at it
+        log.warning("%s has no panels: %s: %s", folder, type(error).__name__, error)
 
 
 def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:

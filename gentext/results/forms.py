@@ -43,8 +43,13 @@ def show(boards: Sequence[Board], form: str = "terminal") -> None:
         print(FORMS[form](boards), end="")
 
 
+def console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough for a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
 def _terminal(board: Board) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+    out = console()
     header, *body = table(board)
     header = [name.replace("_", " ") for name in header]  # long names wrap there
     shown = Table(
@@ -54,9 +59,9 @@ def _terminal(board: Board) -> None:
         shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
     for cells in _marked(board, body, "[bold]{}[/bold]".format, "[underline]{}[/underline]".format, escape):
         shown.add_row(*cells)
-    console.print(shown)
+    out.print(shown)
     for note in board.notes:
-        console.print(f"note: {escape(note)}")
+        out.print(f"note: {escape(note)}")
 
 
 def markdown(board: Board) -> str:
@@ -156,14 +161,14 @@ def _number(value: float) -> float | str:
 
 def show_samples(boards: Sequence[Board], n: int) -> None:
     """Print `n` samples of every row."""
-    console = Console(highlight=False, markup=False)
+    out = Console(highlight=False, markup=False)
     for board in boards:
         for row in board.rows:
             first = row.records[0]
-            console.print(f"\n{row.family} · {row.decode} · {board.data}", style="bold")
+            out.print(f"\n{row.family} · {row.decode} · {board.data}", style="bold")
             path = Path(first.folder) / f"samples.{file_stem(first.decode)}.txt"
             for line in read_texts(path)[:n] if path.exists() else ["(its samples are not stored here)"]:
-                console.print(f"  {line}", soft_wrap=True)
+                out.print(f"  {line}", soft_wrap=True)
 
 
 FORMS: dict[str, Callable[[Sequence[Board]], str]] = {
