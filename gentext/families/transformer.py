@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from gentext.families import attention_maps
 from gentext.families.attention import (
     Cache,
     Learned,
@@ -25,6 +26,7 @@ from gentext.families.attention import (
 )
 from gentext.families.layers import Embedding, Output, at_columns, drop, teacher_forced
 from gentext.families.pointwise import RMSNorm, relu2, rms_norm
+from gentext.panels import Panel, Readable
 from gentext.types import BOS, PAD, Batch, Family, Outputs, Step, Tokens
 
 
@@ -104,6 +106,23 @@ class Transformer(Family):
         matrices = sum(m.weight.numel() for m in self.blocks.modules() if isinstance(m, nn.Linear))
         attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
         return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
+
+    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+        return attention_maps.panels(self.attention, corpus, rng)
+
+    def attention(self, tokens: Int[Tensor, "n t"]) -> list[Float[Tensor, "n h t t"]]:
+        """The share of each layer's and head's reading that goes to each token: rows read, columns are read."""
+        (n, t), device = tokens.shape, tokens.device
+        x, rotation, bias = self._embed(tokens, 0, None), self.positions.rotation(0, t), self.positions.bias(0, t)
+        seen = causal(n, 0, t, None, self.context, device)
+        mask = (torch.zeros((), device=device) if bias is None else bias).masked_fill(~seen, -torch.inf)
+        layers = []
+        for block in self.blocks:
+            q, k, _ = block.project(block.before_attention(x), rotation)
+            scores = q @ k.mT / q.shape[-1] ** 0.5
+            layers.append((scores + mask).softmax(-1))
+            x = block(x, rotation, mask, None, 0, 0)[0]
+        return layers
 
     def _empty(self, n: int, skip: Int[Tensor, " n"] | None = None) -> Cache:
         weight, heads = self.embedding.weight, self.blocks[0].heads
@@ -195,13 +214,18 @@ class Block(nn.Module):
         inner = self.activation(self.up(self.before_feedforward(x)))
         return x + drop(self.down(inner), self.dropout, self.training), slots
 
-    def _attend(self, x, rotation, mask, slots, start, first):
+    def project(self, x: Float[Tensor, "n t d"], rotation: Rotation | None) -> tuple[Float[Tensor, "n h t e"], ...]:
+        """Queries, keys and values of each head."""
         n, t, width = x.shape
         qkv = self.qkv(x).view(n, t, 3, self.heads, width // self.heads)
         qk = rms_norm(qkv[:, :, :2]) if self.qk_norm else qkv[:, :, :2]
         if rotation is not None:
             qk = rotate(qk, rotation)
-        q, k, v = qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), qkv[:, :, 2].transpose(1, 2)
+        return qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), qkv[:, :, 2].transpose(1, 2)
+
+    def _attend(self, x, rotation, mask, slots, start, first):
+        n, t, width = x.shape
+        q, k, v = self.project(x, rotation)
         if slots is not None:
             slots = remember(slots, k, v, start)
             k, v = slots[:, :, :, first : start + t].unbind(1)

@@ -48,6 +48,32 @@ def test_the_gpt2_preset_is_gpt2():
         assert torch.allclose(stepped[:, EOS:], last[:, EOS:], atol=1e-5)
 
 
+def test_attention_maps_are_those_of_gpt2():
+    transformers = pytest.importorskip("transformers")
+    ours, theirs = gpt2(transformers)
+    theirs.set_attn_implementation("eager")
+    tokens = torch.randint(4, 40, (3, 9), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = theirs(input_ids=tokens, output_attentions=True).attentions
+        for mine, their in zip(ours.attention(tokens), expected, strict=True):
+            assert torch.allclose(mine, their, atol=1e-6)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "relative"])
+def test_attention_reads_what_the_blocks_read(positions):
+    torch.manual_seed(0)
+    family = Transformer(20, width=16, layers=2, heads=2, positions=positions, context=4).eval()
+    for parameter in family.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        layers = family.attention(torch.randint(4, 20, (2, 9)))
+    place = torch.arange(9)
+    seen = (place <= place[:, None]) & (place > place[:, None] - 4)
+    for weights in layers:
+        assert torch.equal(weights > 0, seen.expand_as(weights))
+        assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 9))
+
+
 @pytest.mark.parametrize("positions", ["rotary", "learned", "sinusoidal", "relative"])
 def test_the_cache_grows_past_its_first_room(positions):
     torch.manual_seed(0)
