@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ import torch
 from safetensors.torch import load_model, save_model
 
 from gentext.train.checkpoint import Checkpoint
+from gentext.train.course import Place
 from gentext.train.group import divided, whole
-from gentext.train.training import Place, Training, TrainingError
+from gentext.train.training import Training, TrainingError
 from gentext.types import map_state
 
 log = logging.getLogger("gentext")
@@ -36,11 +36,11 @@ def save(training: Training, *, best: bool = False) -> None:
         writers[BEST] = lambda path: _save_averaged(training, path)
     writers[WEIGHTS] = lambda path: _save_weights(training, path)
     if training.group.leads:
-        checkpoint(training).save(training.place.step, writers)
+        checkpoint(training).save(training.course.place.step, writers)
     else:  # sharded weights are gathered from all, in the order in which the leading process writes them
         for what in list(writers)[1:]:
             writers[what](None)
-    training.saved = time.perf_counter()
+    training.course.saved()
 
 
 def state_dict(training: Training) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def state_dict(training: Training) -> dict[str, Any]:
         "carried": map_state(getattr(training.family, "carried", {}), torch.Tensor.cpu),
     }
     return {
-        "place": asdict(training.place),
+        "place": asdict(training.course.place),
         "feed": training.feed.state_dict(),
         "optimizers": [whole(optimizer.state_dict()) for optimizer in training.optimizers],
         "average": whole(training.average.weights),
@@ -69,7 +69,7 @@ def restore(training: Training) -> None:
     if state is None:
         return
     training.group.broadcast(training.shell)
-    training.scatter()
+    _scatter(training)
     for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
         optimizer.load_state_dict(held)
         _divide(optimizer)
@@ -77,9 +77,9 @@ def restore(training: Training) -> None:
         weight.copy_(divided(held, weight))
     training.streams.load_state_dict(state["streams"])
     training.feed.load_state_dict(state["feed"])
-    training.go_on_from(Place(**state["place"]))
+    training.course.go_on_from(Place(**state["place"]))
     _restore_own(training, state["processes"])
-    log.info("going on from step %d of %s", training.place.step, training.monitor.folder)
+    log.info("going on from step %d of %s", training.course.place.step, training.monitor.folder)
 
 
 def _read(training: Training) -> dict[str, Any] | None:
@@ -107,8 +107,23 @@ def finish(training: Training) -> None:
     training.shell.eval()
 
 
+def _gather(training: Training) -> None:
+    """Put the whole weights into the shell; every process has to."""
+    if training.shell is not training.family:
+        training.shell.load_state_dict(whole(training.family.state_dict()))
+
+
+@torch.no_grad()
+def _scatter(training: Training) -> None:
+    """Put the shell's weights into the family."""
+    if training.shell is not training.family:
+        held = training.shell.state_dict()
+        for name, tensor in training.family.state_dict().items():
+            tensor.copy_(divided(held[name], tensor))
+
+
 def _save_weights(training: Training, path: Path | None) -> None:
-    training.gather()
+    _gather(training)
     if path is not None:
         save_model(training.shell, str(path))
 

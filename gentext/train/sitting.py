@@ -23,20 +23,20 @@ def descend(training: Training) -> None:
         restore(training)
     elif training.group.leads:
         checkpoint(training).clear()
-    loop, place = training.loop, training.place
+    loop, course = training.loop, training.course
     with _bar(training) as advance, _deferred_interrupt() as interrupted:
-        training.tick()
-        while not training.over:
+        course.tick()
+        while not course.over:
             training.update()
-            training.tick()
+            course.tick()
             shown: dict[str, float] = {}
-            last = training.progress == 1
-            if place.step % loop.log_every == 0 or last:
+            last = course.progress == 1
+            if course.place.step % loop.log_every == 0 or last:
                 shown |= training.report()
-            if place.step % loop.valid_every == 0 or last:
+            if course.place.step % loop.valid_every == 0 or last:
                 shown["valid/nll"], better = training.validate()
                 save(training, best=better)
-            elif training.save_is_due or interrupted():
+            elif course.save_is_due or interrupted():
                 save(training)
             advance(shown)
             if interrupted():
@@ -47,15 +47,16 @@ def descend(training: Training) -> None:
 @contextmanager
 def _bar(training: Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
-    timed = training.steps is None
-    total = float(training.loop.seconds if timed else training.steps)
+    course = training.course
+    timed = course.steps is None
+    total = float(course.seconds if timed else course.steps)
     with training.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
         done, figures = 0.0, {}
 
         def advance(values: Mapping[str, float]) -> None:
             nonlocal done
             figures.update({name: _readable(key, values[key]) for key, name in SHOWN.items() if key in values})
-            at = training.place.seconds if timed else float(training.place.step)
+            at = course.place.seconds if timed else float(course.place.step)
             shown.update(at - done, **figures)
             done = at
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,8 +14,9 @@ import torch
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.train.average import Average
+from gentext.train.course import Course, Place
 from gentext.train.feed import Feed
-from gentext.train.group import Group, divided, whole
+from gentext.train.group import Group, whole
 from gentext.train.loop import Monitor, in_order
 from gentext.types import Batch, Family, Windowed
 
@@ -31,18 +30,6 @@ VALID_ROWS = 64  # sequences, or rows of a stream, that are validated at once
 
 class TrainingError(ValueError):
     """Training cannot go on; the text says at which step, why, and what to try."""
-
-
-@dataclass
-class Place:
-    """Where a run stands."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0  # earlier sittings included
-    best: float = math.inf  # nats per token on valid
-    since: int = 0  # validations since the best one
-    sums: dict[str, float] = field(default_factory=dict)  # over the steps since the last report
 
 
 class Training:
@@ -62,51 +49,15 @@ class Training:
             self.model = torch.compile(self.model)
         self.optimizers = loop.optimizer.build(family)
         self.average = Average(family, loop.ema)
-        self.steps = loop.steps_over(self.feed.per_epoch)
-        self.place = Place()
-        self.save_is_due = False
-        self._begun = self.saved = time.perf_counter()
+        steps = loop.steps_over(self.feed.per_epoch)
+        self.course = Course(steps, loop.seconds, loop.patience, loop.save_every, group)
         torch.manual_seed(streams.derive("dropout") + group.rank)
         if corpus.tokens("valid") == 0:
             log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
 
-    def gather(self) -> None:
-        """Put the whole weights into the shell; every process has to."""
-        if self.shell is not self.family:
-            self.shell.load_state_dict(whole(self.family.state_dict()))
-
-    @torch.no_grad()
-    def scatter(self) -> None:
-        """Put the shell's weights into the family."""
-        if self.shell is not self.family:
-            held = self.shell.state_dict()
-            for name, tensor in self.family.state_dict().items():
-                tensor.copy_(divided(held[name], tensor))
-
-    def tick(self) -> None:
-        """Look at the clock, which is the leading process's for all."""
-        now = time.perf_counter()
-        due = float(now - self.saved >= self.loop.save_every)
-        self.place.seconds, due = self.group.lead([now - self._begun, due])
-        self.save_is_due = bool(due)
-
-    def go_on_from(self, place: Place) -> None:
-        self.place = place
-        self._begun = time.perf_counter() - place.seconds
-
     @property
-    def progress(self) -> float:
-        """The share of the budget that is spent, in [0, 1]."""
-        spent = 0.0 if self.steps is None else self.place.step / self.steps
-        if self.loop.seconds is not None:
-            spent = max(spent, self.place.seconds / self.loop.seconds)
-        return min(1.0, spent)
-
-    @property
-    def over(self) -> bool:
-        """Whether the budget is spent, or valid has not improved for as long as the loop's patience."""
-        patience = self.loop.patience
-        return self.progress == 1 or (patience is not None and self.place.since >= patience)
+    def place(self) -> Place:
+        return self.course.place
 
     def update(self) -> None:
         """One step of the optimisers. Raises: TrainingError where loss or gradient are not finite."""
@@ -118,7 +69,7 @@ class Training:
             mine = self.group.share(batch).to(self.device)
             with self._precision():
                 outputs = self.model(mine)
-                loss = self.loop.loss(outputs, mine, step=self.place.step, total=self._total)
+                loss = self.loop.loss(outputs, mine, step=self.place.step, total=self.course.total)
             (loss.total * (self.group.world / tokens)).backward()
             for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
                 sums[name] = sums.get(name, 0.0) + value
@@ -144,7 +95,7 @@ class Training:
             "train/epoch": self.feed.epoch + self.feed.taken / self.feed.per_epoch,
             "tokens": float(place.tokens),
             "seconds": place.seconds,
-            "seconds_left": seconds * (1 - self.progress) / max(self.progress, 1e-9),
+            "seconds_left": seconds * (1 - self.course.progress) / max(self.course.progress, 1e-9),
             "tokens_per_second": place.tokens / seconds,
         }
         flops = 3 * self.family.flops(place.tokens) / seconds  # a backward pass costs two forward passes
@@ -176,21 +127,14 @@ class Training:
         if not tokens:
             return math.nan, True
         nll = -total / tokens
-        better = nll < self.place.best - self.loop.tolerance
-        self.place.since = 0 if better else self.place.since + 1
-        self.place.best = nll if better else self.place.best
+        better = self.course.judge(nll, self.loop.tolerance)
         if self.group.leads:
             self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2)})
         return nll, better
 
     @property
-    def _total(self) -> int:
-        """The run's last step, or what it looks like being where only seconds bound it."""
-        return self.steps or max(1, round(self.place.step / max(self.progress, 1e-3)))
-
-    @property
     def _rate(self) -> float:
-        return self.loop.rate(self.place.step, self.progress)
+        return self.loop.rate(self.place.step, self.course.progress)
 
     def _move(self) -> None:
         for optimizer in self.optimizers:
