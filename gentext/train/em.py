@@ -63,14 +63,18 @@ class EM:
         self.iterations, self.patience, self.tolerance = iterations, patience, tolerance
         self.batch_size, self.every, self.restarts = batch_size, every, restarts
 
-    @torch.no_grad()
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        """Trains `family` in place. Raises ValueError where it cannot count."""
+    def check(self, family: Family) -> None:
+        """Raises: ValueError where the family cannot count."""
         if not isinstance(family, Counted):
             raise ValueError(
                 f"train=em needs a family that counts (accumulate and maximize); {type(family).__name__} has neither. "
                 "Try train=gradient loss=nll"
             )
+
+    @torch.no_grad()
+    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains `family` in place."""
+        self.check(family)
         if getattr(family, "closed_form", False):
             self._pass(family, in_order(corpus, "train", self.batch_size, window=4096), corpus, monitor, "counting")
             return

@@ -19,7 +19,7 @@ from gentext.types import Family
 class Gradient:
     """Descends `loss` until the first of its budgets is spent, and leaves the weights that are best on valid.
 
-    steps, epochs, seconds: the budgets; null for none.
+    steps, epochs, seconds: the budgets; null for none. No steps at all leave the family as it is.
     batch_size: sequences of a step, or parallel rows of a stream; times `accumulate`.
     window: tokens of a row of a stream, whose state the next window carries on.
     lr_embedding: the rate of embeddings that are not the output layer too; null: `lr`.
@@ -67,8 +67,11 @@ class Gradient:
         nodes: int = 1,
         rendezvous: str = "localhost:0",
     ) -> None:
-        if not loss:
-            raise ValueError("train=gradient needs something to descend; try loss=nll")
+        if not isinstance(loss, Objective):
+            raise ValueError(
+                "train=gradient needs something to descend; try loss=nll"
+                + (f" ({type(loss).__name__} is played for: train=adversarial)" if loss is not None else "")
+            )
         if steps is None and epochs is None and seconds is None:
             raise ValueError("train=gradient needs an end; give train.steps, train.epochs or train.seconds")
         counts = {"batch_size": batch_size, "window": window, "accumulate": accumulate, "valid_every": valid_every}
@@ -82,7 +85,7 @@ class Gradient:
             "patience": patience,
         }
         for name, value in {**counts, "lr": lr, "cooldown": cooldown, **optional}.items():
-            if value is not None and not value > 0:
+            if value is not None and not value > 0 and (name, value) != ("steps", 0):
                 raise ValueError(f"train.{name} is {value}; it must be above 0" + " or null" * (name in optional))
         for name, value in {"ema": ema, "floor": floor, "beta1": beta1, "beta2": beta2}.items():
             if not 0 <= value < 1:
@@ -100,13 +103,17 @@ class Gradient:
         self.log_every, self.save_every = log_every, save_every
         self.processes, self.sharded, self.nodes, self.rendezvous = processes, sharded, nodes, rendezvous
 
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        """Trains `family` in place. Raises ValueError where it has nothing to descend, TrainingError on divergence."""
-        parameter = next((p for p in family.parameters() if p.requires_grad), None)
-        if parameter is None:
+    def check(self, family: Family) -> None:
+        """Raises: ValueError where the family has no parameters to move."""
+        if not any(p.requires_grad for p in family.parameters()):
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
             )
+
+    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains `family` in place. Raises: TrainingError on divergence."""
+        self.check(family)
+        parameter = next(family.parameters())
         if self.processes > 1 or self.nodes > 1:
             train_together(self, family, corpus, streams, monitor)
             return

@@ -36,8 +36,12 @@ class Monitor(Protocol):
 class Loop(Protocol):
     """How parameters move: `em`, `gradient`, `adversarial`, or named stages of these."""
 
+    def check(self, family: Family) -> None:
+        """Raises: ValueError where the family lacks the capability that this loop needs; it says what to try."""
+        ...
+
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        """Train `family` in place. Raises ValueError where it lacks the capability that this loop needs."""
+        """Train `family` in place, once it is checked."""
         ...
 
 

@@ -26,8 +26,14 @@ class Stages:
             raise ValueError("train.stages has no loop; name one at least")
         self.loops = loops
 
+    def check(self, family: Family) -> None:
+        """Raises: ValueError where a stage's loop does, before the first one begins."""
+        for loop in self.loops.values():
+            loop.check(family)
+
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
+        self.check(family)
         before: dict[str, float] = {"step": 0}
         for name, loop in self.loops.items():
             stage = Stage(monitor, name, before)

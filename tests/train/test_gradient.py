@@ -179,7 +179,7 @@ def test_ctrl_c_saves_after_the_step_and_is_raised_again(corpus, notes):
     ("wrong", "advice"),
     [
         ({"steps": None}, "needs an end"),
-        ({"steps": 0}, "train.steps is 0"),
+        ({"steps": -1}, "train.steps is -1"),
         ({"lr": 0.0}, "train.lr"),
         ({"batch_size": 0}, "train.batch_size"),
         ({"ema": 1.0}, "train.ema"),
@@ -202,3 +202,11 @@ def test_wrong_pairings_are_advised(corpus, notes):
         Gradient(Objective(nll=NLL(smoothing=0.1)), steps=1).run(
             tiny.family(corpus), corpus, streams=Streams(0), monitor=notes()
         )
+
+
+def test_no_steps_leave_the_family_as_it_is(corpus, notes):
+    family, monitor = tiny.family(corpus), notes()
+    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
+    _train(corpus, monitor, family, steps=0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in family.state_dict().items())
+    assert monitor.log_ == []

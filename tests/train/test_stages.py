@@ -5,6 +5,7 @@ import torch
 from train import tiny
 
 from gentext.seeding import Streams
+from gentext.train.em import EM
 from gentext.train.loop import Loop
 from gentext.train.stages import Stages
 
@@ -53,3 +54,10 @@ def test_a_killed_run_ends_in_the_same_numbers(tmp_path, notes, die_at):
 def test_stages_need_a_loop():
     with pytest.raises(ValueError, match="name one"):
         Stages()
+
+
+def test_a_stage_that_cannot_be_is_told_of_before_the_first_begins(tmp_path, notes):
+    monitor = notes()
+    with pytest.raises(ValueError, match="train=em needs a family that counts"):
+        _run(tmp_path, monitor, second=EM())
+    assert monitor.log_ == []
