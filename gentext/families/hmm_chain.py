@@ -6,8 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gentext.families import hmm_panels
 from gentext.families.hmm_likelihood import Belief, log_conditionals
 from gentext.families.hmm_tables import Tables
+from gentext.panels import Panel, Readable
 from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
 
 
@@ -80,6 +82,9 @@ class Chain(Family):
         words[[PAD, BOS]] = 0
         held = words.new_zeros(self.blocks).index_add(0, self.block, words)
         return (held == 0).repeat_interleave(self.states // self.blocks)
+
+    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+        return hmm_panels.panels(self.tables()[1], corpus.tokenizer)
 
     def flops(self, tokens: int) -> float:
         k = self.states // self.blocks
