@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 DESCRIPTION = "Train every family of text generator on the same tokens, judge all alike, rank them on one board."
+TABLES = ("terminal", "markdown", "csv", "json")
 EPILOG = """examples:
   gentext run                                   an n-gram on the embedded captions
   gentext run -m 'family=glob(*)' seed=0,1,2    every family, three seeds
@@ -107,6 +108,15 @@ def parser() -> argparse.ArgumentParser:
     board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
     board.set_defaults(act=_board)
 
+    compare = acts.add_parser("compare", help="do two runs differ? metric by metric, tested over sentences and seeds")
+    compare.add_argument("first", help="a run's folder; with --among, a family as the board calls it")
+    compare.add_argument("second", help="likewise")
+    compare.add_argument("--among", nargs="+", metavar="RUNS", help="folders of runs: all seeds of both are compared")
+    compare.add_argument("--decode", help="of several decode settings the one to compare, as the board calls it")
+    compare.add_argument("--test", choices=("bootstrap", "randomisation"), default="bootstrap")
+    compare.add_argument("--format", choices=TABLES, default="terminal")
+    compare.set_defaults(act=_compare)
+
     report = acts.add_parser(
         "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
     )
@@ -173,6 +183,13 @@ def _board(args: argparse.Namespace) -> None:
     forms.show(rows, args.format)
     if args.samples:
         forms.show_samples(rows, args.samples)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from gentext.results import comparison, tables
+
+    first, second = comparison.find(args.first, args.second, args.among, args.decode)
+    tables.show(comparison.told(first, second, test=args.test), args.format)
 
 
 def _report(args: argparse.Namespace) -> None:

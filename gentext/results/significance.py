@@ -7,7 +7,6 @@ that row i of both runs rests on the same test sentence or prompt; unpaired ones
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -16,7 +15,6 @@ import numpy as np
 from scipy import stats
 
 from gentext.metrics.intervals import LEVEL, percentiles, resample
-from gentext.results.record import Record, per_sequence
 
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
@@ -82,35 +80,6 @@ def randomisation_test(
     return Comparison(difference, p, None, _name("randomisation", a, b, paired, trials, seed))
 
 
-def compare(
-    first: Record, second: Record, test: Callable[..., Comparison] = bootstrap_test, **options: object
-) -> dict[str, Comparison]:
-    """Every metric that both runs hold sentence by sentence under one signature, with Holm's correction over them.
-
-    Paired where both rest on the same test sentences or prompts; a metric with an infinite sentence is left out.
-    Raises: ValueError where no metric can be compared.
-    """
-    a, b = per_sequence(first), per_sequence(second)
-    table = {}
-    for name in a.keys() & b.keys() & first.values.keys() & second.values.keys():
-        one, two = first.values[name], second.values[name]
-        if one.signature == two.signature and np.isfinite(a[name]).all() and np.isfinite(b[name]).all():
-            table[name] = test(a[name], b[name], paired=one.paired and two.paired, **options)
-    if not table:
-        raise ValueError(
-            f"{first.name} and {second.name} share no metric sentence by sentence under one signature; "
-            "recompute both with gentext score"
-        )
-    return _corrected({name: table[name] for name in first.values if name in table})
-
-
-def compare_all(
-    runs: Mapping[Key, np.ndarray], test: Callable[..., Comparison] = bootstrap_test, **options: object
-) -> dict[tuple[Key, Key], Comparison]:
-    """Every pair of runs compared by `test`, with Holm's correction over all the pairs."""
-    return _corrected({(x, y): test(runs[x], runs[y], **options) for x, y in itertools.combinations(runs, 2)})
-
-
 def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     """Each p-value adjusted so that all the claims of a table hold together (Holm 1979); the order is the input's."""
     if not all(0 <= value <= 1 for value in p.values()):
@@ -122,7 +91,8 @@ def holm(p: Mapping[Key, float]) -> dict[Key, float]:
     return {key: adjusted[key] for key in p}
 
 
-def _corrected(table: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
+def corrected(table: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
+    """The comparisons of one table with their p-values adjusted by Holm."""
     adjusted = holm({key: comparison.p for key, comparison in table.items()})
     return {key: replace(comparison, adjusted=adjusted[key]) for key, comparison in table.items()}
 
@@ -147,20 +117,47 @@ def hierarchical_interval(
     `crossed`: every seed was judged on the same sentences (a likelihood), which are then resampled together;
     otherwise each seed has sentences of its own (its samples). Source: Davison & Hinkley 1997, section 3.8.
     """
-    runs = [_column(run) for run in seeds]
-    if len(runs) < 2:
-        raise ValueError(f"an interval over seeds needs two seeds or more; got {len(runs)}. Add runs with other seeds")
+    if len(seeds) < 2:
+        raise ValueError(f"an interval over seeds needs two seeds or more; got {len(seeds)}. Add runs with other seeds")
+    return percentiles(_drawn([seeds], crossed, resamples, seed)[0]).interval
+
+
+def hierarchical_test(
+    first: Sequence[np.ndarray],
+    second: Sequence[np.ndarray],
+    *,
+    paired: bool = True,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Difference, interval and p of two rows of several seeds each, by resampling seeds and the sentences within them.
+
+    `paired`: all seeds of both rest on the same sentences, which are then resampled together. Two or three seeds show
+    less spread than there is: with so few, a small p says less than its digits.
+    """
+    a, b = _drawn([first, second], paired, resamples, seed)
+    drawn = a - b
+    difference = float(np.mean([np.mean(run) for run in first]) - np.mean([np.mean(run) for run in second]))
+    p = _share(np.abs(drawn - drawn.mean()), abs(difference))
+    kind = f"hierarchical|{'paired' if paired else 'unpaired'}|seeds:{len(first)},{len(second)}"
+    return Comparison(difference, p, percentiles(drawn).interval, f"{kind}|draws:{resamples}|seed:{seed}")
+
+
+def _drawn(groups: Sequence[Sequence[np.ndarray]], crossed: bool, resamples: int, seed: int) -> list[np.ndarray]:
+    """Means of each group of runs, its seeds and then their sentences resampled; `crossed`: all share the sentences."""
+    runs = [_column(run) for group in groups for run in group]
     if crossed and len({len(run) for run in runs}) > 1:
         raise ValueError(f"crossed seeds share their sentences; got {[len(run) for run in runs]}. Give crossed=False")
-    chosen = np.random.default_rng(seed).integers(0, len(runs), (resamples, len(runs)))
+    rng = np.random.default_rng(seed)
     if crossed:
         means = resample(np.concatenate(runs, 1), resamples, seed)
-        return percentiles(np.take_along_axis(means, chosen, 1).mean(1)).interval
-    cells = np.empty(chosen.shape)
-    for index, run in enumerate(runs):
-        at = chosen == index
-        cells[at] = resample(run, int(at.sum()), seed + index)[:, 0]
-    return percentiles(cells.mean(1)).interval
+    else:
+        means = np.concatenate([resample(run, resamples, seed + i) for i, run in enumerate(runs)], 1)
+    edges = np.cumsum([len(group) for group in groups])[:-1]
+    return [
+        np.take_along_axis(part, rng.integers(0, part.shape[1], part.shape), 1).mean(1)
+        for part in np.split(means, edges, 1)
+    ]
 
 
 def _swaps(a: np.ndarray, b: np.ndarray, trials: int, rng: np.random.Generator) -> np.ndarray:

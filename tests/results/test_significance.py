@@ -8,18 +8,14 @@ from hypothesis import strategies as st
 from sacrebleu.significance import PairedTest
 from scipy import stats
 
-from gentext.results import record
-from gentext.results.record import Record
 from gentext.results.significance import (
     bootstrap_test,
-    compare,
-    compare_all,
     hierarchical_interval,
+    hierarchical_test,
     holm,
     over_seeds,
     randomisation_test,
 )
-from gentext.types import Value
 
 
 def normal(n, seed, shift=0.0):
@@ -135,37 +131,6 @@ def test_holm_only_raises_and_keeps_the_order(values):
     assert all(adjusted[x] <= adjusted[y] for x in p for y in p if p[x] < p[y])
 
 
-def test_compare_all_corrects_across_the_table():
-    runs = {"a": normal(80, 0, 0.6), "b": normal(80, 1), "c": normal(80, 2)}
-    table = compare_all(runs, resamples=500)
-    assert set(table) == {("a", "b"), ("a", "c"), ("b", "c")}
-    assert all(said.adjusted >= said.p for said in table.values())
-
-
-def run(folder, family, seed, **arrays):
-    """A record as the run wrote it, read back from its folder."""
-    values = {
-        name: Value(float(each.mean()), f"{name}|v:1", True, len(each), per_sequence=each, paired=name == "recall")
-        for name, each in arrays.items()
-    }
-    (folder / family).mkdir()
-    made = Record("captions", "unconditional", family, "", "ancestral", seed, values, {}, "exact")
-    return record.read(record.write(made, folder / family))
-
-
-def test_two_runs_are_compared_metric_by_metric(tmp_path):
-    shared = normal(200, 0) * 10
-    bleu = normal(200, 3)
-    one = run(tmp_path, "lstm", 0, recall=shared + 0.1, bleu4=bleu, odd=np.where(bleu > 1, np.inf, bleu))
-    two = run(tmp_path, "ngram", 0, recall=shared + normal(200, 1) * 0.2, bleu4=bleu[::-1], odd=bleu)
-    found = compare(one, two, resamples=500)
-    assert {name: said.test.split("|")[1] for name, said in found.items()} == {"recall": "paired", "bleu4": "unpaired"}
-    assert found["recall"].adjusted < 0.05 < found["bleu4"].adjusted
-    assert compare(one, two, randomisation_test, trials=500)["recall"].p < 0.05
-    with pytest.raises(ValueError, match="share no metric sentence by sentence"):
-        compare(one, run(tmp_path, "hmm", 0, length=shared))
-
-
 def test_over_seeds_is_students_interval():
     mean, interval = over_seeds([1.0, 2.0, 4.0])
     assert mean == pytest.approx(7 / 3)
@@ -189,6 +154,23 @@ def test_crossed_sentences_do_not_average_out():
     low, high = hierarchical_interval(runs, crossed=True, resamples=2000)
     alone = bootstrap_test(shared, np.zeros(50)).interval
     assert high - low == pytest.approx(alone[1] - alone[0], rel=0.1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_several_seeds_differ_only_where_their_spread_allows_it(paired):
+    def row(shifts, first):
+        return [normal(300, 0 if paired else first + i, shift) for i, shift in enumerate(shifts)]
+
+    close = row([0.0, 0.1, -0.1, 0.05], 1)
+    assert hierarchical_test(close, row([1.0, 1.1, 0.9, 1.0], 9), paired=paired, resamples=1000).p < 0.01
+    assert hierarchical_test(close, row([1.0, -1.2, 0.9, -0.6], 9), paired=paired, resamples=1000).p > 0.2
+
+
+def test_one_seed_each_is_the_bootstrap_over_sentences():
+    a, b = normal(100, 0, 0.2), normal(100, 1)
+    one, all_ = bootstrap_test(a, b), hierarchical_test([a], [b])
+    assert (one.difference, one.p) == pytest.approx((all_.difference, all_.p))
+    assert one.interval == pytest.approx(all_.interval)
 
 
 def test_golden():

@@ -14,10 +14,10 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from gentext.results import board as boards
-from gentext.results import frontier, significance
+from gentext.results import comparison, frontier
 from gentext.results.board import Board, Row
 from gentext.results.folder import read_texts
-from gentext.results.record import Record, file_stem, per_sequence
+from gentext.results.record import Record, file_stem
 from gentext.results.report import charts
 from gentext.results.report.charts import Chart
 from gentext.text.truth import Truth
@@ -131,17 +131,10 @@ def _repeated(row: Row, board: Board) -> bool:
 
 def _tests(board: Board, metric: str) -> list[dict[str, Any]]:
     """The p-value of every pair of rows in a metric that is a mean over sentences, in both orders."""
-    runs = {}
-    for row in board.rows:
-        found = [per_sequence(record).get(metric) for record in row.records]
-        if row.family != "human" and found and all(array is not None for array in found):
-            runs[f"{row.family} · {row.decode}"] = np.concatenate(found)
-    if len(runs) < 2:
-        return []
-    table = significance.compare_all(runs, paired=False, resamples=1000)
+    rows = {f"{row.family} · {row.decode}": row.records for row in board.rows if row.family != "human"}
     return [
         {"first": a, "second": b, "difference": sign * test.difference, "p": float(test.adjusted or 0.0)}
-        for (x, y), test in table.items()
+        for (x, y), test in comparison.compare_rows(rows, metric).items()
         for a, b, sign in ((x, y, 1), (y, x, -1))
     ]
 

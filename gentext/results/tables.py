@@ -1,0 +1,53 @@
+"""A table of words and figures in the forms that people read and tools take."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from rich.markup import escape
+from rich.table import Table as Shown
+
+from gentext.panels import Table, words
+from gentext.results.forms import console
+
+FORMS = ("terminal", "markdown", "csv", "json")
+
+
+def show(table: Table, form: str = "terminal") -> None:
+    """Print a table."""
+    if form != "terminal":
+        print({"markdown": markdown, "csv": _csv, "json": _json}[form](table))
+        return
+    shown = Shown(title=escape(table.title), title_justify="left", caption=escape(table.note), caption_justify="left")
+    for i, name in enumerate(table.columns):
+        shown.add_column(escape(name), justify="left" if _in_words(table, i) else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(escape(words(cell)) for cell in row))
+    console().print(shown)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table and its note."""
+    rule = ["---" if _in_words(table, i) else "---:" for i in range(len(table.columns))]
+    body = [[words(cell).replace("|", "\\|") for cell in row] for row in table.rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [table.columns, rule, *body]]
+    return "\n".join([*lines, "", f"*{table.note}*"] if table.note else lines)
+
+
+def _csv(table: Table) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([table.columns, *table.rows])
+    return out.getvalue().rstrip("\n")
+
+
+def _json(table: Table) -> str:
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return json.dumps({"title": table.title, "note": table.note, "rows": rows}, indent=1, ensure_ascii=False)
+
+
+def _in_words(table: Table, column: int) -> bool:
+    """Whether a column holds words rather than figures."""
+    cells = [row[column] for row in table.rows]
+    return any(isinstance(cell, str) and not cell[:1].isdigit() and cell[:1] not in ("-", "+") for cell in cells)
