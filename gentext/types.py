@@ -282,6 +282,15 @@ class Windowed(Protocol):
 
 
 @runtime_checkable
+class Conditional(Protocol):
+    """A family that writes under a vector, such as a VAE's decoder: `start` and `forward` take it as `given` [n z]."""
+
+    def condition(self, width: int, *, skip: bool = False) -> None:
+        """Make room, once, for vectors of this width. `skip`: they reach the output directly, too."""
+        ...
+
+
+@runtime_checkable
 class Hidden(Protocol):
     """A family that shows what it holds of the token read last (`decode=contrastive` compares it between tokens)."""
 

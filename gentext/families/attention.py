@@ -114,6 +114,27 @@ class Cache(NamedTuple):
     skip: Int[Tensor, " n"] | None  # leading slots that hold padding, where prompts differ in length
     length: int
     written: list[int]
+    shift: Float[Tensor, "n d"] | None = None  # what a given vector adds to every output
+
+
+class Prefix(nn.Module):
+    """What a given vector says to a Transformer: keys and values that every token reads, in each layer.
+
+    Source: Li et al. 2020 (Optimus), section 3.1, "memory". skip: it joins the output, too.
+    """
+
+    def __init__(self, given: int, layers: int, heads: int, width: int, skip: bool) -> None:
+        super().__init__()
+        self.layers, self.heads = layers, heads
+        self.keys_values = nn.Linear(given, layers * 2 * width)
+        self.output = nn.Linear(given, width, bias=False) if skip else None
+
+    def memory(self, given: Float[Tensor, "n z"]) -> tuple[Float[Tensor, "n 2 h 1 e"], ...]:
+        slots = self.keys_values(given).view(len(given), self.layers, 2, self.heads, 1, -1)
+        return tuple(slots.unbind(1))
+
+    def shift(self, given: Float[Tensor, "n z"]) -> Float[Tensor, "n d"] | None:
+        return None if self.output is None else self.output(given)
 
 
 def room(cache: Cache, t: int) -> Cache:

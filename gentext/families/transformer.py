@@ -15,6 +15,7 @@ from gentext.families.attention import (
     Cache,
     Learned,
     Positions,
+    Prefix,
     Relative,
     Rotary,
     Rotation,
@@ -77,10 +78,14 @@ class Transformer(Family):
         )
         self.norm = _norm(norm, width, bias)
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
+        self.under: Prefix | None = None
         nn.init.normal_(self.embedding.weight, std=0.02)
 
-    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n))
+    def condition(self, width: int, *, skip: bool = False) -> None:
+        self.under = Prefix(width, len(self.blocks), self.blocks[0].heads, self.embedding.embedding_dim, skip)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
+        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n, given=given))
 
     def step(self, state: Cache, tokens: Tokens) -> Step:
         return self._read(tokens[:, None], state)
@@ -96,9 +101,10 @@ class Transformer(Family):
     def hidden(self, state: Cache) -> Float[Tensor, "n d"]:
         return state.last
 
-    def forward(self, batch: Batch) -> Outputs:
+    def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         inputs, columns = teacher_forced(batch)
-        hidden = at_columns(self._run(inputs, None)[0], columns)
+        cache = None if given is None else self._empty(len(batch), given=given)
+        hidden = at_columns(self._run(inputs, cache)[0], columns)
         return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
 
     def flops(self, tokens: int) -> float:
@@ -124,11 +130,14 @@ class Transformer(Family):
             x = block(x, rotation, mask, None, 0, 0)[0]
         return layers
 
-    def _empty(self, n: int, skip: Int[Tensor, " n"] | None = None) -> Cache:
+    def _empty(self, n: int, skip: Int[Tensor, " n"] | None = None, given: Float[Tensor, "n z"] | None = None) -> Cache:
         weight, heads = self.embedding.weight, self.blocks[0].heads
         width = weight.shape[1]
+        last = weight.new_empty(n, width)
+        if given is not None:
+            return Cache(self.under.memory(given), last, skip, 1, [1], self.under.shift(given))
         memory = tuple(weight.new_empty(n, 2, heads, 0, width // heads) for _ in self.blocks)
-        return Cache(memory, weight.new_empty(n, width), skip, 0, [0])
+        return Cache(memory, last, skip, 0, [0])
 
     def _read(self, tokens: Shaped[Tensor, "n t *v"], cache: Cache) -> Step:
         cache = self._run(tokens, cache)[1]
@@ -140,9 +149,10 @@ class Transformer(Family):
         """The last layer's normed output and, given a cache, the cache after `tokens`."""
         n, t = tokens.shape[:2]
         start, skip = (0, None) if cache is None else (cache.length, cache.skip)
-        x = self._embed(tokens, start, skip)
-        first = max(0, start + 1 - self.context) if t == 1 else 0  # the furthest slot that a single token reads
-        rotation, mask = self.positions.rotation(start, t), self._mask(n, start, t, skip, first)
+        prefix = 0 if self.under is None or cache is None else 1  # its slot comes before all places
+        x = self._embed(tokens, start - prefix, skip)
+        first = max(0, start + 1 - self.context) if t == 1 and not prefix else 0  # the furthest slot that it reads
+        rotation, mask = self.positions.rotation(start - prefix, t), self._mask(n, start, t, skip, first, prefix)
         if cache is not None and not torch.is_grad_enabled():
             cache = room(cache, t)
         memory = []
@@ -152,9 +162,11 @@ class Transformer(Family):
         x = self.norm(x)
         if cache is None:
             return x, None
+        if cache.shift is not None:
+            x = x + cache.shift[:, None]
         written = [start] if torch.is_grad_enabled() else cache.written
         written[0] = start + t
-        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written)
+        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written, cache.shift)
 
     def _embed(self, tokens: Tensor, start: int, skip: Tensor | None) -> Float[Tensor, "n t d"]:
         x = self.embedding(tokens)
@@ -167,14 +179,19 @@ class Transformer(Family):
         added = self.positions.added(start, end, skip)
         return drop(x if added is None else x + added, self.dropout, self.training)
 
-    def _mask(self, n: int, start: int, t: int, skip: Tensor | None, first: int) -> Tensor | None:
-        """What may be read from slot `first` on, as booleans or as a bias; None for plain causality."""
-        bias = self.positions.bias(start, t)
-        plain = t == 1 or (start == 0 and t <= self.context)
+    def _mask(self, n: int, start: int, t: int, skip: Tensor | None, first: int, prefix: int) -> Tensor | None:
+        """What may be read from slot `first` on, as booleans or as a bias; None for plain causality.
+
+        A prefix is read from everywhere, and is at no distance.
+        """
+        place = start - prefix
+        bias = self.positions.bias(place, t)
+        plain = (t == 1 and (not prefix or place < self.context)) or (start == 0 and t <= self.context)
         if bias is None and skip is None and plain:
             return None
-        seen = causal(n, start, t, skip, self.context, self.embedding.weight.device)
-        return (seen if bias is None else bias.masked_fill(~seen, -torch.inf))[..., first:]
+        seen = causal(n, place, t, skip, self.context, self.embedding.weight.device)
+        mask = seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+        return F.pad(mask, (prefix, 0), value=bias is None)[..., first:]
 
 
 class Block(nn.Module):
