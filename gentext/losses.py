@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+import logging
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gentext.schedules import Schedule
 from gentext.types import Batch, Outputs
+
+log = logging.getLogger("gentext")
 
 
 @runtime_checkable
@@ -38,12 +42,23 @@ class Objective:
         if not terms:
             raise ValueError("an objective needs one term at least, such as nll; try loss=nll")
         self.terms = terms
+        self._looked = False
 
     def __call__(self, outputs: Outputs, batch: Batch, *, step: int, total: int) -> Loss:
         """`step` of `total` decides the weights that are schedules."""
+        if not self._looked:
+            self._look(outputs)
         values = {name: term(outputs, batch).sum() for name, term in self.terms.items()}
         weighted = [_at(self.terms[name].weight, step, total) * value for name, value in values.items()]
         return Loss(sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()})
+
+    def _look(self, outputs: Outputs) -> None:
+        self._looked = True
+        if "kl" in outputs.terms and all(isinstance(term, NLL) for term in self.terms.values()):
+            log.warning(
+                "this family gives a term kl and the loss leaves it out: an autoencoder is trained, whose bound on the "
+                "likelihood and whose samples from the prior mean little. For a VAE, try loss=elbo"
+            )
 
 
 class NLL:
@@ -67,7 +82,7 @@ class NLL:
 
 
 class Given:
-    """A term that the family adds itself, per token or per sequence: `ar` and `tar` of an LSTM, `kl` of a VAE."""
+    """A term that the family adds itself, per token or per sequence: `ar` and `tar` of an LSTM, `bow` of a VAE."""
 
     def __init__(self, name: str, *, weight: float | Schedule = 1.0) -> None:
         self.name = name
@@ -76,6 +91,83 @@ class Given:
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         value = _given(outputs, self.name)
         return value if value.dim() == 1 else value.sum(1)
+
+
+class KL:
+    """KL(q(z | x) || p(z)) of a VAE, which makes -log p(x | z) the negative evidence lower bound.
+
+    weight: a schedule is annealing (Bowman et al. 2016; Fu et al. 2019), a number is beta (Higgins et al. 2017).
+    """
+
+    def __init__(self, *, weight: float | Schedule = 1.0) -> None:
+        self.weight = _not_negative("the KL's weight", weight)
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
+        return _given(outputs, "kl")
+
+
+class FreeBits:
+    """The KL where it is above `nats`, else `nats`, so that nothing is gained by making it smaller than that.
+
+    per: `text` bounds the mean KL of the batch, `unit` that of each part of z.
+    Source: Kingma et al. 2016, appendix C.8 (means over the minibatch); Li et al. 2019, section 3.2 (each unit).
+    """
+
+    def __init__(self, nats: float, *, per: Literal["text", "unit"] = "text", weight: float | Schedule = 1.0) -> None:
+        if nats <= 0 or per not in ("text", "unit"):
+            raise ValueError(f"free bits of {nats} nats per {per}: give a positive number, per text or per unit")
+        self.nats, self.per, self.weight = nats, per, _not_negative("the weight of free bits", weight)
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
+        units = _given(outputs, "kl_units")
+        mean = units.mean(0) if self.per == "unit" else units.sum(1).mean(0, keepdim=True)
+        return mean.clamp_min(self.nats).sum().expand(len(units))
+
+
+class TargetRate:
+    """How far the batch's mean KL is from `nats`: a fixed rate at the least distortion.
+
+    Source: Alemi et al. 2018, section 4; Burgess et al. 2018, equation 8.
+    """
+
+    def __init__(self, nats: float, *, weight: float | Schedule = 1.0) -> None:
+        if nats < 0:
+            raise ValueError(f"the target rate is {nats} nats; a KL is 0 or more")
+        self.nats, self.weight = nats, _not_negative("the weight of the target rate", weight)
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
+        kl = _given(outputs, "kl")
+        return (kl.mean() - self.nats).abs().expand(len(kl))
+
+
+class MMD:
+    """Maximum mean discrepancy between draws from q(z) and from p(z), under an inverse multiquadratic kernel.
+
+    Unbiased, so that it may be negative; 0 for a single text. It has no unit: `weight` says what it is worth in nats.
+    Source: Tolstikhin et al. 2018 (WAE), section 4 and algorithm 2; with KL a part of InfoVAE (Zhao et al. 2019).
+    """
+
+    def __init__(self, *, weight: float | Schedule = 1.0) -> None:
+        self.weight = _not_negative("the weight of MMD", weight)
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
+        z, prior = _given(outputs, "z"), _given(outputs, "prior")
+        n = len(z)
+        if n < 2:
+            return z.new_zeros(n)
+        within = (_likeness(z, z) + _likeness(prior, prior)) * (1 - torch.eye(n, device=z.device))
+        return (within.sum() / (n * (n - 1)) - 2 * _likeness(z, prior).mean()).expand(n)
+
+
+def _likeness(one: Float[Tensor, "n z"], other: Float[Tensor, "m z"]) -> Float[Tensor, "n m"]:
+    scale = 2 * one.shape[1]  # the mean square distance of two draws from a standard normal
+    return scale / (scale + (one[:, None] - other).square().sum(-1))
+
+
+def _not_negative(what: str, weight: float | Schedule) -> float | Schedule:
+    if min(_at(weight, 0, 1), _at(weight, 1, 1)) < 0:
+        raise ValueError(f"{what} is {weight}; below 0 it would pay to make the term large. Give 0 or more")
+    return weight
 
 
 def _given(outputs: Outputs, name: str) -> Tensor:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+log = logging.getLogger("gentext")
 
 
 @runtime_checkable
@@ -30,6 +33,9 @@ class Linear:
     end: float
     until: float = 1.0
 
+    def __post_init__(self) -> None:
+        _fits(self)
+
     def __call__(self, step: int, total: int) -> float:
         return self.start + (self.end - self.start) * _progress(step, total * self.until)
 
@@ -45,6 +51,7 @@ class Exponential:
     def __post_init__(self) -> None:
         if not self.start * self.end > 0:
             raise ValueError(f"an exponential schedule goes from {self.start} to {self.end}; both need the same sign")
+        _fits(self)
 
     def __call__(self, step: int, total: int) -> float:
         return self.start * (self.end / self.start) ** _progress(step, total * self.until)
@@ -63,6 +70,17 @@ class Cyclical:
         length = max(total, 1) / self.cycles
         phase = math.fmod(step, length) / length if step < total else 1.0
         return self.start + (self.end - self.start) * min(phase / self.ramp, 1.0)
+
+
+def _fits(schedule: Linear | Exponential) -> None:
+    if schedule.until <= 0:
+        raise ValueError(f"a schedule reaches its end at {schedule.until} of the run; give a share above 0")
+    if schedule.until > 1:
+        log.warning(
+            "a schedule from %g to %g is longer than the run: at its end it stands at %.3g, and would reach %g after "
+            "%g times as many steps. Give until=1 or less to reach it",
+            *(schedule.start, schedule.end, schedule(1000, 1000), schedule.end, schedule.until),
+        )
 
 
 def _progress(step: int, total: float) -> float:

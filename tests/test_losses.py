@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gentext.losses import NLL, Given, Objective
+from gentext.losses import KL, MMD, NLL, FreeBits, Given, Objective, TargetRate
 from gentext.schedules import Linear
 from gentext.types import Outputs, pad
 
@@ -46,3 +46,55 @@ def test_terms_that_are_not_given_are_advised(case):
         Objective()
     with pytest.raises(ValueError, match="smoothing is 1"):
         NLL(smoothing=1.0)
+
+
+def latent(units: torch.Tensor, **terms: torch.Tensor) -> Outputs:
+    return Outputs(torch.zeros(len(units), 2), terms={"kl": units.sum(1), "kl_units": units, **terms})
+
+
+def test_free_bits_clamp_where_they_should():
+    batch, units = pad([[2], [2]]), torch.tensor([[0.1, 3.0], [0.3, 5.0]], requires_grad=True)
+    for term, expected, slope in (
+        (FreeBits(1.0, per="unit"), 1.0 + 4.0, [0.0, 1.0]),
+        (FreeBits(0.1, per="unit"), 0.2 + 4.0, [1.0, 1.0]),
+        (FreeBits(6.0, per="text"), 6.0, [0.0, 0.0]),
+        (FreeBits(3.0, per="text"), 4.2, [1.0, 1.0]),
+    ):
+        total = Objective(kl=term)(latent(units), batch, step=0, total=1).total
+        torch.testing.assert_close(total, torch.tensor(2 * expected))
+        (gradient,) = torch.autograd.grad(total, units)
+        assert gradient.tolist() == [slope, slope]
+
+
+def test_a_target_rate_is_missed_on_either_side():
+    batch, units = pad([[2], [2]]), torch.tensor([[1.0], [3.0]])
+    for nats, missed in ((2.0, 0.0), (5.0, 3.0), (0.5, 1.5)):
+        assert float(Objective(kl=TargetRate(nats))(latent(units), batch, step=0, total=1).total) == 2 * missed
+
+
+def test_discrepancy_is_none_for_draws_of_one_distribution():
+    z, prior = torch.randn(2, 2000, 3, generator=torch.Generator().manual_seed(0)).unbind()
+    batch, units = pad([[2]] * 2000), torch.zeros(2000, 1)
+
+    def mmd(z):
+        return float(MMD()(latent(units, z=z, prior=prior), batch).mean())
+
+    assert abs(mmd(z)) < 2e-3
+    assert mmd(z + 1) > 0.1
+    assert mmd(0.2 * z) > 0.05
+    assert MMD()(latent(units[:1], z=z[:1], prior=prior[:1]), pad([[2]])).tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: KL(weight=-0.1), "0 or more"),
+        (lambda: KL(weight=Linear(-1.0, 1.0)), "0 or more"),
+        (lambda: FreeBits(0.0), "positive"),
+        (lambda: TargetRate(-1.0), "0 or more"),
+        (lambda: MMD(weight=-1.0), "0 or more"),
+    ],
+)
+def test_weights_that_reward_the_wrong_thing_are_refused(make, advice):
+    with pytest.raises(ValueError, match=advice):
+        make()

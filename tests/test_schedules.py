@@ -20,3 +20,13 @@ def test_cyclical_restarts():
 def test_exponential_refuses_a_change_of_sign():
     with pytest.raises(ValueError, match="same sign"):
         Exponential(-1.0, 1.0)
+
+
+def test_a_schedule_longer_than_the_run_is_said_aloud(caplog):
+    Linear(0.0, 1.0, until=1.0)
+    assert not caplog.records
+    Linear(0.0, 1.0, until=4.0)
+    assert "longer than the run" in caplog.text
+    assert "stands at 0.25" in caplog.text
+    with pytest.raises(ValueError, match="above 0"):
+        Exponential(1.0, 2.0, until=0.0)

@@ -114,22 +114,24 @@ class Training:
         latest weights are the best.
         """
         self.family.eval()
-        total, tokens = 0.0, 0.0
+        total, tokens, kl, texts = 0.0, 0.0, 0.0, 0.0
         with self.average.applied():
             for batch in self._valid():
                 mine = self.group.share(batch).to(self.device)
                 with self._precision():
                     outputs = self.family(mine)
                 total += float(outputs.log_prob.sum())
-                total -= float(outputs.terms["kl"].sum()) if "kl" in outputs.terms else 0.0
+                kl += float(outputs.terms["kl"].sum()) if "kl" in outputs.terms else 0.0
+                texts += len(mine) if "kl" in outputs.terms else 0
                 tokens += float(mine.mask.sum())
-        total, tokens = self.group.sum([total, tokens])
+        total, tokens, kl, texts = self.group.sum([total, tokens, kl, texts])
         if not tokens:
             return math.nan, True
-        nll = -total / tokens
+        nll = (kl - total) / tokens
         better = self.course.judge(nll, self.loop.tolerance)
         if self.group.leads:
-            self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2)})
+            latent = {"valid/kl": kl / texts} if texts else {}  # nats a text
+            self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2), **latent})
         return nll, better
 
     @property

@@ -1,0 +1,168 @@
+"""The latent space of a VAE: what the encoder says of a text, and what is thought of z before any text is read."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from scipy import special
+from torch import Tensor, nn
+
+HEIGHTS = 1 << 14  # places of the table that heights on the sphere are drawn from
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """q(z | x) of n texts. Densities are in nats."""
+
+    mean: Float[Tensor, "n z"]
+
+    def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
+        """k draws of each, through which a gradient flows to the encoder."""
+        ...
+
+    def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        """The density of each text's own draws."""
+        ...
+
+    def crossed(self, z: Float[Tensor, "m z"]) -> Float[Tensor, "m n"]:
+        """The density of every z under every text."""
+        ...
+
+    def kl(self) -> Float[Tensor, "n u"]:
+        """KL(q(z | x) || p(z)) of each independent part of z."""
+        ...
+
+
+class Normal(NamedTuple):
+    """A normal distribution for each text, with a diagonal covariance."""
+
+    mean: Float[Tensor, "n z"]
+    log_var: Float[Tensor, "n z"]
+
+    def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
+        n, z = self.mean.shape
+        noise = torch.randn(n, k, z, generator=rng, device=self.mean.device)
+        return self.mean[:, None] + (0.5 * self.log_var).exp()[:, None] * noise
+
+    def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        square = (z - self.mean[:, None]).square() * (-self.log_var).exp()[:, None]
+        return -0.5 * (square + self.log_var[:, None] + math.log(2 * math.pi)).sum(-1)
+
+    def crossed(self, z: Float[Tensor, "m z"]) -> Float[Tensor, "m n"]:
+        mean, log_var, z = self.mean.double(), self.log_var.double(), z.double()  # a difference of large squares
+        precision = (-log_var).exp()
+        square = z.square() @ precision.T - 2 * z @ (mean * precision).T + (mean.square() * precision).sum(1)
+        return -0.5 * (square + log_var.sum(1) + z.shape[1] * math.log(2 * math.pi))
+
+    def kl(self) -> Float[Tensor, "n z"]:
+        return 0.5 * (self.mean.square() + self.log_var.exp() - 1 - self.log_var)
+
+
+class Gaussian(nn.Module):
+    """Normal posteriors and a standard normal prior (Kingma and Welling 2014).
+
+    normalise: the standard deviation of each unit's mean over a batch, which keeps the KL above
+      z * normalise**2 / 2 nats; null: free. Source: Zhu et al. 2020 (BN-VAE), section 4: batch normalisation of the
+      means with a fixed scale and a learned shift.
+    """
+
+    def __init__(self, width: int, latent: int, normalise: float | None) -> None:
+        super().__init__()
+        self.latent = latent
+        self.mean, self.log_var = nn.Linear(width, latent), nn.Linear(width, latent)
+        self.norm = None
+        if normalise is not None:
+            self.norm = nn.BatchNorm1d(latent)
+            nn.init.constant_(self.norm.weight, normalise).requires_grad_(False)
+
+    def forward(self, hidden: Float[Tensor, "n d"]) -> Normal:
+        mean = self.mean(hidden)
+        if self.norm is not None:
+            norm, by_batch = self.norm, self.training and len(mean) > 1  # one text has no spread
+            mean = F.batch_norm(mean, norm.running_mean, norm.running_var, norm.weight, norm.bias, by_batch)
+        return Normal(mean, self.log_var(hidden))
+
+    def prior(self, n: int, rng: torch.Generator | None = None) -> Float[Tensor, "n z"]:
+        return torch.randn(n, self.latent, generator=rng, device=self.mean.weight.device)
+
+    def log_prior(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        return -0.5 * (z.square() + math.log(2 * math.pi)).sum(-1)
+
+
+class VonMisesFisher(NamedTuple):
+    """A distribution on the unit sphere around each text's mean direction, all of one concentration."""
+
+    mean: Float[Tensor, "n z"]  # of length 1
+    concentration: float
+    log_normaliser: float
+    divergence: float  # from the uniform distribution, the same for every mean
+    heights: Float[Tensor, " h"]  # quantiles of the cosine between a draw and the mean
+
+    def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
+        n, z = self.mean.shape
+        place = torch.rand(n, k, 1, generator=rng, device=self.mean.device) * (len(self.heights) - 1)
+        low = place.long().clamp_max(len(self.heights) - 2)
+        height = torch.lerp(self.heights[low], self.heights[low + 1], place - low)
+        noise = torch.randn(n, k, z, generator=rng, device=self.mean.device)
+        mean = self.mean[:, None]
+        aside = F.normalize(noise - (noise * mean).sum(-1, keepdim=True) * mean, dim=-1)
+        return F.normalize(height * mean + (1 - height.square()).clamp_min(0).sqrt() * aside, dim=-1)
+
+    def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        return self.concentration * (z * self.mean[:, None]).sum(-1) + self.log_normaliser
+
+    def crossed(self, z: Float[Tensor, "m z"]) -> Float[Tensor, "m n"]:
+        return self.concentration * (z @ self.mean.T) + self.log_normaliser
+
+    def kl(self) -> Float[Tensor, "n 1"]:
+        return self.mean.new_full((len(self.mean), 1), self.divergence)
+
+
+class Sphere(nn.Module):
+    """Von Mises-Fisher posteriors of one fixed concentration, and a uniform prior: the KL is a constant.
+
+    Source: Xu and Durrett 2018, section 3; Davidson et al. 2018 for the densities.
+    Differs: the height of a draw over the mean's equator comes from a table of its quantiles, not from rejection.
+    """
+
+    def __init__(self, width: int, latent: int, concentration: float) -> None:
+        super().__init__()
+        if latent < 2 or concentration <= 0:
+            raise ValueError(
+                f"a von Mises-Fisher posterior of latent={latent} and concentration={concentration} has no sphere or "
+                "no direction; give latent=2 or more and a positive concentration"
+            )
+        self.latent, self.concentration = latent, concentration
+        self.mean = nn.Linear(width, latent)
+        half = latent / 2
+        bessel = math.log(special.ive(half - 1, concentration)) + concentration
+        self.log_area = math.log(2) + half * math.log(math.pi) - special.gammaln(half)
+        self.log_normaliser = (half - 1) * math.log(concentration) - half * math.log(2 * math.pi) - bessel
+        ratio = special.ive(half, concentration) / special.ive(half - 1, concentration)
+        self.divergence = float(concentration * ratio + self.log_normaliser + self.log_area)
+        self.register_buffer("heights", torch.tensor(_heights(latent, concentration)).float(), persistent=False)
+
+    def forward(self, hidden: Float[Tensor, "n d"]) -> VonMisesFisher:
+        mean = F.normalize(self.mean(hidden), dim=-1)
+        return VonMisesFisher(mean, self.concentration, self.log_normaliser, self.divergence, self.heights)
+
+    def prior(self, n: int, rng: torch.Generator | None = None) -> Float[Tensor, "n z"]:
+        return F.normalize(torch.randn(n, self.latent, generator=rng, device=self.mean.weight.device), dim=-1)
+
+    def log_prior(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        return z.new_full(z.shape[:2], -self.log_area)
+
+
+def _heights(latent: int, concentration: float) -> np.ndarray:
+    """Evenly spaced quantiles of w, whose density is (1 - w^2)^((z - 3) / 2) exp(concentration w)."""
+    edges = np.cos(np.linspace(np.pi, 0, 8 * HEIGHTS + 1))
+    angles = np.arccos((edges[1:] + edges[:-1]) / 2)
+    log_density = (latent - 2) * np.log(np.sin(angles)) + concentration * np.cos(angles)  # of the angle
+    mass = np.exp(log_density - log_density.max()) * -np.diff(np.arccos(edges))
+    cumulative = np.concatenate([[0.0], np.cumsum(mass)])
+    return np.interp(np.linspace(0, 1, HEIGHTS), cumulative / cumulative[-1], edges)
