@@ -61,10 +61,13 @@ class Block(nn.Module):
         """Queries, keys and values of each head."""
         n, t, width = x.shape
         qkv = self.qkv(x).view(n, t, 3, self.heads, width // self.heads)
-        qk = rms_norm(qkv[:, :, :2]) if self.qk_norm else qkv[:, :, :2]
+        qk, v = qkv.split((2, 1), 2)
+        if self.qk_norm:
+            qk = rms_norm(qk)
         if rotation is not None:
             qk = rotate(qk, rotation)
-        return qk[:, :, 0].transpose(1, 2), qk[:, :, 1].transpose(1, 2), qkv[:, :, 2].transpose(1, 2)
+        q, k = qk.transpose(1, 3).unbind(2)
+        return q, k, v[:, :, 0].transpose(1, 2)
 
     def _attend(self, x, rotation, mask, slots, start, first):
         n, t, width = x.shape

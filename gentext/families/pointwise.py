@@ -53,7 +53,7 @@ class _ReLU2(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream):
         (kept,) = ctx.saved_tensors
-        return 2 * (upstream * kept)
+        return (upstream * kept).mul_(2)
 
 
 def _size(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n 1"]:

@@ -96,9 +96,14 @@ class Group:
                 dist.broadcast(tensor, src=0)
 
 
+def full(tensor: Tensor) -> Tensor:
+    """The tensor, gathered if it is sharded; every process has to ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def whole(tree: State) -> State:
     """The pytree with every sharded tensor gathered, on the CPU; every process has to ask for it."""
-    return map_state(tree, lambda tensor: tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor)
+    return map_state(tree, lambda tensor: full(tensor).cpu() if isinstance(tensor, DTensor) else tensor)
 
 
 def divided(tensor: Tensor, like: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from gentext.train.muon import Muon
 from gentext.types import Family
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "muon")
@@ -22,8 +23,7 @@ class Optimizer:
 
     Weight decay acts on matrices alone: never on biases, gains and embeddings, of which few rows see a gradient.
     lr_embedding: the rate of embeddings that are not the output layer too; None: `lr`.
-    muon: orthogonalised momentum on the hidden matrices (Jordan et al. 2024), scaled to AdamW's usual step
-      (Liu et al. 2025, section 2.2) so that one rate serves both, and AdamW on embeddings, output, biases and gains.
+    muon: orthogonalised momentum on the hidden matrices, and AdamW on embeddings, output, biases and gains.
     """
 
     name: str
@@ -70,13 +70,7 @@ class Optimizer:
         return build(groups, momentum=self.momentum or 0.0)
 
     def _muon(self, matrices: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Muon(
-            matrices,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            momentum=0.95 if self.momentum is None else self.momentum,
-            adjust_lr_fn="match_rms_adamw",
-        )
+        return Muon(matrices, self.lr, self.weight_decay, 0.95 if self.momentum is None else self.momentum)
 
 
 def _embeddings(family: Family) -> set[int]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gentext.train.muon import STEPS, Muon, orthogonal
 from gentext.train.optimizers import OPTIMIZERS, Optimizer, Rate
 from gentext.types import Family
 
@@ -65,3 +66,27 @@ def test_rates_fall_by_the_progress_and_rise_by_the_step(schedule, shares):
     rate = Rate(schedule, warmup=3, cooldown=0.5, floor=0.1)
     assert [rate(100, progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx(shares, abs=1e-4)
     assert [rate(step, 0.0) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+
+
+def test_muon_takes_the_steps_of_torchs_own():
+    generator = torch.Generator().manual_seed(5)
+    shapes = [(8, 24), (8, 24), (24, 8), (8, 8), (1, 8)]
+    ours = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
+    theirs = [nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    mine = Muon(ours, lr=0.3, weight_decay=0.1, momentum=0.9)
+    options = {"lr": 0.3, "weight_decay": 0.1, "momentum": 0.9, "ns_steps": STEPS}
+    peer = torch.optim.Muon(theirs, adjust_lr_fn="match_rms_adamw", **options)
+    for _ in range(3):
+        for a, b in zip(ours, theirs, strict=True):
+            a.grad = torch.randn(a.shape, generator=generator)
+            b.grad = a.grad.clone()
+        mine.step()
+        peer.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=0.01, rtol=0.01)  # bfloat16 rounds a batched product otherwise
+
+
+def test_muon_steps_with_singular_values_near_one_at_any_scale():
+    steps = orthogonal(torch.randn(3, 6, 40, generator=torch.Generator().manual_seed(1)) * 1e3)
+    assert ((values := torch.linalg.svdvals(steps)) > 0.6).all()
+    assert (values < 1.3).all()
