@@ -100,11 +100,14 @@ def parser() -> argparse.ArgumentParser:
         default="terminal",
         help="jsonl: the records themselves, a line each, as experiments/ keeps them",
     )
-    board.add_argument("--columns", help="comma-separated metrics, in this order")
+    board.add_argument("--merge", action="store_true", help="refuse a run that stands twice, and corpora that differ")
+    board.add_argument("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
+    board.add_argument("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
     board.add_argument("--sort", help="the metric to rank by; best first")
     board.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=..."
     )
+    board.add_argument("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
     board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
     board.set_defaults(act=_board)
 
@@ -167,9 +170,15 @@ def _score(args: argparse.Namespace) -> None:
 
 
 def _board(args: argparse.Namespace) -> None:
-    from gentext.results import board, forms, record
+    from gentext.results import board, forms, merge, record
 
-    found = record.find(args.runs)
+    found = (merge.merge if args.merge else record.find)(args.runs)
+    if args.publish:
+        from gentext import reporting
+
+        for path in reporting.publish(found, args.publish):
+            print(path)
+        return
     if args.format == "jsonl":
         for one in found:
             print(json.dumps(record.plain(one), ensure_ascii=False))
@@ -179,6 +188,7 @@ def _board(args: argparse.Namespace) -> None:
         columns=args.columns.split(",") if args.columns else None,
         sort=args.sort,
         where=dict(pair.partition("=")[::2] for pair in args.where),
+        group=args.group.split(",") if args.group else (),
     )
     forms.show(rows, args.format)
     if args.samples:

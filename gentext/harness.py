@@ -10,6 +10,7 @@ import torch
 
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.lm_score import Scorer
+from gentext.scorer import scorer
 from gentext.text.corpus import Corpus
 from gentext.text.truth import Truth
 from gentext.train.loop import Monitor, in_order
@@ -40,6 +41,18 @@ class Evidence:
     sample_scores: Scores | None = None
     truth: Truth | None = None
     scorer: Scorer | None = None
+
+
+def gather(corpus: Corpus, split: str, scores: Scores | None = None) -> Evidence:
+    """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
+    prompts = corpus.prompts(split)
+    return Evidence(
+        references=Samples(tuple(corpus.lines(split)), None if prompts is None else tuple(prompts)),
+        training=Samples(tuple(corpus.lines("train"))),
+        scores=scores,
+        truth=corpus.truth,
+        scorer=scorer(corpus),
+    )
 
 
 def judge(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:

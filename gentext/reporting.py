@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from gentext.results import board, forms
 from gentext.results import record as records
 from gentext.results.record import Record
 from gentext.results.report import export, page
 from gentext.results.report.page import Material
 from gentext.run import open_corpus
+
+PUBLISHED = {"csv": "csv", "json": "json", "md": "markdown"}  # ending -> form
 
 log = logging.getLogger("gentext")
 
@@ -23,6 +27,17 @@ def write(paths: Sequence[str | Path], out: str | Path, *, failures: Sequence[Ma
     if not found:
         raise ValueError(f"{', '.join(map(str, paths))} holds no record to report on; `gentext run` writes some")
     return export.write(page.build(found, material(found), failures=failures), Path(out))
+
+
+def publish(found: Sequence[Record], folder: str | Path) -> list[Path]:
+    """The files of a public board: a page, the tables in every form, and the records that both are made of."""
+    folder = Path(folder)
+    ranked = board.rank(found)
+    files = {f"board.{ending}": forms.FORMS[form](ranked) for ending, form in PUBLISHED.items()}
+    lines = [json.dumps(records.plain(record), ensure_ascii=False) + "\n" for record in found]
+    files["records.jsonl"] = "".join(lines)
+    index = page.build(found, material(found), files=tuple(files))
+    return [*export.write(index, folder / "index.html"), *(export.put(folder / n, text) for n, text in files.items())]
 
 
 def material(found: Sequence[Record]) -> dict[str, Material]:

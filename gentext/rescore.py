@@ -15,7 +15,6 @@ from gentext.results import record as records
 from gentext.results.folder import locked, read_texts, versions, write_texts
 from gentext.results.record import Record
 from gentext.run import open_corpus, plain
-from gentext.scorer import scorer
 from gentext.text.corpus import Corpus
 from gentext.types import Samples
 
@@ -96,14 +95,8 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
     if not with_model:
         own = {"scores", "sample_scores"}
         metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
-    prompts = corpus.prompts(cfg.eval.split)
+    evidence = harness.gather(corpus, cfg.eval.split)
+    prompts = evidence.references.prompts
     if prompts is not None and len(prompts) != len(texts):
         raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
-    evidence = harness.Evidence(
-        samples=Samples(texts, None if prompts is None else tuple(prompts)),
-        references=Samples(tuple(corpus.lines(cfg.eval.split))),
-        training=Samples(tuple(corpus.lines("train"))),
-        truth=corpus.truth,
-        scorer=scorer(corpus),
-    )
-    return harness.judge(metrics, evidence)
+    return harness.judge(metrics, replace(evidence, samples=Samples(texts, prompts)))

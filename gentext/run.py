@@ -20,12 +20,11 @@ from gentext import config, harness, panels
 from gentext.results import record as records
 from gentext.results.folder import clear, locked, versions, write_texts
 from gentext.results.record import Record, atomic, write_json
-from gentext.scorer import scorer
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
 from gentext.trackers import RunMonitor, logging_to
 from gentext.train.loop import in_order
-from gentext.types import PAD, Batch, Decoder, Family, Prepared, Samples, Scores
+from gentext.types import PAD, Batch, Decoder, Family, Prepared, Samples
 
 log = logging.getLogger("gentext")
 
@@ -59,7 +58,9 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
                 cost = train(cfg, family, corpus, streams, monitor)
                 look_inside(family, corpus, streams("panels", cfg.device), folder)
                 scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
-                job = Job(cfg, folder, label, family, corpus, cost, scores, monitor)
+                job = Job(
+                    cfg, folder, label, family, corpus, cost, harness.gather(corpus, cfg.eval.split, scores), monitor
+                )
                 for setting in [setting for setting, record in found.items() if record is None]:
                     found[setting] = evaluate(job, decoders[setting], setting)
         else:
@@ -84,7 +85,7 @@ class Job:
     family: Family
     corpus: Corpus
     cost: dict[str, float]
-    scores: Scores | None  # on the split that is judged; None for a family without a likelihood
+    evidence: harness.Evidence  # what is the same for all decode settings
     monitor: RunMonitor
 
 
@@ -144,22 +145,14 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     seconds = time.perf_counter() - begun
     texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
     write_texts(texts, job.folder / f"samples.{stem}.txt")
-    prompts = corpus.prompts(cfg.eval.split)
     begun = time.perf_counter()
-    values, absent = harness.judge(
-        config.build(cfg.eval.metrics),
-        harness.Evidence(
-            samples=Samples(tuple(texts), None if prompts is None else tuple(prompts)),
-            references=Samples(tuple(corpus.lines(cfg.eval.split))),
-            training=Samples(tuple(corpus.lines("train"))),
-            scores=job.scores,
-            sample_scores=harness.score_draw(job.family, corpus, draw, texts, cfg.device)
-            if getattr(decoder, "plain", False) and job.scores is not None
-            else None,
-            truth=corpus.truth,
-            scorer=scorer(corpus),
-        ),
+    known = getattr(decoder, "plain", False) and job.evidence.scores is not None
+    evidence = replace(
+        job.evidence,
+        samples=Samples(tuple(texts), job.evidence.references.prompts),
+        sample_scores=harness.score_draw(job.family, corpus, draw, texts, cfg.device) if known else None,
     )
+    values, absent = harness.judge(config.build(cfg.eval.metrics), evidence)
     cost = {
         **job.cost,
         "sample_seconds": seconds,

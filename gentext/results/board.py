@@ -14,21 +14,18 @@ from gentext.types import Exactness, Value
 
 Z = NormalDist().inv_cdf(0.975)
 
-# What a board shows when nobody asks for more, in this order, where it is known.
-DEFAULT = (
-    "bits_per_char",
-    "word_ppl",
-    "bleu4",
-    "selfbleu4",
-    "distinct2",
-    "novelty4",
-    "h_pq",
-    "h_qp",
-    "kl_pq",
-    "kl_qp",
-    "grammatical",
-    "train_seconds",
-)
+# What a board shows of a track when nobody asks for more, in this order, where it is known.
+DEFAULT = {
+    "unconditional": (
+        *("bits_per_char", "word_ppl", "bleu4", "selfbleu4", "distinct2", "novelty4", "h_pq", "h_qp", "kl_pq"),
+        *("kl_qp", "grammatical", "train_seconds"),
+    ),
+    "conditional": (
+        *("sacrebleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "meteor", "bertscore_f1", "exact_match"),
+        *("token_f1", "bits_per_char", "distinct2", "train_seconds"),
+    ),
+}
+FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,11 @@ class Board:
     directions: Mapping[str, bool | None]  # higher is better
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    group: str = ""  # what its rows have in common beside the corpus, where they were grouped
+
+    @property
+    def title(self) -> str:
+        return f"{self.data} · {self.group}" if self.group else self.data
 
 
 def rank(
@@ -74,35 +76,39 @@ def rank(
     columns: Sequence[str] | None = None,
     sort: str | None = None,
     where: Mapping[str, str] | None = None,
+    group: Sequence[str] = (),
 ) -> list[Board]:
-    """A board per corpus. Raises ValueError for no records, or for columns and filters that nothing has."""
+    """A board per corpus, and within it per value of `group`.
+
+    Raises: ValueError for no records, or for columns, filters and groups that nothing has.
+    """
+    for key in (*(where or ()), *group):
+        if key not in FIELDS:
+            raise ValueError(f"records know no {key} to filter or group by. Known: {', '.join(FIELDS)}")
     kept = _filter(records, where or {})
     if not kept:
         raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
-    known = {name for record in kept for name in record.values} | {name for record in kept for name in record.cost}
+    known = {name for record in kept for name in (*record.values, *record.cost, *record.efficiency)}
     for name in [*(columns or ()), *([sort] if sort else ())]:
         if name not in known:
             close = get_close_matches(name, known, n=3) or sorted(known)
             raise ValueError(f"no record has {name}. Did you mean {', '.join(close)}?")
-    corpora: dict[str, list[Record]] = {}
+    boards: dict[tuple[str, str], list[Record]] = {}
     for record in kept:
-        corpora.setdefault(record.corpus_key, []).append(record)
-    return [_board(group, columns, sort) for group in corpora.values()]
+        shared = ", ".join(str(getattr(record, key)) for key in group if key not in ("data", "track"))
+        boards.setdefault((record.corpus_key, shared), []).append(record)
+    return [_board(members, columns, sort, shared) for (_, shared), members in boards.items()]
 
 
 def _filter(records: Sequence[Record], where: Mapping[str, str]) -> list[Record]:
-    fields = ("data", "track", "family", "variant", "decode", "seed", "name")
-    for key in where:
-        if key not in fields:
-            raise ValueError(f"records cannot be filtered by {key}. Known: {', '.join(fields)}")
     return [r for r in records if all(str(getattr(r, key)) in value.split(",") for key, value in where.items())]
 
 
-def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str | None) -> Board:
+def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str | None, group: str) -> Board:
     notes: list[str] = []
     figures = [_figures(record) for record in records]
     present = {name for values in figures for name in values}
-    wanted = [name for name in (columns or DEFAULT) if name in present]
+    wanted = [name for name in (columns or DEFAULT[records[0].track]) if name in present]
     shown = [name for name in wanted if _uniform(name, figures, notes)]
     directions = {name: next(values[name].higher_is_better for values in figures if name in values) for name in shown}
     groups: dict[tuple[str, str], list[int]] = {}
@@ -115,12 +121,14 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
         cells = {column: cell for column, cell in found.items() if cell is not None}
         seeds = tuple(sorted(record.seed for record in mine))
         rows.append(Row(mine[0].data, name, decode, seeds, cells, mine[0].adaptive, mine))
+    notes += [f"{row.family}, {row.decode} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
     rows = _mark(rows, directions)
+    notes += _ties(rows, directions)
     by = sort or next((name for name in shown if directions[name] is not None), None)
     if by in directions:
         sign = -1 if directions[by] else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
-    return Board(records[0].data, records[0].track, tuple(shown), directions, tuple(rows), tuple(notes))
+    return Board(records[0].data, records[0].track, tuple(shown), directions, tuple(rows), tuple(notes), group)
 
 
 def _figures(record: Record) -> dict[str, Value]:
@@ -130,7 +138,11 @@ def _figures(record: Record) -> dict[str, Value]:
         for name, value in record.cost.items()
         if math.isfinite(value)
     }
-    return {**costs, **record.values}
+    per = {
+        name: Value(value, f"{name}|v:1", higher_is_better=True, n=record.values[name.split("/")[0]].n)
+        for name, value in record.efficiency.items()
+    }
+    return {**costs, **per, **record.values}
 
 
 def _uniform(name: str, figures: Sequence[Mapping[str, Value]], notes: list[str]) -> bool:
@@ -166,6 +178,24 @@ def _mark(rows: Sequence[Row], directions: Mapping[str, bool | None]) -> list[Ro
             tied = rows[i].cells[name].value == rows[best].cells[name].value
             cells[i][name] = replace(cells[i][name], best=tied, equal=not tied and p[i] >= 0.05)
     return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]
+
+
+def _ties(rows: Sequence[Row], directions: Mapping[str, bool | None]) -> list[str]:
+    """Which families share a best to the last digit, column by column; settings of one model that do are no tie."""
+    told = []
+    for name in directions:
+        best = list(dict.fromkeys(row.family for row in rows if name in row.cells and row.cells[name].best))
+        if len(best) > 1:
+            told.append(f"{name}: {', '.join(best)} are exactly equal")
+    return told
+
+
+def _doubled(row: Row) -> str:
+    seed = next(seed for seed in row.seeds if row.seeds.count(seed) > 1)
+    return (
+        f"holds seed {seed} {row.seeds.count(seed)} times, as if it were so many seeds: copies, or runs that differ in "
+        "what no name tells (data, eval). Give gentext board one folder of them"
+    )
 
 
 def _p(one: Cell, other: Cell) -> float:

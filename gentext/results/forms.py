@@ -53,7 +53,10 @@ def _terminal(board: Board) -> None:
     header, *body = table(board)
     header = [name.replace("_", " ") for name in header]  # long names wrap there
     shown = Table(
-        title=f"{board.data}: {len(board.rows)} rows", title_justify="left", caption=LEGEND, caption_justify="left"
+        title=f"{escape(board.title)}: {len(board.rows)} rows",
+        title_justify="left",
+        caption=LEGEND,
+        caption_justify="left",
     )
     for i, name in enumerate(header):
         shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
@@ -62,6 +65,9 @@ def _terminal(board: Board) -> None:
     out.print(shown)
     for note in board.notes:
         out.print(f"note: {escape(note)}")
+    more = sorted({name for row in board.rows for r in row.records for name in r.values} - set(board.columns))
+    if more:
+        out.print(f"also recorded, for --columns: {', '.join(more)}", style="dim")
 
 
 def markdown(board: Board) -> str:
@@ -86,7 +92,7 @@ def latex(board: Board) -> str:
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{plain(board.data)}: {plain(LEGEND)}}}",
+        rf"\caption{{{plain(board.title)}: {plain(LEGEND)}}}",
         rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
         r"\toprule",
         " & ".join(map(plain, header)) + r" \\",
@@ -152,7 +158,14 @@ def _plain(board: Board) -> dict[str, object]:
         }
         for row in board.rows
     ]
-    return {"data": board.data, "track": board.track, "columns": board.columns, "notes": board.notes, "rows": rows}
+    return {
+        "data": board.data,
+        "track": board.track,
+        "group": board.group,
+        "columns": board.columns,
+        "notes": board.notes,
+        "rows": rows,
+    }
 
 
 def _number(value: float) -> float | str:
@@ -172,7 +185,7 @@ def show_samples(boards: Sequence[Board], n: int) -> None:
 
 
 FORMS: dict[str, Callable[[Sequence[Board]], str]] = {
-    "markdown": lambda boards: "\n\n".join(f"**{board.data}**\n\n{markdown(board)}" for board in boards) + "\n",
+    "markdown": lambda boards: "\n\n".join(f"**{board.title}**\n\n{markdown(board)}" for board in boards) + "\n",
     "csv": _csv,
     "json": _json,
     "latex": lambda boards: "\n\n".join(map(latex, boards)) + "\n",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gentext.results.cost import efficiencies
 from gentext.types import Value
 
 FORMAT = 1
@@ -47,6 +48,11 @@ class Record:
         return f"{self.family} {self.variant}".strip()
 
     @property
+    def efficiency(self) -> dict[str, float]:
+        """Every figure of which more is better per second, per FLOP and per parameter: `bleu4/parameters`."""
+        return efficiencies({name: (v.value, v.higher_is_better) for name, v in self.values.items()}, self.cost)
+
+    @property
     def corpus_key(self) -> str:
         """What two records must share to stand on one board: the text that they were judged against."""
         test = self.fingerprints.get("splits", {}).get("test", {})
@@ -72,7 +78,8 @@ def write(record: Record, folder: Path) -> Path:
 def plain(record: Record) -> dict[str, Any]:
     """A record as plain data, all but its per-sequence figures and its folder."""
     kept = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("values", "folder")}
-    return _finite({"format": FORMAT, **kept, "values": {name: _plain(v) for name, v in record.values.items()}})
+    values = {name: _plain(value) for name, value in record.values.items()}
+    return _finite({"format": FORMAT, **kept, "values": values, "efficiency": record.efficiency})
 
 
 def _plain(value: Value) -> dict[str, Any]:

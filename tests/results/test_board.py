@@ -1,11 +1,16 @@
 import contextlib
 import json
+import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from gentext.cli import main
 from gentext.results import board, forms, record
 from gentext.results.folder import clear, locked, read_texts, tidy, write_texts
+from gentext.results.merge import merge
 from gentext.results.record import Record
 from gentext.types import Value
 
@@ -31,6 +36,13 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert record.per_sequence(back)["bleu4"].tolist() == [float("inf")] * 3
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_quality_per_cost_is_in_every_record_and_on_the_board(tmp_path):
+    one = made()
+    assert json.loads(record.write(one, tmp_path).read_text())["efficiency"] == {"bleu4/train_seconds": 0.25}
+    (ranked,) = board.rank([one, made("lstm", bleu=0.4)], columns=["bleu4/train_seconds"])
+    assert [row.cells["bleu4/train_seconds"].value for row in ranked.rows] == [0.25, 0.2]
 
 
 def test_a_broken_record_is_named(tmp_path):
@@ -99,6 +111,76 @@ def test_corpora_have_boards_of_their_own():
     other = made()
     other = Record(**{**other.__dict__, "data": "coco"})
     assert [b.data for b in board.rank([made(), other])] == ["captions", "coco"]
+
+
+def test_rows_may_be_grouped_and_answers_have_columns_of_their_own():
+    rows = [made(decode=d, seed=s) for d in ("ancestral", "temperature=0.5") for s in (0, 1)]
+    assert [b.title for b in board.rank(rows, group=["decode"])] == [
+        "captions · ancestral",
+        "captions · temperature=0.5",
+    ]
+    with pytest.raises(ValueError, match="records know no colour"):
+        board.rank(rows, group=["colour"])
+    answers = replace(made(), track="conditional", values={"chrf": Value(50.0, "chrf|v:1", True, 3)})
+    assert board.rank([answers])[0].columns[0] == "chrf"
+
+
+def test_exact_ties_between_families_are_told():
+    (ranked,) = board.rank([made(), made(decode="temperature=0.5"), made("lstm"), made("hmm", bleu=0.4)])
+    assert [row.cells["bleu4"].best for row in ranked.rows if row.family != "hmm"] == [True] * 3
+    assert "bleu4: ngram, lstm are exactly equal" in ranked.notes
+    (alone,) = board.rank([made(), made(decode="temperature=0.5")])
+    assert alone.notes == ()
+
+
+def test_a_seed_that_stands_twice_is_told():
+    (ranked,) = board.rank([made(), made(bleu=0.6)])
+    assert "holds seed 0 2 times" in ranked.notes[0]
+
+
+def test_records_of_several_machines_are_joined_but_not_twice(tmp_path, capsys):
+    def put(folder, one):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        record.write(one, tmp_path / folder)
+        return str(tmp_path / folder)
+
+    a, b = put("a", made()), put("b", made("lstm"))
+    assert [r.family for r in merge([a, b])] == ["ngram", "lstm"]
+    with pytest.raises(ValueError, match="stands both in"):
+        merge([a, put("c", made())])
+    other = replace(made("hmm"), fingerprints={"splits": {"test": {"sha256": "other"}}})
+    with pytest.raises(ValueError, match="judged against other text"):
+        merge([a, put("d", other)])
+    assert main(["board", "--merge", a, b, "--format", "jsonl"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["board", "--merge", a, a]) == 2
+    assert "leave one out" in capsys.readouterr().err
+
+
+def test_a_published_board_can_be_served_as_it_is(tmp_path, capsys):
+    record.write(made(), tmp_path)
+    assert main(["board", str(tmp_path), "--publish", str(tmp_path / "site")]) == 0
+    held = {path.name: path.read_text() for path in (tmp_path / "site").iterdir()}
+    assert held.keys() == {"index.html", "board.csv", "board.json", "board.md", "records.jsonl"}
+    assert 'href="records.jsonl"' in held["index.html"]
+    assert "http" not in held["index.html"].split("<script>")[0]
+    assert main(["board", str(tmp_path / "site"), "--format", "csv"]) == 0
+    assert capsys.readouterr().out.endswith(held["board.csv"])
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path, capsys):
+    one = replace(
+        made("odd_name & 50% ~^{}", exactness="upper"), variant="a_b=1 $x$", decode="top_k=5 · temperature=0.7"
+    )
+    forms.show(board.rank([one, made("lstm")]), "latex")
+    body = capsys.readouterr().out
+    page = ["\\documentclass{article}", "\\usepackage{booktabs}", "\\begin{document}", body, "\\end{document}"]
+    (tmp_path / "page.tex").write_text("\n".join(page))
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "page.pdf").stat().st_size > 1000
 
 
 def test_texts_with_line_breaks_come_back(tmp_path):

@@ -39,7 +39,7 @@ def _html(page: Page, path: Path) -> list[Path]:
         charts=Markup(json.dumps(charts).replace("</", "<\\/")),
         library=Markup(_library().replace("</script", "<\\/script")),
     )
-    return [_put(path, text)]
+    return [put(path, text)]
 
 
 def _markdown(page: Page, path: Path) -> list[Path]:
@@ -50,19 +50,20 @@ def _markdown(page: Page, path: Path) -> list[Path]:
         for chart in section.charts:
             picture = path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg")
             spec = {**chart.spec, "width": 640, "background": "white"}
-            written.append(_put(picture, vl_convert.vegalite_to_svg(spec)))
+            written.append(put(picture, vl_convert.vegalite_to_svg(spec)))
             lines += [f"![{chart.alternative}]({picture.name})", "", f"*{chart.caption}*", ""]
         for name, samples in section.samples.items():
             lines += [f"**{name}**", "", *(f"- {' '.join(word for word, _ in s.words)}" for s in samples), ""]
     lines += ["## Commands", "", "```", *page.commands, "```", ""]
-    return [_put(path, "\n".join(lines)), *written]
+    return [put(path, "\n".join(lines)), *written]
 
 
 def _latex(page: Page, path: Path) -> list[Path]:
-    return [_put(path, "\n\n".join(forms.latex(section.board) for section in page.sections) + "\n")]
+    return [put(path, "\n\n".join(forms.latex(section.board) for section in page.sections) + "\n")]
 
 
-def _put(path: Path, text: str) -> Path:
+def put(path: Path, text: str) -> Path:
+    """The path, once the text stands there whole."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,16 @@ class Page:
     configurations: tuple[tuple[str, Mapping[str, str]], ...]  # row -> what differs between the rows
     commands: tuple[str, ...]
     versions: Mapping[str, str]
-    failures: tuple[Mapping[str, str], ...] = field(default=())
+    failures: tuple[Mapping[str, str], ...] = ()
+    files: tuple[str, ...] = ()  # that lie beside a published page
 
 
 def build(
-    records: Sequence[Record], material: Mapping[str, Material], *, failures: Sequence[Mapping[str, str]] = ()
+    records: Sequence[Record],
+    material: Mapping[str, Material],
+    *,
+    failures: Sequence[Mapping[str, str]] = (),
+    files: tuple[str, ...] = (),
 ) -> Page:
     """The report of these records. `material` is by corpus name; without it samples stand bare."""
     ranked = boards.rank(records)
@@ -96,6 +101,7 @@ def build(
         commands,
         records[0].versions,
         tuple(failures),
+        files,
     )
 
 
