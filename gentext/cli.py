@@ -68,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
     sample.add_argument("run", help="a run's folder")
     sample.add_argument("-n", type=int, default=1, help="how many texts (1)")
     sample.add_argument("--prompt", help="text to go on from")
+    sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
+    sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
+    sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
         "pairs",
@@ -144,7 +147,8 @@ def _sample(args: argparse.Namespace) -> None:
     from gentext import config
 
     settings = config.settings(args.pairs)
-    for text in gentext.load(args.run).sample(args.n, prompt=args.prompt, seed=args.seed, **settings):
+    wanted = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "seed")}
+    for text in gentext.load(args.run).sample(args.n, **wanted, **settings):
         print(text)
 
 

@@ -15,8 +15,9 @@ from safetensors.torch import load_model
 from gentext import config
 from gentext.decode import Ancestral
 from gentext.seeding import Streams
+from gentext.text.conditions import Conditions
 from gentext.text.tokenizer import Tokenizer
-from gentext.types import EOS, PAD, Decoder, Family, pad
+from gentext.types import EOS, PAD, Decoder, Family, Infilling, pad
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,21 @@ class Model:
     folder: Path
 
     def sample(
-        self, n: int = 1, *, prompt: str | None = None, decoder: Decoder | None = None, seed: int = 0, **settings: Any
+        self,
+        n: int = 1,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        contains: Sequence[str] = (),
+        length: int | None = None,
+        decoder: Decoder | None = None,
+        seed: int = 0,
+        **settings: Any,
     ) -> list[str]:
-        """`n` texts. `settings` are those of gentext.decode.Ancestral (temperature=0.7); a decoder overrules them."""
+        """`n` texts. `settings` are those of gentext.decode.Ancestral (temperature=0.7); a decoder overrules them.
+
+        `infill`, `contains` and `length` are conditions (gentext.text.conditions), which an HMM meets exactly.
+        """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
         decoder = decoder or config.build(OmegaConf.create({"_target_": "gentext.decode.Ancestral", **settings}))
@@ -41,14 +54,28 @@ class Model:
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
             given = pad([ids] * n).tokens
+        family = self._given(Conditions(infill, contains, length), prompt)
         with torch.inference_mode():
-            draw = self.family.sample(
+            draw = family.sample(
                 n, int(self.config.max_len), decoder=decoder, rng=Streams(seed)("sample"), prompt=given
             )
         rows = [row[row != PAD].tolist() for row in draw.tokens]
         if given is not None:
             rows = [[*ids, *row] for row in rows]
         return self.tokenizer.decode(rows)
+
+    def _given(self, conditions: Conditions, prompt: str | None) -> Family:
+        """The family given the conditions; itself where there are none."""
+        if not conditions:
+            return self.family
+        if prompt is not None:
+            raise ValueError("a prompt and a condition were given; begin the infill with the prompt: 'a man ___*'")
+        if not isinstance(self.family, Infilling):
+            raise ValueError(
+                f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
+                "family=hmm"
+            )
+        return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 
 
 def load(folder: str | Path) -> Model:

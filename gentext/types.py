@@ -6,7 +6,7 @@ Log-probabilities are natural logarithms (nats). A time axis counts tokens; EOS 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # every tokenizer reserves these four ids
 RESERVED = 4
+ANY, GAP = -1, -2  # in a pattern of ids: any one token; any number of tokens, none included
 
 State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
 Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
@@ -264,6 +265,18 @@ class Prepared(Protocol):
     """A family that looks at the training text once before any loop: word clusters, initial parameters."""
 
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None: ...
+
+
+@runtime_checkable
+class Infilling(Protocol):
+    """A family that conditions exactly on any part of a text, not only on its beginning."""
+
+    def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> Family:
+        """The family of the texts of at most `max_len` tokens, EOS included, that fit each pattern of ids, ANY and GAP.
+
+        Raises ValueError where there is no such text, with the reason.
+        """
+        ...
 
 
 @runtime_checkable

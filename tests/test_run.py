@@ -92,8 +92,24 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert main(["sample", str(folder), "temperature=0"]) == 2
     assert "temperature is 0" in capsys.readouterr().err
     assert main(["sample", str(folder), "--prompt", ""]) == 2
+    assert main(["sample", str(folder), "--length", "3"]) == 2
+    assert "family=hmm" in capsys.readouterr().err
     assert main(["sample", str(tmp_path)]) == 2
     assert "name one of them" in capsys.readouterr().err
+
+
+def test_an_hmm_fills_blanks_and_meets_conditions(tmp_path, capsys):
+    assert run("family=hmm", "family.states=8", "family.grow_from=null", "train.iterations=2", "eval.samples=20") == 0
+    (folder,) = folders(tmp_path)
+    capsys.readouterr()
+    assert main(["sample", str(folder), "-n", "3", "--infill", "a ___ in ___* .", "--length", "8"]) == 0
+    for words in map(str.split, capsys.readouterr().out.splitlines()):
+        assert (len(words), words[0], words[2], words[-1]) == (8, "a", "in", ".")
+    texts = gentext.load(folder).sample(5, contains=["man", "on a"], temperature=0.8)
+    assert all(" man " in f" {text} " and " on a " in f" {text} " for text in texts)
+    assert main(["sample", str(folder), "--contains", "zebrafish"]) == 2
+    assert main(["sample", str(folder), "--length", "3", "--prompt", "a"]) == 2
+    assert "'a man ___*'" in capsys.readouterr().err
 
 
 def test_anyones_file_stands_on_the_same_board(tmp_path, capsys):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.families import hmm_panels
+from gentext.families.hmm_given import Given
 from gentext.families.hmm_likelihood import Belief, log_conditionals
 from gentext.families.hmm_tables import Tables
+from gentext.families.patterns import automaton
 from gentext.panels import Panel, Readable
-from gentext.types import BOS, PAD, Batch, Family, Outputs, State, Step, Tokens
+from gentext.types import BOS, GAP, PAD, Batch, Family, Outputs, State, Step, Tokens
 
 
 class Chain(Family):
@@ -82,6 +86,11 @@ class Chain(Family):
         words[[PAD, BOS]] = 0
         held = words.new_zeros(self.blocks).index_add(0, self.block, words)
         return (held == 0).repeat_interleave(self.states // self.blocks)
+
+    @torch.no_grad()
+    def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> Given:
+        fixed = [len(pattern) + 1 for pattern in patterns if GAP not in pattern]
+        return Given(self.tables()[1], automaton(patterns), min(max_len, *fixed) if fixed else max_len)
 
     def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
         return hmm_panels.panels(self.tables()[1], corpus.tokenizer)
