@@ -67,16 +67,20 @@ def parser() -> argparse.ArgumentParser:
     sample = acts.add_parser("sample", help="draw from a trained run")
     sample.add_argument("run", help="a run's folder")
     sample.add_argument("-n", type=int, default=1, help="how many texts (1)")
-    sample.add_argument("--prompt", help="text to go on from")
+    sample.add_argument("--prompt", help="text to go on from, or a source to translate")
     sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
     sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
     sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
+    sample.add_argument(
+        "--decode", default="ancestral", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)"
+    )
+    sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
         "pairs",
         nargs="*",
         metavar="SETTING",
-        help="temperature=0.7, top_k=40, top_p=0.9, ...: as gentext.decode.Ancestral",
+        help="temperature=0.7, top_k=40, width=10, ...: the decoder's own",
     )
     sample.set_defaults(act=_sample)
 
@@ -147,8 +151,8 @@ def _sample(args: argparse.Namespace) -> None:
     from gentext import config
 
     settings = config.settings(args.pairs)
-    wanted = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "seed")}
-    for text in gentext.load(args.run).sample(args.n, **wanted, **settings):
+    given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
+    for text in gentext.load(args.run).sample(args.n, decoder=args.decode, **given, **settings):
         print(text)
 
 

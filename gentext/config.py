@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,18 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
         if "=" not in pair:
             raise ValueError(f"{pair!r} is no setting; write NAME=VALUE, such as temperature=0.7")
     return dict(OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
+
+
+def decoder(name: str, changed: Mapping[str, Any], *, max_len: int) -> Any:
+    """The decoder of an option of conf/decode with some of its settings changed. Raises: ValueError for no such one."""
+    options = sorted(path.stem for path in (folder() / "decode").glob("*.yaml"))
+    if name not in options:
+        raise ValueError(f"no decoder is called {name!r}; {near(name, options)}")
+    held = OmegaConf.load(folder() / "decode" / f"{name}.yaml")
+    if len(held) > 1:
+        raise ValueError(f"{name} is {len(held)} settings ({', '.join(map(str, held))}); name an option that is one")
+    root = OmegaConf.create({"max_len": max_len, "decoder": OmegaConf.merge(next(iter(held.values())), dict(changed))})
+    return build(root.decoder)
 
 
 def setting(decoder: Any) -> str:

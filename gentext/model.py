@@ -37,17 +37,22 @@ class Model:
         infill: str | None = None,
         contains: Sequence[str] = (),
         length: int | None = None,
-        decoder: Decoder | None = None,
+        stop: Sequence[str] = (),
+        decoder: Decoder | str = "ancestral",
         seed: int = 0,
         **settings: Any,
     ) -> list[str]:
-        """`n` texts. `settings` are those of gentext.decode.Ancestral (temperature=0.7); a decoder overrules them.
+        """`n` texts, each cut before the first of the strings `stop` that it says after the prompt.
 
         `infill`, `contains` and `length` are conditions (gentext.text.conditions), which an HMM meets exactly.
+        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
         """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
-        decoder = decoder or config.build(OmegaConf.create({"_target_": "gentext.decode.Ancestral", **settings}))
+        if "" in stop:
+            raise ValueError("a stop string is empty; give it a character, or leave it out")
+        if isinstance(decoder, str):
+            decoder = config.decoder(decoder, settings, max_len=int(self.config.max_len))
         given = None
         if prompt is not None:
             ids = self.tokenizer.encode([prompt])[0]
@@ -59,10 +64,10 @@ class Model:
             draw = family.sample(
                 n, int(self.config.max_len), decoder=decoder, rng=Streams(seed)("sample"), prompt=given
             )
-        rows = [row[row != PAD].tolist() for row in draw.tokens]
+        rows, said = [row[row != PAD].tolist() for row in draw.tokens], 0
         if given is not None:
-            rows = [[*ids, *row] for row in rows]
-        return self.tokenizer.decode(rows)
+            rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
+        return [_until(text, stop, said) for text in self.tokenizer.decode(rows)]
 
     def _given(self, conditions: Conditions, prompt: str | None) -> Family:
         """The family given the conditions; itself where there are none."""
@@ -89,6 +94,11 @@ def load(folder: str | Path) -> Model:
     family = config.build(cfg.family)
     load_model(family, folder / "model.safetensors")
     return Model(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+
+
+def _until(text: str, stop: Sequence[str], said: int) -> str:
+    """The text before the first stop string at or after the character `said`."""
+    return text[: min((at for at in (text.find(string, said) for string in stop) if at >= 0), default=None)]
 
 
 @dataclass

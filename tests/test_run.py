@@ -13,6 +13,7 @@ import pytest
 
 import gentext
 from gentext.cli import main
+from gentext.decode import Beam
 from gentext.results import record
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
@@ -89,6 +90,15 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     capsys.readouterr()
     assert main(["sample", str(folder), "-n", "3", "--prompt", "a", "temperature=0.7", "top_k=5"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+    assert main(["sample", str(folder), "--decode", "beam", "width=3", "-n", "2"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == model.sample(decoder=Beam(width=3))[0]
+    assert main(["sample", str(folder), "--decode", "fixed"]) == 0
+    assert len(capsys.readouterr().out.split()) == int(model.config.max_len)
+    assert main(["sample", str(folder), "--decode", "bean"]) == 2
+    assert "Did you mean beam?" in capsys.readouterr().err
+    assert main(["sample", str(folder), "--decode", "temperatures"]) == 2
+    assert "5 settings" in capsys.readouterr().err
     assert main(["sample", str(folder), "temperature=0"]) == 2
     assert "temperature is 0" in capsys.readouterr().err
     assert main(["sample", str(folder), "--prompt", ""]) == 2
@@ -110,6 +120,22 @@ def test_an_hmm_fills_blanks_and_meets_conditions(tmp_path, capsys):
     assert main(["sample", str(folder), "--contains", "zebrafish"]) == 2
     assert main(["sample", str(folder), "--length", "3", "--prompt", "a"]) == 2
     assert "'a man ___*'" in capsys.readouterr().err
+
+
+def test_a_draw_ends_before_a_stop_string_that_follows_the_prompt(tmp_path, capsys):
+    assert run() == 0
+    (folder,) = folders(tmp_path)
+    model = gentext.load(folder)
+    whole = model.sample(20, prompt="a man", seed=5)
+    cut = model.sample(20, prompt="a man", seed=5, stop=["an", " ."])
+    assert whole != cut
+    for text, short in zip(whole, cut, strict=True):
+        ends = [at for at in (text.find(stop, len("a man")) for stop in ("an", " .")) if at >= 0]
+        assert short == (text[: min(ends)] if ends else text)
+    capsys.readouterr()
+    assert main(["sample", str(folder), "--prompt", "a man", "--seed", "5", "--stop", "an", "--stop", " ."]) == 0
+    assert capsys.readouterr().out.splitlines() == model.sample(prompt="a man", seed=5, stop=["an", " ."])
+    assert main(["sample", str(folder), "--stop", ""]) == 2
 
 
 def test_anyones_file_stands_on_the_same_board(tmp_path, capsys):
