@@ -8,16 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-DESCRIPTION = "Train every family of text generator on the same tokens, judge all alike, rank them on one board."
-TABLES = ("terminal", "markdown", "csv", "json")
-EPILOG = """examples:
-  gentext run                                   an n-gram on the embedded captions
-  gentext run -m 'family=glob(*)' seed=0,1,2    every family, three seeds
-  gentext run data=text data.path=my.txt family=lstm
-  gentext board runs                            the leaderboard of what has been run
-  gentext sample runs/captions/ngram-... --prompt "a man" -n 5
-
-`gentext run --help` shows the configuration, `gentext list` every option of every group."""
+from gentext.arguments import parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(argv: Sequence[str]) -> int:
     """Carry out any command but run. KEY=VALUE words may stand between the flags."""
-    known = parser()
+    known = parser(ACTS)
     args, rest = known.parse_known_args(argv)
     if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(args, "pairs")):
         known.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -52,98 +43,6 @@ def act(argv: Sequence[str]) -> int:
         args.pairs += rest
     args.act(args)
     return 0
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        "gentext", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    from gentext import __version__
-
-    top.add_argument("--version", action="version", version=f"gentext {__version__}")
-    acts = top.add_subparsers(metavar="COMMAND", required=True)
-    acts.add_parser("run", help="train, sample and judge; key=value replaces any line of the configuration, -m sweeps")
-
-    sample = acts.add_parser("sample", help="draw from a trained run")
-    sample.add_argument("run", help="a run's folder")
-    sample.add_argument("-n", type=int, default=1, help="how many texts (1)")
-    sample.add_argument("--prompt", help="text to go on from, or a source to translate")
-    sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
-    sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
-    sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
-    sample.add_argument(
-        "--decode", default="ancestral", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)"
-    )
-    sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument(
-        "pairs",
-        nargs="*",
-        metavar="SETTING",
-        help="temperature=0.7, top_k=40, width=10, ...: the decoder's own",
-    )
-    sample.set_defaults(act=_sample)
-
-    inspect = acts.add_parser("inspect", help="what a trained run shows of its inside: states, attention, latent maps")
-    inspect.add_argument("run", help="a run's folder")
-    inspect.set_defaults(act=_inspect)
-
-    score = acts.add_parser(
-        "score", help="recompute metrics from stored samples, or judge anyone's file, with no model"
-    )
-    score.add_argument("runs", nargs="*", help="folders of runs whose metrics are recomputed")
-    score.add_argument("--samples", help="a text file, one sample a line")
-    score.add_argument("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
-    score.add_argument("--name", help="how the row is called on the board")
-    score.add_argument("--out", default="runs", help="where its record goes (runs)")
-    score.add_argument("--eval", default="default", help="the metrics: an option of the eval group (default)")
-    score.set_defaults(act=_score)
-
-    board = acts.add_parser("board", help="the leaderboard of a folder of runs")
-    board.add_argument("runs", nargs="+", help="folders of runs")
-    board.add_argument(
-        "--format",
-        choices=("terminal", "markdown", "csv", "json", "latex", "jsonl"),
-        default="terminal",
-        help="jsonl: the records themselves, a line each, as experiments/ keeps them",
-    )
-    board.add_argument("--merge", action="store_true", help="refuse a run that stands twice, and corpora that differ")
-    board.add_argument("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
-    board.add_argument("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
-    board.add_argument("--sort", help="the metric to rank by; best first")
-    board.add_argument(
-        "--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=..."
-    )
-    board.add_argument("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
-    board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
-    board.set_defaults(act=_board)
-
-    compare = acts.add_parser("compare", help="do two runs differ? metric by metric, tested over sentences and seeds")
-    compare.add_argument("first", help="a run's folder; with --among, a family as the board calls it")
-    compare.add_argument("second", help="likewise")
-    compare.add_argument("--among", nargs="+", metavar="RUNS", help="folders of runs: all seeds of both are compared")
-    compare.add_argument("--decode", help="of several decode settings the one to compare, as the board calls it")
-    compare.add_argument("--test", choices=("bootstrap", "randomisation"), default="bootstrap")
-    compare.add_argument("--format", choices=TABLES, default="terminal")
-    compare.set_defaults(act=_compare)
-
-    report = acts.add_parser(
-        "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
-    )
-    report.add_argument("runs", nargs="+", help="folders of runs")
-    report.add_argument("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
-    report.set_defaults(act=_report)
-
-    data = acts.add_parser("data", help="the corpora: list | show NAME | fetch NAME")
-    data.add_argument("verb", choices=("list", "show", "fetch"))
-    data.add_argument("name", nargs="?")
-    data.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
-    data.set_defaults(act=_data)
-
-    options = acts.add_parser("list", help="every group's options, a line each")
-    options.add_argument("group", nargs="?")
-    options.set_defaults(act=_list)
-    return top
 
 
 def _sample(args: argparse.Namespace) -> None:
@@ -210,6 +109,16 @@ def _compare(args: argparse.Namespace) -> None:
     tables.show(comparison.told(first, second, test=args.test), args.format)
 
 
+def _frontier(args: argparse.Namespace) -> None:
+    from gentext.results import board, record, tables, tradeoff
+
+    for ranked in board.rank(record.find(args.runs), columns=[args.quality, args.diversity]):
+        traded = tradeoff.trade(ranked, args.quality, args.diversity, x=args.at)
+        if traded is None:
+            raise ValueError(f"no family of {ranked.title} holds both {args.quality} and {args.diversity}")
+        tables.show(tradeoff.table(traded), args.format)
+
+
 def _report(args: argparse.Namespace) -> None:
     from gentext import reporting
 
@@ -260,3 +169,16 @@ def _table(rows: dict[str, str], indent: str = "") -> None:
     width = max(map(len, rows), default=0)
     for name, line in rows.items():
         print(f"{indent}{name:{width}}  {line}")
+
+
+ACTS = {
+    "sample": _sample,
+    "inspect": _inspect,
+    "score": _score,
+    "board": _board,
+    "compare": _compare,
+    "frontier": _frontier,
+    "report": _report,
+    "data": _data,
+    "list": _list,
+}
