@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gentext.families import hmm_panels
+from gentext.families import hmm_panels, hmm_posterior
 from gentext.families.hmm_given import Given
 from gentext.families.hmm_likelihood import Belief, log_conditionals
 from gentext.families.hmm_tables import Tables
@@ -86,6 +86,21 @@ class Chain(Family):
         words[[PAD, BOS]] = 0
         held = words.new_zeros(self.blocks).index_add(0, self.block, words)
         return (held == 0).repeat_interleave(self.states // self.blocks)
+
+    @torch.no_grad()
+    def filtered(self, batch: Batch) -> Float[Tensor, "n t s"]:
+        """p(state | the tokens so far, this one included) of texts that begin here, without their prompts."""
+        return hmm_posterior.filtered(self.tables()[1], batch.tokens, batch.mask)
+
+    @torch.no_grad()
+    def smoothed(self, batch: Batch) -> Float[Tensor, "n t s"]:
+        """p(state | the whole text), without prompts; its argmax is posterior decoding."""
+        return hmm_posterior.smoothed(self.tables()[1], batch.tokens, batch.mask)
+
+    @torch.no_grad()
+    def viterbi(self, batch: Batch) -> tuple[Int[Tensor, "n t"], Float[Tensor, " n"]]:
+        """The likeliest path of states, -1 where there is no token, and log p(path, text), nats; without prompts."""
+        return hmm_posterior.viterbi(self.tables()[1], batch.tokens, batch.mask)
 
     @torch.no_grad()
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> Given:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from paths import enumerate_paths
 
 from gentext.families.hmm_likelihood import log_conditionals
 from gentext.families.hmm_logspace import log_forward
@@ -39,27 +40,6 @@ def tables(request) -> Tables:
 @pytest.fixture
 def batch() -> Batch:
     return pad([[2], [5, 5, 4], [1, 2, 3, 4], [6, 0]])
-
-
-def dense(tables: Tables) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Initial, transition [s, s] and emission [v, s] probabilities without structure."""
-    transition = tables.factors[0].exp()
-    for factor in tables.factors[1:]:
-        transition = transition @ factor.exp()
-    emission = torch.zeros(WORDS, tables.blocks, tables.per_block, dtype=torch.float64)
-    emission[torch.arange(WORDS), tables.block] = tables.emission.exp()
-    return tables.initial.exp(), transition, emission.flatten(1)
-
-
-def enumerate_paths(tables: Tables, row: list[int]):
-    """Every path of hidden states of a row, with its joint probability."""
-    initial, transition, emission = (table.tolist() for table in dense(tables))
-    for path in itertools.product(range(len(initial)), repeat=len(row)):
-        p = initial[path[0]] * emission[row[0]][path[0]]
-        for a, b, word in zip(path, path[1:], row[1:], strict=False):
-            p *= transition[a][b] * emission[word][b]
-        if p:
-            yield path, p
 
 
 def score(tables: Tables, batch: Batch, belief=None):
