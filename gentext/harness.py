@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 
 from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.latent import Autoencoder
 from gentext.metrics.lm_score import Scorer
 from gentext.scorer import scorer
 from gentext.text.corpus import Corpus
@@ -27,6 +28,7 @@ MISSING = {
     "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
     "truth": "the distribution behind this corpus is not known",
     "scorer": "the judge of language reads lines, and this corpus is one stream",
+    "autoencoder": "there is no model with a latent space",
 }
 
 
@@ -41,9 +43,12 @@ class Evidence:
     sample_scores: Scores | None = None
     truth: Truth | None = None
     scorer: Scorer | None = None
+    autoencoder: Autoencoder | None = None
 
 
-def gather(corpus: Corpus, split: str, scores: Scores | None = None) -> Evidence:
+def gather(
+    corpus: Corpus, split: str, scores: Scores | None = None, autoencoder: Autoencoder | None = None
+) -> Evidence:
     """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
     prompts = corpus.prompts(split)
     return Evidence(
@@ -52,6 +57,7 @@ def gather(corpus: Corpus, split: str, scores: Scores | None = None) -> Evidence
         scores=scores,
         truth=corpus.truth,
         scorer=scorer(corpus),
+        autoencoder=autoencoder,
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model, save_model
 
-from gentext import config, harness, panels
+from gentext import config, harness, latent, panels
 from gentext.results import record as records
 from gentext.results.folder import clear, locked, versions, write_texts
 from gentext.results.record import Record, atomic, write_json
@@ -58,9 +58,10 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
                 cost = train(cfg, family, corpus, streams, monitor)
                 look_inside(family, corpus, streams("panels", cfg.device), folder)
                 scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
-                job = Job(
-                    cfg, folder, label, family, corpus, cost, harness.gather(corpus, cfg.eval.split, scores), monitor
-                )
+                seed = streams.derive("latent")
+                reader = latent.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
+                evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
+                job = Job(cfg, folder, label, family, corpus, cost, evidence, monitor)
                 for setting in [setting for setting, record in found.items() if record is None]:
                     found[setting] = evaluate(job, decoders[setting], setting)
         else:

@@ -120,6 +120,19 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class Latents:
+    """What a VAE makes of n texts, text by text, in nats: its bounds, and what its encoder says."""
+
+    elbo: Float[Tensor, " n"]  # the evidence lower bound
+    bound: Float[Tensor, " n"]  # the importance-weighted bound, from the same draws: at least `elbo`
+    kl: Float[Tensor, " n"]  # KL(q(z | x) || p(z))
+    information: Float[Tensor, " n"]  # log q(z | x) - log q(z) of one draw, q(z) over these texts
+    mean: Float[Tensor, "n z"]
+    split: str
+    of: int  # texts of the split
+
+
+@dataclass(frozen=True)
 class Value:
     """One number and how it came about."""
 

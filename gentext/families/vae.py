@@ -46,7 +46,7 @@ class VAE(Family):
         normalise: float | None = None,
         skip: bool = False,
         bag: bool = False,
-        importance: int = 50,
+        importance: int = 20,
     ) -> None:
         super().__init__()
         _check(decoder, latent, posterior, normalise, importance)

@@ -1,0 +1,93 @@
+"""A VAE's latent space over a corpus: what its metrics are computed from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gentext.families.vae_latent import Posterior
+from gentext.text.corpus import Corpus
+from gentext.types import Batch, Family, Latents
+
+AT_ONCE = 64  # texts
+CELLS = 1 << 22  # densities held at once, of every draw under every text
+
+
+@runtime_checkable
+class Autoencoding(Protocol):
+    """A family with a latent space: a VAE."""
+
+    def encode(self, batch: Batch) -> Posterior: ...
+
+    def log_weights(self, batch: Batch, k: int, rng: torch.Generator) -> Float[Tensor, "n k"]: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An Autoencoder (gentext.metrics.latent): a trained VAE and the split that it is judged on."""
+
+    family: Family
+    corpus: Corpus
+    split: str
+    seed: int
+    device: str
+
+    _read: dict[tuple[int, int], Latents] = field(default_factory=dict, init=False, repr=False)
+
+    def read(self, texts: int, importance: int) -> Latents:
+        """What is said at the first asking stands: several decode settings ask for the same."""
+        if (texts, importance) not in self._read:
+            self._read[texts, importance] = self._reading(texts, importance)
+        return self._read[texts, importance]
+
+    @torch.inference_mode()
+    def _reading(self, texts: int, importance: int) -> Latents:
+        self.family.eval()
+        rng = torch.Generator(self.device).manual_seed(self.seed)
+        weights, posteriors, draws = [], [], []
+        for batch in self._batches(texts):
+            weights.append(self.family.log_weights(batch, importance, rng).double())
+            posteriors.append(self.family.encode(batch))
+            draws.append(posteriors[-1].sample(1, rng))
+        own = torch.cat([q.log_prob(z)[:, 0] for q, z in zip(posteriors, draws, strict=True)]).double()
+        aggregate = _aggregate(posteriors, torch.cat(draws)[:, 0])
+        found = torch.cat(weights)
+        return Latents(
+            elbo=found.mean(1).cpu(),
+            bound=(found.logsumexp(1) - math.log(importance)).cpu(),
+            kl=torch.cat([q.kl().sum(1) for q in posteriors]).double().cpu(),
+            information=(own - aggregate).cpu(),
+            mean=torch.cat([q.mean for q in posteriors]).cpu(),
+            split=self.split,
+            of=self.corpus.size(self.split),
+        )
+
+    def _batches(self, texts: int) -> Iterator[Batch]:
+        """So many texts of the split, evenly spaced."""
+        size = self.corpus.size(self.split)
+        lines, prompts = self.corpus.lines(self.split), self.corpus.prompts(self.split)
+        places = [i * size // min(texts, size) for i in range(min(texts, size))]
+        for at in range(0, len(places), AT_ONCE):
+            chosen = places[at : at + AT_ONCE]
+            said = None if prompts is None else [prompts[i] for i in chosen]
+            yield self.corpus.batch([lines[i] for i in chosen], said).to(self.device)
+
+
+def reader(family: Family, corpus: Corpus, split: str, *, seed: int, device: str) -> Reader | None:
+    """A VAE's reader; None for a family without a latent space."""
+    return Reader(family, corpus, split, seed, device) if isinstance(family, Autoencoding) else None
+
+
+def _aggregate(posteriors: list[Posterior], z: Float[Tensor, "m z"]) -> Float[Tensor, " m"]:
+    """log q(z) of every draw, where q is the mean of all texts' posteriors, the draw's own text among them."""
+    found = []
+    for part in z.split(max(1, CELLS // len(z))):
+        crossed = torch.cat([q.crossed(part) for q in posteriors], 1).double()
+        found.append(crossed.logsumexp(1) - math.log(crossed.shape[1]))
+    return torch.cat(found)
