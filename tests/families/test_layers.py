@@ -32,14 +32,29 @@ def test_chunks_give_the_log_prob_and_gradients_of_a_plain_softmax(monkeypatch, 
 
 
 def test_no_more_than_a_chunk_of_logits_is_held(monkeypatch):
-    sizes = []
-    softmax = torch.Tensor.softmax
+    held, inner = [], layers._odds
     monkeypatch.setattr(layers, "CHUNK", 80)
-    monkeypatch.setattr(torch.Tensor, "softmax", lambda x, dim: sizes.append(x.numel()) or softmax(x, dim))
+    monkeypatch.setattr(layers, "_odds", lambda *given: held.append(given[-1]) or inner(*given))
     hidden, weight, bias, tokens = problem()
     token_log_prob(hidden, weight, bias, tokens).sum().backward()
-    assert len(sizes) == 3
-    assert max(sizes) <= 80
+    assert [len(odds) for odds in held] == [7, 7, 7]
+    assert len({odds.data_ptr() for odds in held}) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tokens_that_are_sure_or_out_of_the_question_have_the_gradients_of_a_plain_softmax(dtype):
+    hidden, weight, bias, tokens = problem(dtype)
+    with torch.no_grad():
+        hidden *= 300  # logits hundreds of nats apart: e^their difference overflows single precision
+        tokens[::2] = (hidden @ weight.T + bias).argmax(1)[::2]
+    plain = -F.cross_entropy(hidden @ weight.T + bias, tokens, reduction="none")
+    assert plain.min() < -300
+    assert plain.max() > -1e-6
+    ours = token_log_prob(hidden, weight, bias, tokens)
+    torch.testing.assert_close(ours, plain)
+    inputs = [hidden, weight, bias]
+    for a, b in zip(torch.autograd.grad(ours.sum(), inputs), torch.autograd.grad(plain.sum(), inputs), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
 
 
 def test_autocast_is_kept_in_both_passes():
