@@ -132,9 +132,9 @@ def setting(decoder: Any) -> str:
 
 def near(given: str, known: Iterable[str], noun: str = "names") -> str:
     """Advice: the known names most like what was given."""
-    options = [str(name) for name in known if not str(name).startswith("_")]
+    options = sorted({str(name) for name in known if not str(name).startswith("_")})
     close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(sorted(options))}"
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(options)}"
 
 
 def groups() -> dict[str, dict[str, str]]:
@@ -159,6 +159,31 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hyd
             return hydra.compose("config", [*overrides, *search], return_hydra_config=with_hydra)
     except (HydraException, OmegaConfBaseException) as error:
         raise _unwrap(error, overrides) from error
+
+
+def completed(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """The overrides, with Hydra's + before every key that a node's class takes though its file does not list it."""
+    cfg = _chosen(overrides, config_dir)
+    return [f"+{override}" if _takes(cfg, override.partition("=")[0]) else override for override in overrides]
+
+
+def _chosen(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """The configuration that the choices of options alone compose; of a swept choice, the first."""
+    first = next(expand(overrides))
+    return compose([override for override in first if "." not in override.partition("=")[0]], config_dir)
+
+
+def _takes(cfg: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    if not parent or parent[0] in "+~":
+        return False
+    try:
+        node = OmegaConf.select(cfg, parent)
+    except OmegaConfBaseException:
+        return False
+    if not isinstance(node, DictConfig) or "_target_" not in node or name in node:
+        return False
+    return name in inspect.signature(get_class(node._target_)).parameters
 
 
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -203,7 +228,7 @@ def _unwrap(error: Exception, overrides: Sequence[str] = ()) -> Exception:
         if group in groups() and f"Could not find '{group}/{value}'" in message:
             return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
         if "Could not override" in message and f"'{key}'" in message:
-            return ValueError(f"{key} is no key of this run. {_near_key(key)}")
+            return ValueError(f"{key} is no key of this run. {_near_key(key, overrides)}")
     reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
     return ValueError(
@@ -211,15 +236,18 @@ def _unwrap(error: Exception, overrides: Sequence[str] = ()) -> Exception:
     )
 
 
-def _near_key(key: str) -> str:
+def _near_key(key: str, overrides: Sequence[str]) -> str:
     """Advice for a mistyped key: siblings at the level where it goes wrong."""
-    with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
-        node: Any = hydra.compose("config", [])
     *parents, last = key.split(".")
+    if not parents:
+        return near(last, {*Root.__dataclass_fields__, *groups()}, "keys")
+    node: Any = _chosen(overrides)
     for name in parents:
         if not isinstance(node, DictConfig) or name not in node:
             last = name
             break
         node = node._get_node(name)
     known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
-    return near(last, {*known, *groups()} if not parents else known, "keys")
+    if isinstance(node, DictConfig) and "_target_" in node:
+        known += inspect.signature(get_class(node._target_)).parameters
+    return near(last, known, "keys")

@@ -31,13 +31,14 @@ def launch(argv: Sequence[str]) -> int:
     """Run or sweep; the exit code of the worst job."""
     args = get_args_parser().parse_intermixed_args(list(argv))  # flags may stand between overrides
     flags = [word for word in argv if word not in args.overrides]
-    sys.argv = ["gentext run", *flags, *args.overrides]
+    overrides = config.completed(args.overrides, args.config_dir)
+    sys.argv = ["gentext run", *flags, *overrides]
     config.register()
     start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
     if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):
         start()
         return 0
-    out = check(args.overrides, args.config_dir, sweep=args.multirun)
+    out = check(overrides, args.config_dir, sweep=args.multirun)
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     try:
         start()

@@ -46,8 +46,16 @@ def test_every_option_has_a_line_of_description():
         (["seed=abc"], "seed"),
         (["+family.colour=red"], "colour"),
         (["decode.sample.temprature=1"], "temperature"),
+        (["family=lstm", "train.procesess=2"], "processes"),
     ],
 )
 def test_wrong_keys_and_options_are_answered_with_advice(overrides, advice):
     with pytest.raises(ValueError, match=advice):
         check(overrides)
+
+
+def test_a_key_that_only_the_class_lists_can_be_given_as_any_other():
+    given = ["family=lstm,transformer", "train.processes=1,2", "seed=1,2", "family.order=3", "train.lr=1"]
+    assert config.completed(given) == [given[0], "+train.processes=1,2", *given[2:]]
+    cfg = config.compose(config.completed(["family=lstm", "train.processes=2"]))
+    assert config.build(cfg.train).processes == 2
