@@ -56,8 +56,9 @@ class HMM(Chain):
         transition_prior: float = 0.5,
         emission_prior: float = 0.5,
         stepwise: float | None = None,
+        state_dropout: float = 0.0,
     ) -> None:
-        super().__init__(vocab_size, states, blocks, rank)
+        super().__init__(vocab_size, states, blocks, rank, state_dropout=state_dropout)
         if transition_prior < 0 or emission_prior < 0:
             raise ValueError(f"a prior is 0 or more, got {transition_prior} and {emission_prior}")
         if grow_from is not None and grow_from < 1:

@@ -21,18 +21,24 @@ class Chain(Family):
     """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
 
     Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
-    word by word, until `prepare` has found better: word v in block v mod blocks.
+    word by word, until `prepare` has found better: word v in block v mod blocks. `state_dropout` is the share of each
+    block's states that a batch of gradient descent does without (Chiu and Rush 2020, section 3.3).
     """
 
     block: Int[Tensor, " v"]
 
-    def __init__(self, vocab_size: int, states: int, blocks: int, rank: int | None) -> None:
+    def __init__(
+        self, vocab_size: int, states: int, blocks: int, rank: int | None, *, state_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         if states < 1 or blocks < 1 or states % blocks:
             raise ValueError(f"states={states} does not fall into blocks={blocks} of equal size; give a multiple")
         if rank is not None and rank < 1:
             raise ValueError(f"rank={rank}; the transitions need a rank of 1 or more, or null for a full matrix")
+        if not 0 <= state_dropout < 1:
+            raise ValueError(f"state_dropout={state_dropout}; give the share of states left out, from 0 to less than 1")
         self.vocab_size, self.states, self.blocks, self.rank = vocab_size, states, blocks, rank
+        self.state_dropout = state_dropout
         self.register_buffer("block", torch.arange(vocab_size) % blocks)
         self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
         self._kept: tuple[list[tuple[int, int]], tuple[Tables, Tables]] | None = None
@@ -63,21 +69,41 @@ class Chain(Family):
         return Step(_log(tables.words(predicted)), predicted)
 
     def forward(self, batch: Batch) -> Outputs:
-        logs, probabilities = self.tables()
+        kept = self._kept_states() if self.training and self.state_dropout else None
+        if kept is None:
+            logs, probabilities = self.tables()
+        else:
+            logs = self.log_tables().keep(kept)
+            probabilities = logs.map(torch.exp)
         if probabilities.emission.requires_grad:
             probabilities = probabilities.map(torch.Tensor.detach)
-        whole = self._score(logs, probabilities, batch, "training" if self.training else "scoring")
+        whole = self._score(logs, probabilities, batch, "training" if self.training else "scoring", kept)
         return Outputs(whole[:, -batch.tokens.shape[1] :])
 
-    def _score(self, logs: Tables, probabilities: Tables, batch: Batch, mode: str) -> Float[Tensor, "n p_and_t"]:
+    def _score(
+        self,
+        logs: Tables,
+        probabilities: Tables,
+        batch: Batch,
+        mode: str,
+        kept: Int[Tensor, "c j"] | None = None,
+    ) -> Float[Tensor, "n p_and_t"]:
         """`log_conditionals` of the prompt, if any, and the tokens, column by column; windows are carried on."""
         tokens, mask, order = _joined(batch)
         belief = Belief(*self.carried[mode]) if batch.carry and mode in self.carried else None
+        if belief is not None and kept is not None:
+            belief = belief.among(kept)
         log_prob, belief = log_conditionals(logs, probabilities, tokens, mask, belief)
-        self.carried[mode] = tuple(belief)
+        self.carried[mode] = tuple(belief if kept is None else belief.over(kept, self.states // self.blocks))
         if order is not None:
             log_prob = torch.zeros_like(log_prob).scatter(1, order, log_prob)
         return log_prob
+
+    def _kept_states(self) -> Int[Tensor, "c j"]:
+        """The states of each block that this batch may use."""
+        k = self.states // self.blocks
+        draw = torch.rand(self.blocks, k, device=self.block.device)
+        return draw.topk(max(1, round(k * (1 - self.state_dropout)))).indices
 
     @property
     def empty(self) -> Bool[Tensor, " s"]:

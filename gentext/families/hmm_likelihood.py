@@ -21,6 +21,17 @@ class Belief(NamedTuple):
     probabilities: Float[Tensor, "n k"]
     block: Int[Tensor, " n"]
 
+    def among(self, kept: Int[Tensor, "c j"]) -> Belief:
+        """What some states of each block have of it; evenly where they have nothing."""
+        p = self.probabilities.gather(1, kept[self.block])
+        p = torch.where(p.sum(1, keepdim=True) > 0, p, 1.0)
+        return Belief(p / p.sum(1, keepdim=True), self.block)
+
+    def over(self, kept: Int[Tensor, "c j"], states: int) -> Belief:
+        """Over all the states of a block again."""
+        p = self.probabilities.new_zeros(len(self.block), states)
+        return Belief(p.scatter(1, kept[self.block], self.probabilities), self.block)
+
 
 def log_conditionals(
     tables: Tables,

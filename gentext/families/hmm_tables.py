@@ -42,6 +42,15 @@ class Tables:
         """The same tables with `act` applied to every parameter: `tables.map(torch.exp)`."""
         return Tables(act(self.initial), tuple(map(act, self.factors)), act(self.emission), self.block)
 
+    def keep(self, kept: Int[Tensor, "c j"]) -> Tables:
+        """Of log-probabilities: the tables of some states of each block alone, as if nothing led to the others."""
+        states = (kept + torch.arange(self.blocks, device=kept.device)[:, None] * self.per_block).view(-1)
+        *leave, enter = self.factors
+        enter = enter[:, states].log_softmax(1)
+        factors = (*(factor[states] for factor in leave), enter) if leave else (enter[states],)
+        emission = self.emission.gather(1, kept[self.block])
+        return Tables(self.initial[states].log_softmax(0), factors, emission, self.block)
+
     @property
     def _shapes(self) -> list[tuple[int, int]]:
         """In how many parts each factor falls, down and across."""
