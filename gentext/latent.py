@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.families.vae_latent import Posterior
+from gentext.families.vae_latent import Posterior, aggregate
 from gentext.text.corpus import Corpus
 from gentext.types import Batch, Family, Latents
 
 AT_ONCE = 64  # texts
-CELLS = 1 << 22  # densities held at once, of every draw under every text
 
 
 @runtime_checkable
@@ -56,13 +55,12 @@ class Reader:
             posteriors.append(self.family.encode(batch))
             draws.append(posteriors[-1].sample(1, rng))
         own = torch.cat([q.log_prob(z)[:, 0] for q, z in zip(posteriors, draws, strict=True)]).double()
-        aggregate = _aggregate(posteriors, torch.cat(draws)[:, 0])
         found = torch.cat(weights)
         return Latents(
             elbo=found.mean(1).cpu(),
             bound=(found.logsumexp(1) - math.log(importance)).cpu(),
             kl=torch.cat([q.kl().sum(1) for q in posteriors]).double().cpu(),
-            information=(own - aggregate).cpu(),
+            information=(own - aggregate(posteriors, torch.cat(draws)[:, 0])).cpu(),
             mean=torch.cat([q.mean for q in posteriors]).cpu(),
             split=self.split,
             of=self.corpus.size(self.split),
@@ -82,12 +80,3 @@ class Reader:
 def reader(family: Family, corpus: Corpus, split: str, *, seed: int, device: str) -> Reader | None:
     """A VAE's reader; None for a family without a latent space."""
     return Reader(family, corpus, split, seed, device) if isinstance(family, Autoencoding) else None
-
-
-def _aggregate(posteriors: list[Posterior], z: Float[Tensor, "m z"]) -> Float[Tensor, " m"]:
-    """log q(z) of every draw, where q is the mean of all texts' posteriors, the draw's own text among them."""
-    found = []
-    for part in z.split(max(1, CELLS // len(z))):
-        crossed = torch.cat([q.crossed(part) for q in posteriors], 1).double()
-        found.append(crossed.logsumexp(1) - math.log(crossed.shape[1]))
-    return torch.cat(found)

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.families.vae_latent import Gaussian, Posterior, Sphere
+from gentext.families.vae_latent import Gaussian, Posterior, Sphere, aggregate
 from gentext.types import Batch, Conditional, Family, Likelihood, Outputs, State, Step, Tokens
 
 ROWS = 2048  # texts times draws that are scored at once
@@ -102,6 +102,17 @@ class VAE(Family):
                 log_prob = self.decoder(repeated, z[:, draws].flatten(0, 1)).log_prob.sum(1)
                 found[index[:, None], draws] = log_prob.view(len(part), -1) + ratio[:, draws]
         return found
+
+    def inference(self) -> Iterator[nn.Parameter]:
+        """The parameters of q(z | x)."""
+        yield from self.encoder.parameters()
+        yield from self.space.parameters()
+
+    def information(self, batch: Batch, rng: torch.Generator) -> Float[Tensor, " n"]:
+        """log q(z | x) - log q(z) of one draw for each text, in nats, q(z) over the batch."""
+        posterior = self.encode(batch)
+        z = posterior.sample(1, rng)
+        return posterior.log_prob(z)[:, 0] - aggregate([posterior], z[:, 0])
 
     def flops(self, tokens: int) -> float:
         """The decoder's, and two for each of the encoder's weights and token."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import special
 from torch import Tensor, nn
 
 HEIGHTS = 1 << 14  # places of the table that heights on the sphere are drawn from
+CELLS = 1 << 22  # densities held at once, of every draw under every text
 
 
 @runtime_checkable
@@ -166,3 +168,13 @@ def _heights(latent: int, concentration: float) -> np.ndarray:
     mass = np.exp(log_density - log_density.max()) * -np.diff(np.arccos(edges))
     cumulative = np.concatenate([[0.0], np.cumsum(mass)])
     return np.interp(np.linspace(0, 1, HEIGHTS), cumulative / cumulative[-1], edges)
+
+
+def aggregate(posteriors: Sequence[Posterior], z: Float[Tensor, "m z"]) -> Float[Tensor, " m"]:
+    """log q(z) of every draw, in nats, where q is the mean of all the texts' posteriors."""
+    texts = sum(len(q.mean) for q in posteriors)
+    found = []
+    for part in z.split(max(1, CELLS // texts)):
+        crossed = torch.cat([q.crossed(part) for q in posteriors], 1).double()
+        found.append(crossed.logsumexp(1) - math.log(texts))
+    return torch.cat(found)

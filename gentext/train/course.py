@@ -19,6 +19,7 @@ class Place:
     best: float = math.inf  # the figure that decides which weights are kept; lower is better
     since: int = 0  # validations since the best one
     sums: dict[str, float] = field(default_factory=dict)  # over the steps since the last report
+    information: float | None = 0.0  # the most seen on valid while an encoder is trained ahead; None: no longer
 
 
 class Course:

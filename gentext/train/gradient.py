@@ -7,6 +7,7 @@ import torch
 from gentext.losses import Objective
 from gentext.seeding import Streams
 from gentext.text.corpus import Corpus
+from gentext.train.ahead import Ahead
 from gentext.train.group import Group
 from gentext.train.loop import Monitor
 from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
@@ -29,6 +30,7 @@ class Gradient:
     save_every: seconds between checkpoints; one is written at every validation too.
     processes: how many train together on this machine, one to a GPU where there are any. `batch_size` is of all.
     sharded: each process holds a part of the weights only (FSDP2), for a model that does not fit otherwise.
+    ahead: what trains an encoder further before every step (see Ahead).
     nodes, rendezvous: with several machines, start the same run on each, with the first one's HOST:PORT.
     """
 
@@ -66,6 +68,7 @@ class Gradient:
         sharded: bool = False,
         nodes: int = 1,
         rendezvous: str = "localhost:0",
+        ahead: Ahead | None = None,
     ) -> None:
         if not isinstance(loss, Objective):
             raise ValueError(
@@ -102,6 +105,7 @@ class Gradient:
         self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance
         self.log_every, self.save_every = log_every, save_every
         self.processes, self.sharded, self.nodes, self.rendezvous = processes, sharded, nodes, rendezvous
+        self.ahead = ahead
 
     def check(self, family: Family) -> None:
         """Raises: ValueError where the family has no parameters to move."""
@@ -109,6 +113,8 @@ class Gradient:
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
             )
+        if self.ahead is not None:
+            self.ahead.check(family, self.processes * self.nodes)
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises: TrainingError on divergence."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -72,3 +73,29 @@ class Stage:
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[Bar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)
+
+
+class Rewound:
+    """Runs a loop, and then puts one part of the family back to where it stood: what the others learned stays.
+
+    With `part` a VAE's decoder and an autoencoder's loss, it pretrains the encoder (Li et al. 2019, section 3.1).
+    """
+
+    def __init__(self, loop: Loop, part: str) -> None:
+        self.loop, self.part = loop, part
+
+    def check(self, family: Family) -> None:
+        """Raises: ValueError where the family has no such part."""
+        known = [name for name, _ in family.named_children()]
+        if self.part not in known:
+            raise ValueError(
+                f"{type(family).__name__} has no part {self.part!r} to put back; it has {', '.join(known)}"
+            )
+        self.loop.check(family)
+
+    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        self.check(family)
+        part = family.get_submodule(self.part)
+        before = copy.deepcopy(part.state_dict())
+        self.loop.run(family, corpus, streams=streams, monitor=monitor)
+        part.load_state_dict(before)

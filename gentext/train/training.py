@@ -60,10 +60,22 @@ class Training:
         return self.course.place
 
     def update(self) -> None:
-        """One step of the optimisers. Raises: TrainingError where loss or gradient are not finite."""
+        """One step of all parameters, after what the loop has one part do ahead of it."""
+        if self.loop.ahead is not None:
+            self.loop.ahead(self)
+        self.descend()
+        self.average.update(self.place.step)
+        self.place.step += 1
+
+    def descend(self) -> float:
+        """Move whatever parameters ask for a gradient down the loss of the next batches; that loss, nats per token.
+
+        Raises: TrainingError where loss or gradient are not finite.
+        """
         batches = [next(self.feed) for _ in range(self.loop.accumulate)]
         tokens = sum(int(batch.mask.sum()) for batch in batches)
         sums: dict[str, Any] = {}
+        total = torch.zeros((), device=self.device)
         self.family.train()
         for batch in batches:
             mine = self.group.share(batch).to(self.device)
@@ -71,6 +83,7 @@ class Training:
                 outputs = self.model(mine)
                 loss = self.loop.loss(outputs, mine, step=self.place.step, total=self.course.total)
             (loss.total * (self.group.world / tokens)).backward()
+            total += loss.total.detach() / tokens
             for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf)))
@@ -81,6 +94,7 @@ class Training:
         self.place.tokens += tokens
         for name, value in {**sums, "tokens": tokens, "gradient": norm, "steps": 1}.items():
             self.place.sums[name] = self.place.sums.get(name, 0.0) + value
+        return float(total)
 
     def report(self) -> dict[str, float]:
         """Log the mean of every term since the last report (nats per token), and how fast it goes."""
@@ -116,7 +130,7 @@ class Training:
         self.family.eval()
         total, tokens, kl, texts = 0.0, 0.0, 0.0, 0.0
         with self.average.applied():
-            for batch in self._valid():
+            for batch in self.valid():
                 mine = self.group.share(batch).to(self.device)
                 with self._precision():
                     outputs = self.family(mine)
@@ -132,6 +146,8 @@ class Training:
         if self.group.leads:
             latent = {"valid/kl": kl / texts} if texts else {}  # nats a text
             self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2), **latent})
+        if self.loop.ahead is not None:
+            self.loop.ahead.review(self)
         return nll, better
 
     @property
@@ -144,10 +160,9 @@ class Training:
                 group["lr"] = self._rate * group["initial_lr"]
             optimizer.step()
             optimizer.zero_grad()
-        self.average.update(self.place.step)
-        self.place.step += 1
 
-    def _valid(self) -> Iterator[Batch]:
+    def valid(self) -> Iterator[Batch]:
+        """The valid split once, in order."""
         return in_order(self.corpus, "valid", VALID_ROWS, self.loop.window, rows=VALID_ROWS, family=self.family)
 
     def _precision(self) -> AbstractContextManager[Any]:
