@@ -43,6 +43,15 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         "--decode", default="ancestral", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)"
     )
     sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
+    latent = sample.add_mutually_exclusive_group()  # of a VAE, written greedily unless --decode says otherwise
+    latent.add_argument("--reconstruct", metavar="TEXT", help="what comes back from its place in z (VAEs)")
+    latent.add_argument("--interpolate", nargs=2, metavar=("FROM", "TO"), help="the way from text to text (VAEs)")
+    latent.add_argument(
+        "--analogy", nargs=3, metavar=("A", "B", "C"), help="what is to C as B is to A: z of B - A + C (VAEs)"
+    )
+    latent.add_argument("--neighbours", metavar="TEXT", help="the N training texts nearest in z (VAEs)")
+    sample.add_argument("--steps", type=int, default=7, help="texts of an interpolation, both ends included (7)")
+    sample.add_argument("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(
         "pairs",

@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from gentext.arguments import parser
 
@@ -50,9 +51,35 @@ def _sample(args: argparse.Namespace) -> None:
     from gentext import config
 
     settings = config.settings(args.pairs)
+    if args.reconstruct is not None or args.interpolate or args.analogy or args.neighbours is not None:
+        for line in _latent(args, settings):
+            print(line)
+        return
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
     for text in gentext.load(args.run).sample(args.n, decoder=args.decode, **given, **settings):
         print(text)
+
+
+def _latent(args: argparse.Namespace, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What was asked of a VAE's latent space, line by line."""
+    import gentext
+    from gentext import config
+    from gentext.run import open_corpus
+
+    model = gentext.load(args.run)
+    if args.neighbours is not None:
+        among = open_corpus(model.config).lines("train")
+        for text, distance in model.space.neighbours(args.neighbours, among, args.n):
+            yield f"{distance:.3f}  {text}"
+        return
+    name = "greedy" if args.decode == "ancestral" and not settings else args.decode
+    how = {"decoder": config.decoder(name, settings, max_len=int(model.config.max_len)), "seed": args.seed}
+    if args.reconstruct is not None:
+        yield from model.space.reconstruct([args.reconstruct], **how)
+    elif args.analogy:
+        yield model.space.analogy(*args.analogy, **how)
+    else:
+        yield from model.space.interpolate(*args.interpolate, steps=args.steps, path=args.path, **how)
 
 
 def _inspect(args: argparse.Namespace) -> None:

@@ -14,7 +14,9 @@ from safetensors.torch import load_model
 
 from gentext import config
 from gentext.decode import Ancestral
+from gentext.families.vae import VAE
 from gentext.seeding import Streams
+from gentext.space import Space
 from gentext.text.conditions import Conditions
 from gentext.text.tokenizer import Tokenizer
 from gentext.types import EOS, PAD, Decoder, Family, Infilling, pad
@@ -68,6 +70,13 @@ class Model:
         if given is not None:
             rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
         return [_until(text, stop, said) for text in self.tokenizer.decode(rows)]
+
+    @property
+    def space(self) -> Space:
+        """Its latent space. Raises ValueError where it has none."""
+        if not isinstance(self.family, VAE):
+            raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
+        return Space(self.family, self.tokenizer, int(self.config.max_len))
 
     def _given(self, conditions: Conditions, prompt: str | None) -> Family:
         """The family given the conditions; itself where there are none."""

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gentext.families import vae_panels
 from gentext.families.vae_latent import Gaussian, Posterior, Sphere, aggregate
+from gentext.panels import Panel, Readable
 from gentext.types import Batch, Conditional, Family, Likelihood, Outputs, State, Step, Tokens
 
 ROWS = 2048  # texts times draws that are scored at once
@@ -113,6 +115,9 @@ class VAE(Family):
         posterior = self.encode(batch)
         z = posterior.sample(1, rng)
         return posterior.log_prob(z)[:, 0] - aggregate([posterior], z[:, 0])
+
+    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+        return vae_panels.panels(self, corpus, rng)
 
     def flops(self, tokens: int) -> float:
         """The decoder's, and two for each of the encoder's weights and token."""

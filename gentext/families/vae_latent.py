@@ -79,14 +79,15 @@ class Gaussian(nn.Module):
         self.mean, self.log_var = nn.Linear(width, latent), nn.Linear(width, latent)
         self.norm = None
         if normalise is not None:
-            self.norm = nn.BatchNorm1d(latent)
+            self.norm = nn.BatchNorm1d(latent, eps=1e-10)  # the usual 1e-5 lets small means shrink to nothing
             nn.init.constant_(self.norm.weight, normalise).requires_grad_(False)
 
     def forward(self, hidden: Float[Tensor, "n d"]) -> Normal:
         mean = self.mean(hidden)
         if self.norm is not None:
             norm, by_batch = self.norm, self.training and len(mean) > 1  # one text has no spread
-            mean = F.batch_norm(mean, norm.running_mean, norm.running_var, norm.weight, norm.bias, by_batch)
+            held = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            mean = F.batch_norm(mean, *held, by_batch, norm.momentum, norm.eps)
         return Normal(mean, self.log_var(hidden))
 
     def prior(self, n: int, rng: torch.Generator | None = None) -> Float[Tensor, "n z"]:
@@ -178,3 +179,21 @@ def aggregate(posteriors: Sequence[Posterior], z: Float[Tensor, "m z"]) -> Float
         crossed = torch.cat([q.crossed(part) for q in posteriors], 1).double()
         found.append(crossed.logsumexp(1) - math.log(texts))
     return torch.cat(found)
+
+
+def between(one: Float[Tensor, " z"], other: Float[Tensor, " z"], steps: int, path: str) -> Float[Tensor, "k z"]:
+    """`steps` places from `one` to `other`: evenly along a `line`, or along a `sphere` around the origin.
+
+    On the sphere the angle goes evenly from one to the other, and the distance from the origin too.
+    """
+    if path not in ("line", "sphere"):
+        raise ValueError(f"path is {path!r}; it must be line or sphere")
+    share = torch.linspace(0, 1, steps, device=one.device)[:, None]
+    if path == "line":
+        return torch.lerp(one, other, share)
+    a, b = F.normalize(one, dim=0), F.normalize(other, dim=0)
+    angle = torch.arccos((a @ b).clamp(-1, 1))
+    if float(angle) < 1e-4:  # one direction: there is no circle to go along
+        return torch.lerp(one, other, share)
+    direction = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
+    return direction * torch.lerp(one.norm(), other.norm(), share)

@@ -1,0 +1,96 @@
+"""A VAE's latent space in texts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from train import tiny
+
+from gentext import panels
+from gentext.families.lstm import LSTM
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Attentive
+from gentext.families.vae_latent import between
+from gentext.space import Space
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return tiny.corpus(tmp_path_factory.mktemp("animals"))
+
+
+def make(corpus, **options) -> VAE:
+    torch.manual_seed(0)
+    v = corpus.tokenizer.vocab_size
+    vae = VAE(Attentive(v, heads=2, width=16), LSTM(v, layers=1, width=16), latent=4, **options)
+    with torch.no_grad():
+        for parameter in vae.parameters():
+            parameter.normal_(std=0.5)
+    return vae.eval()
+
+
+@pytest.fixture(scope="module")
+def space(corpus):
+    return Space(make(corpus), corpus.tokenizer, 30)
+
+
+def test_a_way_begins_and_ends_where_its_texts_lie():
+    one, other = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 4.0])
+    line = between(one, other, 5, "line")
+    assert torch.allclose(line[2], torch.tensor([1.0, 2.0]))
+    sphere = between(one, other, 5, "sphere")
+    assert torch.allclose(sphere.norm(dim=1), torch.linspace(2, 4, 5), atol=1e-5)
+    cosines = (sphere[1:] * sphere[:-1]).sum(1) / (sphere[1:].norm(dim=1) * sphere[:-1].norm(dim=1))
+    assert torch.allclose(cosines, cosines[:1].expand(4), atol=1e-5)
+    for way in (line, sphere, between(one, 2 * one, 3, "sphere")):
+        assert torch.allclose(way[0], one, atol=1e-5)
+    with pytest.raises(ValueError, match="line or sphere"):
+        between(one, other, 3, "arc")
+
+
+def test_interpolation_goes_from_one_reconstruction_to_the_other(space):
+    one, other = "the cat sees 3 dogs", "the old horse sees 20 dogs"
+    texts = space.interpolate(one, other, steps=5)
+    assert len(texts) == 5
+    assert [texts[0], texts[-1]] == space.reconstruct([one, other])
+    assert space.interpolate(one, other, steps=3, path="sphere") != []
+
+
+def test_an_analogy_of_nothing_gives_the_text_back(space):
+    one, third = "the cat sees 3 dogs", "the bird sees 4 dogs"
+    assert space.analogy(one, one, third) == space.reconstruct([third])[0]
+
+
+def test_the_nearest_neighbour_of_a_text_is_itself(space, corpus):
+    found = space.neighbours("the bird sees 7 dogs", corpus.lines("train"), n=4)
+    assert len(found) == 4
+    distances = [distance for _, distance in found]
+    assert distances == sorted(distances)
+    if "the bird sees 7 dogs" in list(corpus.lines("train")):
+        assert found[0] == ("the bird sees 7 dogs", pytest.approx(0, abs=1e-4))
+
+
+@pytest.mark.parametrize(
+    ("ask", "advice"),
+    [
+        (lambda space: space.interpolate("", "the cat"), "empty sentence"),
+        (lambda space: space.interpolate("the cat", "a dog", steps=1), "2 or more"),
+        (lambda space: space.neighbours("the cat", []), "one or more"),
+    ],
+)
+def test_what_has_no_place_is_answered_with_advice(space, ask, advice):
+    with pytest.raises(ValueError, match=advice):
+        ask(space)
+
+
+@pytest.mark.parametrize("options", [{}, {"posterior": "vmf", "concentration": 5.0}])
+def test_its_panels_are_a_map_a_way_and_a_traversal(corpus, options):
+    vae = make(corpus, **options)
+    assert isinstance(vae, panels.Panelled)
+    with torch.no_grad():
+        places, way, traversal = vae.panels(corpus, torch.Generator().manual_seed(0))
+    assert isinstance(places, panels.Points)
+    assert len(places.x) == corpus.size("valid")
+    assert [row[0] for row in way.rows][1:-1] == ["0.00", "0.17", "0.33", "0.50", "0.67", "0.83", "1.00"]
+    assert {row[1] for row in traversal.rows} == {"-2", "-1", "+0", "+1", "+2"}
+    assert panels.plain([places, way, traversal])
