@@ -13,7 +13,7 @@ from gentext.results import board, forms
 from gentext.results import record as records
 from gentext.results.record import Record
 from gentext.results.report import export, page
-from gentext.results.report.page import Material
+from gentext.results.report.samples import Material
 from gentext.run import open_corpus
 
 PUBLISHED = {"csv": "csv", "json": "json", "md": "markdown"}  # ending -> form
@@ -53,5 +53,5 @@ def material(found: Sequence[Record]) -> dict[str, Material]:
                 "%s cannot be opened here (%s): its samples are shown without their nearest text", record.data, error
             )
             continue
-        texts[record.data] = Material(corpus.lines("test"), corpus.lines("train"), corpus.truth)
+        texts[record.data] = Material(corpus.lines("test"), corpus.lines("train"), corpus.truth, corpus.words)
     return texts

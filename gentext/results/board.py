@@ -219,6 +219,8 @@ def text(cell: Cell | None) -> str:
     if not math.isfinite(cell.value):
         return f"{sign}{cell.value}"
     half = (cell.interval[1] - cell.interval[0]) / 2 if cell.interval else None
+    if half is not None and half <= 1e-9 * abs(cell.value):  # the same in every seed, but for rounding
+        return f"{sign}{cell.value:.{_digits(cell.value, None)}f}±0"
     digits = _digits(cell.value, half)
     return f"{sign}{cell.value:.{digits}f}" + (f"±{half:.{digits}f}" if half is not None else "")
 

@@ -85,22 +85,28 @@ def markdown(board: Board) -> str:
 def latex(board: Board) -> str:
     """A booktabs table; its document needs \\usepackage{booktabs}."""
     header, *body = table(board)
+    marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, tex)
+    return booktabs(f"{board.title}: {LEGEND}", "ll" + "r" * (len(header) - 2), header, marked)
 
-    def plain(word: str) -> str:
-        return "".join(TEX.get(char, char) for char in word)
 
+def booktabs(caption: str, columns: str, header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table float; the cells of its body are LaTeX already."""
     lines = [
         r"\begin{table}",
         r"\centering\small",
-        rf"\caption{{{plain(board.title)}: {plain(LEGEND)}}}",
-        rf"\begin{{tabular}}{{ll{'r' * (len(header) - 2)}}}",
+        rf"\caption{{{tex(caption)}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        " & ".join(map(plain, header)) + r" \\",
+        " & ".join(map(tex, header)) + r" \\",
         r"\midrule",
+        *(" & ".join(cells) + r" \\" for cells in body),
     ]
-    marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, plain)
-    lines += [" & ".join(cells) + r" \\" for cells in marked]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+
+
+def tex(word: str) -> str:
+    """A word as LaTeX shows it."""
+    return "".join(TEX.get(char, char) for char in word)
 
 
 def _marked(

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Shown
 
 from gentext.panels import Table, words
-from gentext.results.forms import console
+from gentext.results.forms import booktabs, console, tex
 
 FORMS = ("terminal", "markdown", "csv", "json")
 
@@ -34,6 +34,13 @@ def markdown(table: Table) -> str:
     body = [[words(cell).replace("|", "\\|") for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in [table.columns, rule, *body]]
     return "\n".join([*lines, "", f"*{table.note}*"] if table.note else lines)
+
+
+def latex(table: Table) -> str:
+    """A booktabs table; its document needs \\usepackage{booktabs}."""
+    kinds = ["l" if _in_words(table, i) else "r" for i in range(len(table.columns))]
+    body = [[tex(words(cell)) for cell in row] for row in table.rows]
+    return booktabs(f"{table.title}. {table.note}", "".join(kinds), table.columns, body)
 
 
 def _csv(table: Table) -> str:

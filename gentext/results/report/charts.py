@@ -1,31 +1,15 @@
-"""The pictures of a report as Vega-Lite charts: each with a title, words for those who cannot see it, and a caption."""
+"""The pictures of a board as Vega-Lite charts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
 from gentext.results.board import Board, Row
-
-# Okabe and Ito's eight, told apart by colour-blind readers, and shapes for those who print in black
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#777777"]
-SHAPES = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "stroke"]
-HEIGHT = 360
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A picture and its words."""
-
-    name: str  # file and element name
-    title: str
-    alternative: str  # what the picture shows, for those who cannot see it
-    caption: str
-    spec: Mapping[str, Any]  # Vega-Lite
+from gentext.results.report.drawing import HUMAN, Chart, encoding, titled
 
 
 def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
@@ -33,21 +17,28 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
     points = [point for row in board.rows if (point := _point(row, diversity, quality))]
     if not points:
         return None
-    encoding = _encoding(points)
+    looks = encoding(points, families(board))
     x = alt.X("x:Q", title=f"{diversity} ({_better(board, diversity)})", scale=alt.Scale(zero=False))
     y = alt.Y("y:Q", title=f"{quality} ({_better(board, quality)})", scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=points))
+    picked = alt.selection_point(fields=["family"], bind="legend")
+    faint = alt.condition(picked, alt.value(1.0), alt.value(0.1))
     layers = alt.layer(
-        base.mark_line(strokeWidth=2).encode(x=x, y=y, order="order:Q", color=encoding["color"]),
-        base.mark_rule(opacity=0.5).encode(x=x, y="y_low:Q", y2="y_high:Q", color=encoding["color"]),
-        base.mark_rule(opacity=0.5).encode(x="x_low:Q", x2="x_high:Q", y=y, color=encoding["color"]),
-        base.mark_point(filled=True, size=70).encode(x=x, y=y, tooltip=_tooltip(diversity, quality), **encoding),
+        base.transform_filter("isValid(datum.temperature)")
+        .mark_line(strokeWidth=2)
+        .encode(x=x, y=y, order="temperature:Q", color=looks["color"], opacity=faint),
+        base.mark_rule().encode(x=x, y="y_low:Q", y2="y_high:Q", color=looks["color"], opacity=faint),
+        base.mark_rule().encode(x="x_low:Q", x2="x_high:Q", y=y, color=looks["color"], opacity=faint),
+        base.mark_point(filled=True, size=70)
+        .encode(x=x, y=y, opacity=faint, tooltip=_tooltip(diversity, quality), **looks)
+        .add_params(picked),
     )
-    return _chart(
+    return titled(
         f"frontier-{quality}-{diversity}",
         f"{quality} against {diversity}",
         f"{len(points)} points of {len({p['family'] for p in points})} families: {quality} against {diversity}.",
-        "One curve a family, one point a decode setting. Bars are 95 % intervals. Hover for the settings.",
+        "One point a decode setting, one curve a family over its temperatures. Bars are 95 % intervals, over seeds "
+        "where there are three or more. Hover for the settings; the legend picks a family.",
         layers,
     )
 
@@ -57,28 +48,35 @@ def directions(board: Board) -> Chart | None:
     points = [point for row in board.rows if (point := _point(row, "h_pq", "h_qp"))]
     if not points:
         return None
-    encoding = _encoding(points)
-    layers = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=80)
-    drawn = layers.encode(
-        x=alt.X(
-            "x:Q",
-            title="H(p, q): does the model cover the truth? nats a sentence, lower is better",
-            scale=alt.Scale(zero=False),
-        ),
-        y=alt.Y("y:Q", title="H(q, p): is what it writes likely? nats", scale=alt.Scale(zero=False)),
-        tooltip=_tooltip("h_pq", "h_qp"),
-        **encoding,
+    drawn = (
+        alt.Chart(alt.Data(values=points))
+        .mark_point(filled=True, size=80)
+        .encode(
+            x=alt.X(
+                "x:Q",
+                title="H(p, q): does the model cover the truth? nats a sentence, lower is better",
+                scale=alt.Scale(zero=False),
+            ),
+            y=alt.Y("y:Q", title="H(q, p): is what it writes likely? nats", scale=alt.Scale(zero=False)),
+            tooltip=_tooltip("h_pq", "h_qp"),
+            **encoding(points, families(board)),
+        )
     )
-    return _chart(
+    entropy = next((r.values["h_p"].value for row in board.rows for r in row.records if "h_p" in r.values), None)
+    if entropy is not None:
+        rule = alt.Chart(alt.Data(values=[{"h": entropy}])).mark_rule(strokeDash=[4, 4], color="#777777")
+        drawn = drawn + rule.encode(x="h:Q") + rule.encode(y="h:Q")
+    return titled(
         "directions",
         "Both directions against the known truth",
         f"Cross-entropy in both directions for {len(points)} rows.",
-        "A model that collapses goes down and to the right: what it writes is likely, what is true it does not cover.",
+        "Dashed: the entropy of the truth, where a perfect model stands in both. One that collapses goes down and to "
+        "the right: what it writes is likely, what is true it does not cover.",
         drawn,
     )
 
 
-def curves(logs: Mapping[str, Sequence[Mapping[str, float]]], against: str) -> Chart | None:
+def curves(logs: Mapping[str, Sequence[Mapping[str, float]]], against: str, families: Sequence[str]) -> Chart | None:
     """Validation loss of every run against `seconds` or `tokens`."""
     points = [
         {"family": name, "x": line[against], "y": line["valid/nll"]}
@@ -88,17 +86,16 @@ def curves(logs: Mapping[str, Sequence[Mapping[str, float]]], against: str) -> C
     ]
     if not points:
         return None
-    encoding = _encoding(points)
     drawn = alt.Chart(alt.Data(values=points)).mark_line(point=True).encode(
         x=alt.X("x:Q", title=f"training {against}"),
         y=alt.Y("y:Q", title="validation loss, nats a token", scale=alt.Scale(zero=False)),
-        color=encoding["color"],
+        color=encoding(points, families)["color"],
         tooltip=[alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=against), alt.Tooltip("y:Q", title="nats")],
     )  # fmt: skip
-    return _chart(
+    return titled(
         f"curves-{against}",
         f"Validation loss against {against}",
-        f"Validation loss of {len(logs)} runs against training {against}.",
+        f"Validation loss of {len({p['family'] for p in points})} runs against training {against}.",
         "Nats a token on the validation split while training went on.",
         drawn,
     )
@@ -113,9 +110,9 @@ def cost(board: Board, quality: str) -> Chart | None:
         x=alt.X("x:Q", title="training seconds", scale=alt.Scale(type="log")),
         y=alt.Y("y:Q", title=f"{quality} ({_better(board, quality)})", scale=alt.Scale(zero=False)),
         tooltip=_tooltip("train_seconds", quality),
-        **_encoding(points),
+        **encoding(points, families(board)),
     )  # fmt: skip
-    return _chart(
+    return titled(
         f"cost-{quality}",
         f"{quality} against training time",
         f"{quality} of {len(points)} rows against their training seconds.",
@@ -129,7 +126,7 @@ def significance(pairs: Sequence[Mapping[str, Any]], metric: str) -> Chart | Non
     if not pairs:
         return None
     base = alt.Chart(alt.Data(values=list(pairs))).encode(
-        x=alt.X("second:N", title=None, axis=alt.Axis(labelAngle=-40)), y=alt.Y("first:N", title=None)
+        x=alt.X("second:N", title=None, axis=alt.Axis(labelAngle=-30)), y=alt.Y("first:N", title=None)
     )
     colour = alt.Color(
         "p:Q",
@@ -147,31 +144,33 @@ def significance(pairs: Sequence[Mapping[str, Any]], metric: str) -> Chart | Non
         color=alt.condition("datum.p < 0.02", alt.value("white"), alt.value("black")),
     )
     apart = sum(pair["p"] < 0.05 for pair in pairs) // 2
-    return _chart(
+    return titled(
         f"significance-{metric}",
-        f"Which rows differ in {metric}",
-        f"{apart} of {len(pairs) // 2} pairs of rows differ in {metric} at 5 % after Holm's correction.",
-        "Bootstrap over sentences; p-values adjusted for all the pairs of the table.",
+        f"p-values of differences in {metric}",
+        f"{apart} of {len(pairs) // 2} pairs of families differ in {metric} at 5 % after Holm's correction.",
+        "Bootstrap over seeds and sentences at one decode setting; Holm's correction over all the pairs.",
         drawn,
+        height=60 + 45 * len({pair["first"] for pair in pairs}),
     )
 
 
-def profile(lines: Sequence[Mapping[str, Any]], name: str, x: str, y: str, *, log: bool = False) -> Chart | None:
-    """How texts spread: one line a row of the board and one for human text; items are {family, x, y}."""
+def profile(
+    lines: Sequence[Mapping[str, Any]], name: str, title: str, x: alt.X, y: alt.Y, families: Sequence[str]
+) -> Chart | None:
+    """How texts spread: one line a family and one for human text; items are {family, x, y}."""
     if not lines:
         return None
-    scale = alt.Scale(type="log") if log else alt.Scale()
-    drawn = alt.Chart(alt.Data(values=list(lines))).mark_line(interpolate="monotone" if not log else "linear").encode(
-        x=alt.X("x:Q", title=x, scale=scale),
-        y=alt.Y("y:Q", title=y, scale=scale),
-        color=_encoding(lines)["color"],
-        strokeDash=alt.condition("datum.family == 'human text'", alt.value([5, 4]), alt.value([1, 0])),
-        tooltip=[alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=x), alt.Tooltip("y:Q", title=y, format=".4~g")],
+    drawn = alt.Chart(alt.Data(values=list(lines))).mark_line().encode(
+        x=x,
+        y=y,
+        color=encoding(lines, families)["color"],
+        strokeDash=alt.condition(f"datum.family == '{HUMAN}'", alt.value([5, 4]), alt.value([1, 0])),
+        tooltip=[alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=x["title"]), alt.Tooltip("y:Q", format=".4~g")],
     )  # fmt: skip
-    return _chart(
+    return titled(
         name,
-        f"{y} by {x}",
-        f"{y} by {x} for {len({line['family'] for line in lines})} texts.",
+        title,
+        f"{y['title']} by {x['title']}, for {len({line['family'] for line in lines})} texts.",
         "Human text dashed.",
         drawn,
     )
@@ -184,19 +183,23 @@ def _point(row: Row, x: str, y: str) -> dict[str, Any] | None:
     x_low, x_high = across.interval or (across.value, across.value)
     y_low, y_high = up.interval or (up.value, up.value)
     return {
-        "family": row.family, "decode": row.decode, "seeds": len(row.seeds), "order": across.value,
+        "family": row.family, "decode": row.decode, "seeds": len(row.seeds), "temperature": temperature(row.decode),
         "x": across.value, "y": up.value, "x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high,
     }  # fmt: skip
 
 
-def _encoding(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    families = list(dict.fromkeys(point["family"] for point in points))
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(families))]
-    shapes = [SHAPES[(i + i // len(COLOURS)) % len(SHAPES)] for i in range(len(families))]
-    return {
-        "color": alt.Color("family:N", scale=alt.Scale(domain=families, range=colours), title=None),
-        "shape": alt.Shape("family:N", scale=alt.Scale(domain=families, range=shapes), title=None),
-    }
+def temperature(decode: str) -> float | None:
+    """The temperature of a decode setting that has nothing else: `ancestral` is 1; None for others."""
+    name, _, rest = decode.partition(" ")
+    key, _, value = rest.partition("=")
+    if name != "ancestral" or (rest and (key != "temperature" or " " in value)):
+        return None
+    return float(value) if rest else 1.0
+
+
+def families(board: Board) -> list[str]:
+    """The board's families in its order, human text aside."""
+    return list(dict.fromkeys(row.family for row in board.rows if row.family != "human"))
 
 
 def _tooltip(x: str, y: str) -> list[alt.Tooltip]:
@@ -213,8 +216,3 @@ def _better(board: Board, name: str) -> str:
     return {True: "higher is better", False: "lower is better", None: "neither end is better"}[
         board.directions.get(name)
     ]
-
-
-def _chart(name: str, title: str, alternative: str, caption: str, drawn: Any) -> Chart:
-    spec = drawn.properties(width="container", height=HEIGHT, description=alternative).to_dict()
-    return Chart(name, title, alternative, caption, spec)

@@ -1,4 +1,4 @@
-"""A page as one self-contained HTML file, as Markdown with SVG pictures, or as LaTeX tables."""
+"""A page as one self-contained HTML file, as Markdown with SVG pictures, or as a set of LaTeX tables."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
+from gentext.panels import words
 from gentext.results import board as boards
-from gentext.results import forms
+from gentext.results import forms, tables
 from gentext.results.record import atomic
-from gentext.results.report.page import Page
+from gentext.results.report.drawing import Chart
+from gentext.results.report.page import Page, Section
+from gentext.results.report.samples import Sample
 
 # one name for the embedding function, all of Vega inlined: the page needs no network
 SNIPPET = "window.embed = vegaEmbed;"
@@ -30,40 +33,76 @@ def write(page: Page, path: Path) -> list[Path]:
 
 def _html(page: Page, path: Path) -> list[Path]:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    charts = {f"b{i}-{c.name}": c.spec for i, section in enumerate(page.sections, 1) for c in section.charts}
+    charts = {f"b{i}-{chart.name}": chart.spec for i, s in enumerate(page.sections, 1) for chart in _charts(s)}
     text = environment.get_template("page.html.j2").render(
         page=page,
-        words=boards.text,
+        cell_words=boards.text,
+        words=words,
         charts=Markup(json.dumps(charts).replace("</", "<\\/")),
         library=Markup(_library().replace("</script", "<\\/script")),
     )
     return [put(path, text)]
 
 
+def _charts(section: Section) -> list[Chart]:
+    inside = [picture.chart for family in section.families for picture in (*family.inside, *family.training)]
+    return [*(chart for block in section.blocks for chart in block.charts), *(chart for chart in inside if chart)]
+
+
 def _markdown(page: Page, path: Path) -> list[Path]:
     written, lines = [], [f"# {page.question}", "", page.runs, ""]
     for section in page.sections:
         lines += [f"## {section.board.data}", "", *(f"- {sentence}" for sentence in section.findings), ""]
-        lines += [forms.markdown(section.board), ""]
-        for chart in section.charts:
-            picture = path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg")
-            spec = {**chart.spec, "width": 640, "background": "white"}
-            written.append(put(picture, vl_convert.vegalite_to_svg(spec)))
-            lines += [f"![{chart.alternative}]({picture.name})", "", f"*{chart.caption}*", ""]
-        for name, samples in section.samples.items():
-            lines += [f"**{name}**", "", *(f"- {' '.join(word for word, _ in s.words)}" for s in samples), ""]
+        lines += [forms.markdown(section.board), "", f"*{forms.LEGEND}*", ""]
+        for block in section.blocks:
+            lines += [f"### {block.title}", ""]
+            for chart in block.charts:
+                written.append(_picture(chart, path, section))
+                lines += [f"![{chart.alternative}]({written[-1].name})", "", f"*{chart.caption}*", ""]
+            lines += [line for table in block.tables for line in (tables.markdown(table), "")]
+        lines += ["### Samples side by side", ""] if section.samples else []
+        for column in section.samples:
+            lines += [f"**{column.row.family} · {column.row.decode}**", "", *map(_listed, column.samples), ""]
+        for family in section.families:
+            lines += [f"### Inside {family.name}", ""] if family.inside else []
+            for picture in family.inside:
+                lines += [f"**{picture.title}**", ""]
+                if picture.chart is None:
+                    lines += [tables.markdown(picture.table), ""]
+                else:
+                    written.append(_picture(picture.chart, path, section))
+                    lines += [f"![{picture.chart.alternative}]({written[-1].name})", "", f"*{picture.note}*", ""]
     lines += ["## Commands", "", "```", *page.commands, "```", ""]
+    lines += ["## Environment", "", ", ".join(f"{name} {version}" for name, version in page.versions.items()), ""]
     return [put(path, "\n".join(lines)), *written]
 
 
+def _listed(sample: Sample) -> str:
+    return "- " + " ".join(piece for piece, _ in sample.pieces)
+
+
+def _picture(chart: Chart, path: Path, section: Section) -> Path:
+    """A chart as an SVG file beside the Markdown."""
+    picture = path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg")
+    return put(picture, vl_convert.vegalite_to_svg({**chart.spec, "width": 640, "background": "white"}))
+
+
 def _latex(page: Page, path: Path) -> list[Path]:
-    return [put(path, "\n\n".join(forms.latex(section.board) for section in page.sections) + "\n")]
+    parts = []
+    for section in page.sections:
+        parts += [forms.latex(section.board), *(tables.latex(t) for block in section.blocks for t in block.tables)]
+    return [put(path, "\n\n".join(parts) + "\n")]
 
 
 def put(path: Path, text: str) -> Path:
     """The path, once the text stands there whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
