@@ -40,8 +40,8 @@ class Encoded:
         """These rows, padded to the longest of them."""
         return self._gather(self._starts(rows), self.lengths(rows))
 
-    def epoch(self, size: int, rng: torch.Generator | None) -> Iterator[np.ndarray]:
-        """The rows of each batch: in order, or shuffled so that rows of like length meet."""
+    def epoch(self, size: int, rng: torch.Generator | None, *, mixed: bool = False) -> Iterator[np.ndarray]:
+        """The rows of each batch: in order, or shuffled so that rows of like length meet (`mixed`: of any lengths)."""
         if size < 1:
             raise ValueError(f"a batch of {size} rows was asked for; it must be 1 or more")
         n = len(self)
@@ -50,8 +50,9 @@ class Encoded:
             return
         order = torch.randperm(n, generator=rng).numpy()
         batches = []
-        for start in range(0, n, size * POOL):
-            pool = order[start : start + size * POOL]
+        together = size if mixed else size * POOL
+        for start in range(0, n, together):
+            pool = order[start : start + together]
             pool = pool[np.argsort(self.lengths(pool), kind="stable")]
             batches += [pool[i : i + size] for i in range(0, len(pool), size)]
         yield from (batches[i] for i in torch.randperm(len(batches), generator=rng).tolist())

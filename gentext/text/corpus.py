@@ -99,10 +99,15 @@ class Corpus:
         """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
         return self._split(text.lower() if self._source.lowercase else text)
 
-    def batches(self, split: str, size: int, *, rng: torch.Generator | None = None) -> Iterator[Batch]:
-        """One epoch in batches of `size` rows: in order, or with `rng` shuffled, rows of like length together."""
+    def batches(
+        self, split: str, size: int, *, rng: torch.Generator | None = None, mixed: bool = False
+    ) -> Iterator[Batch]:
+        """One epoch in batches of `size` rows: in order, or with `rng` shuffled.
+
+        Rows of like length are then together, which wastes little on padding; `mixed`: of any lengths.
+        """
         rows = self._rows(split)
-        for chosen in rows.epoch(size, rng):
+        for chosen in rows.epoch(size, rng, mixed=mixed):
             batch = rows.batch(chosen)
             prompt = self._prompts[f"{split}.prompt"].batch(chosen).tokens if self.pairs else None
             yield replace(batch, prompt=prompt)

@@ -17,14 +17,22 @@ class Feed:
     """Epoch after epoch of the train split: lines shuffled anew each time, or a stream in windows with carried state.
 
     A windowed family (`context` is how far back it reads) carries none, so it gets a stream in shuffled sections.
+    `mixed`: lines of any lengths meet in a batch, for whoever compares batches as wholes.
     Its place is the state of `rng` when the epoch began and the number of batches taken since.
     """
 
     def __init__(
-        self, corpus: Corpus, batch_size: int, window: int, rng: torch.Generator, context: int | None = None
+        self,
+        corpus: Corpus,
+        batch_size: int,
+        window: int,
+        rng: torch.Generator,
+        context: int | None = None,
+        *,
+        mixed: bool = False,
     ) -> None:
         self._corpus, self._batch_size, self._window, self._rng = corpus, batch_size, window, rng
-        self._context = context
+        self._context, self._mixed = context, mixed
         if corpus.tokens("train") == 0:
             raise ValueError(f"{corpus.name} has no training text; give a larger file, or another split")
         self.epoch, self.taken = 0, 0
@@ -64,7 +72,7 @@ class Feed:
 
     def _epoch(self) -> Iterator[Batch]:
         if not self._corpus.stream:
-            return self._corpus.batches("train", self._batch_size, rng=self._rng)
+            return self._corpus.batches("train", self._batch_size, rng=self._rng, mixed=self._mixed)
         if self._context:
             return self._corpus.sections("train", self._batch_size, self._context, rng=self._rng)
         return self._corpus.windows("train", self._batch_size, self._window)

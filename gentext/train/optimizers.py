@@ -34,8 +34,8 @@ class Optimizer:
     beta2: float
     momentum: float | None  # of sgd, rmsprop and muon; None: 0, 0 and 0.95
 
-    def build(self, family: Family) -> list[torch.optim.Optimizer]:
-        """The optimisers of all parameters; every group of them keeps its own rate as `initial_lr`."""
+    def build(self, family: nn.Module) -> list[torch.optim.Optimizer]:
+        """The optimisers of all parameters of a family or a critic; every group keeps its own rate as `initial_lr`."""
         hidden = _hidden(family) if self.name == "muon" else []
         if self.name == "muon" and not hidden:
             raise ValueError(
@@ -51,7 +51,7 @@ class Optimizer:
                 group["initial_lr"] = group["lr"]
         return built
 
-    def _groups(self, family: Family, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
+    def _groups(self, family: nn.Module, parameters: list[nn.Parameter]) -> list[dict[str, Any]]:
         embeddings = _embeddings(family)
         matrices = [p for p in parameters if p.dim() >= 2 and id(p) not in embeddings]
         groups = [
@@ -73,7 +73,7 @@ class Optimizer:
         return Muon(matrices, self.lr, self.weight_decay, 0.95 if self.momentum is None else self.momentum)
 
 
-def _embeddings(family: Family) -> set[int]:
+def _embeddings(family: nn.Module) -> set[int]:
     """The ids of embedding matrices that serve as nothing else: a tied one is an output layer."""
     users = Counter(id(p) for _, p in family.named_parameters(remove_duplicate=False))
     matrices = {id(p) for m in family.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}

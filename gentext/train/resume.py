@@ -13,6 +13,7 @@ from safetensors.torch import load_model, save_model
 
 from gentext.train.checkpoint import Checkpoint
 from gentext.train.course import Place
+from gentext.train.duel import Duel
 from gentext.train.group import divided, whole
 from gentext.train.training import Training, TrainingError
 from gentext.types import map_state
@@ -24,11 +25,11 @@ Writer = Callable[[Path | None], None]
 WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
 
 
-def checkpoint(training: Training) -> Checkpoint:
+def checkpoint(training: Training | Duel) -> Checkpoint:
     return Checkpoint(training.monitor.folder / "checkpoint")
 
 
-def save(training: Training, *, best: bool = False) -> None:
+def save(training: Training | Duel, *, best: bool = False) -> None:
     """Write a checkpoint; `best`: the averaged weights are the best on valid so far."""
     state = state_dict(training)
     writers: dict[str, Writer] = {STATE: lambda path: torch.save(state, path)}
@@ -43,7 +44,7 @@ def save(training: Training, *, best: bool = False) -> None:
     training.course.saved()
 
 
-def state_dict(training: Training) -> dict[str, Any]:
+def state_dict(training: Training | Duel) -> dict[str, Any]:
     """All that decides how the run goes on, but for the weights."""
     mine = {
         "torch": torch.get_rng_state(),
@@ -60,7 +61,7 @@ def state_dict(training: Training) -> dict[str, Any]:
     }
 
 
-def restore(training: Training) -> None:
+def restore(training: Training | Duel) -> None:
     """Go on from the folder's checkpoint, if there is one. Raises: TrainingError where it is of another model.
 
     Only the leading process reads it: the folder of another machine need not hold it.
@@ -82,7 +83,7 @@ def restore(training: Training) -> None:
     log.info("going on from step %d of %s", training.course.place.step, training.monitor.folder)
 
 
-def _read(training: Training) -> dict[str, Any] | None:
+def _read(training: Training | Duel) -> dict[str, Any] | None:
     """What the last save holds, its weights put into the shell; None where there is none."""
     files = checkpoint(training).files
     if files is None:
@@ -98,7 +99,7 @@ def _read(training: Training) -> dict[str, Any] | None:
     return state
 
 
-def finish(training: Training) -> None:
+def finish(training: Training | Duel) -> None:
     """Leave the weights that were best on valid in the family, or in its shell where it is sharded."""
     files = checkpoint(training).files
     if training.group.leads and files is not None and BEST in files:
@@ -107,14 +108,14 @@ def finish(training: Training) -> None:
     training.shell.eval()
 
 
-def _gather(training: Training) -> None:
+def _gather(training: Training | Duel) -> None:
     """Put the whole weights into the shell; every process has to."""
     if training.shell is not training.family:
         training.shell.load_state_dict(whole(training.family.state_dict()))
 
 
 @torch.no_grad()
-def _scatter(training: Training) -> None:
+def _scatter(training: Training | Duel) -> None:
     """Put the shell's weights into the family."""
     if training.shell is not training.family:
         held = training.shell.state_dict()
@@ -122,13 +123,13 @@ def _scatter(training: Training) -> None:
             tensor.copy_(divided(held[name], tensor))
 
 
-def _save_weights(training: Training, path: Path | None) -> None:
+def _save_weights(training: Training | Duel, path: Path | None) -> None:
     _gather(training)
     if path is not None:
         save_model(training.shell, str(path))
 
 
-def _save_averaged(training: Training, path: Path | None) -> None:
+def _save_averaged(training: Training | Duel, path: Path | None) -> None:
     with training.average.applied():
         _save_weights(training, path)
 
@@ -141,7 +142,7 @@ def _divide(optimizer: torch.optim.Optimizer) -> None:
                 held[name] = divided(value, parameter)
 
 
-def _restore_own(training: Training, processes: list[dict[str, Any]]) -> None:
+def _restore_own(training: Training | Duel, processes: list[dict[str, Any]]) -> None:
     """What each process has to itself: torch's global generators and its rows' carried states."""
     if len(processes) != training.group.world:
         log.warning(

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
+from gentext.train.duel import Duel
 from gentext.train.resume import checkpoint, finish, restore, save
 from gentext.train.training import Training
 
 SHOWN = {"train/nll": "nll", "valid/nll": "valid", "tokens_per_second": "tokens/s", "flops_per_second": "GFLOP/s"}
 
 
-def descend(training: Training) -> None:
+def descend(training: Training | Duel) -> None:
     """Go through with a training that is set up, from its checkpoint where the monitor says so.
 
     Ctrl-C ends it after the step, with a checkpoint of it, as a KeyboardInterrupt.
@@ -45,7 +46,7 @@ def descend(training: Training) -> None:
 
 
 @contextmanager
-def _bar(training: Training) -> Iterator[Callable[[Mapping[str, float]], None]]:
+def _bar(training: Training | Duel) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
     course = training.course
     timed = course.steps is None

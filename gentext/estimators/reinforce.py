@@ -1,0 +1,115 @@
+"""Policy gradient: tokens are actions, the critic's verdict on what becomes of them is their reward."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gentext.critics import verdicts
+from gentext.estimators.baselines import Learned, Moving
+from gentext.estimators.play import Move, drawn
+from gentext.estimators.rewards import Reward
+from gentext.estimators.rollout import rollout
+from gentext.games import Game
+from gentext.types import Adversarial, Batch
+
+
+class Reinforce(nn.Module):
+    """-(return - baseline) log p, of every token up to EOS, per text.
+
+    rollouts: the return of a token is the mean reward of so many texts that go on after it (Yu et al. 2017). With 0 it
+      is the reward of the text that did; of a dense critic the sum of the rewards from that token on.
+    discount: a reward that comes k tokens later counts discount^k.
+    entropy: the weight of the generator's entropy, nats per token, as a reward beside the critic's.
+    share: returns are divided by their mean over the batch (Che et al. 2017, equation 9: MaliGAN's weights).
+    Source: Williams 1992; Yu et al. 2017 (SeqGAN).
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        reward: Reward,
+        *,
+        baseline: Moving | Learned | None = None,
+        rollouts: int = 16,
+        discount: float = 1.0,
+        entropy: float = 0.0,
+        share: bool = False,
+    ) -> None:
+        super().__init__()
+        if rollouts < 0:
+            raise ValueError(f"rollouts is {rollouts}; give 16, or 0 to reward a token with its own text's reward")
+        if not 0 <= discount <= 1:
+            raise ValueError(f"discount is {discount}; it lies in [0, 1], and 1 discounts nothing")
+        self.game, self.reward, self.baseline = game, reward, baseline
+        self.rollouts, self.discount, self.entropy, self.share = rollouts, discount, entropy, share
+
+    def forward(self, players: Adversarial, real: Batch, *, rng: torch.Generator, step: int, total: int) -> Move:
+        generator = players.generator
+        fake = drawn(generator, *real.tokens.shape, rng)
+        log_prob = generator(fake).log_prob
+        with torch.no_grad():
+            rewards = self.returns(players, real, fake, rng)
+            returns = rewards / rewards[fake.mask].mean() if self.share else rewards
+            returns = returns - self.entropy * to_go(log_prob, self.discount)
+        guessed = torch.zeros_like(returns) if self.baseline is None else self.baseline(fake, returns)
+        advantage = torch.where(fake.mask, returns - guessed.detach(), 0.0)
+        loss = -(advantage * log_prob).sum() / len(fake)
+        if self.baseline is not None:
+            loss = loss + self.baseline.learn(guessed, returns, fake.mask)
+        spread = rewards[fake.mask]
+        return Move(
+            loss,
+            {
+                "reward": spread.mean(),
+                "reward_sd": spread.std(correction=0),
+                "advantage_sd": advantage[fake.mask].std(correction=0),
+                "entropy": -log_prob.detach()[fake.mask].mean(),
+            },
+        )
+
+    def returns(self, players: Adversarial, real: Batch, fake: Batch, rng: torch.Generator) -> Float[Tensor, "n t"]:
+        """What each token's choice leads to; 0 after EOS."""
+        critic = players.critic
+        references = verdicts(critic, real.tokens, real.mask)
+
+        def rewarded(texts: Batch) -> Tensor:
+            return self.reward(self.game.score(critic(texts.tokens), references))
+
+        if critic.dense:
+            if self.rollouts:
+                raise ValueError("a dense critic rewards every token itself; give loss.rollouts=0")
+            return to_go(torch.where(fake.mask, rewarded(fake), 0.0), self.discount)
+        if not self.rollouts:
+            return at_end(rewarded_once(rewarded(fake)), fake.mask, self.discount)
+        return rollout(
+            players.generator,
+            fake,
+            lambda texts: rewarded_once(rewarded(texts)),
+            rollouts=self.rollouts,
+            discount=self.discount,
+            rng=rng,
+        )
+
+
+def rewarded_once(rewards: Float[Tensor, "n *k"]) -> Float[Tensor, " n"]:
+    """A text's reward, the mean of several."""
+    return rewards if rewards.dim() == 1 else rewards.mean(1)
+
+
+def to_go(rewards: Float[Tensor, "n t"], discount: float) -> Float[Tensor, "n t"]:
+    """The sum of the rewards from each token on, those k tokens later times discount^k."""
+    if discount == 1:
+        return rewards.flip(1).cumsum(1).flip(1)
+    columns, sum_ = [], torch.zeros_like(rewards[:, 0])
+    for column in rewards.T.flip(0):
+        sum_ = column + discount * sum_
+        columns.append(sum_)
+    return torch.stack(columns[::-1], 1)
+
+
+def at_end(reward: Float[Tensor, " n"], mask: Bool[Tensor, "n t"], discount: float) -> Float[Tensor, "n t"]:
+    """One reward a text, which comes with its last token, as the return of every token."""
+    left = mask.flip(1).cumsum(1).flip(1) - 1
+    return torch.where(mask, reward[:, None] * discount ** left.clamp_min(0), 0.0)

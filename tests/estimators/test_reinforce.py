@@ -1,0 +1,151 @@
+"""The policy gradient is the gradient of the expected reward, less noisy under a baseline."""
+
+import pytest
+import torch
+from estimators.three import Bag, Bigram, Players, texts
+
+from gentext.critics import Recurrent
+from gentext.decode import Ancestral
+from gentext.estimators import Reinforce
+from gentext.estimators.baselines import Learned, Moving
+from gentext.estimators.reinforce import at_end, to_go
+from gentext.estimators.rewards import Constant, Odds, Probability, Raw
+from gentext.games import Adversity
+from gentext.types import Batch, pad
+
+LENGTH = 3
+REAL = Batch(torch.full((4_000, LENGTH), 4), torch.ones(4_000, LENGTH, dtype=torch.bool))
+
+
+def play(estimator, rng, *, generator=None, critic=None, real=REAL):
+    players = Players(generator or Bigram(length=LENGTH), critic or Bag(LENGTH))
+    move = estimator(players, real, rng=rng, step=1, total=1)
+    move.loss.backward()
+    return players.generator.table.grad, move
+
+
+def exact(reward):
+    """Minus the gradient of the expected reward, by enumeration."""
+    generator, every = Bigram(length=LENGTH), texts(LENGTH)
+    with torch.no_grad():
+        value = reward(Bag(LENGTH)(every.tokens)[:, 0])
+    (-(generator.log_prob(every).exp() * value).sum()).backward()
+    return generator.table.grad
+
+
+@pytest.mark.parametrize("baseline", [None, Moving()])
+@pytest.mark.parametrize("rollouts", [0, 4])
+def test_the_gradient_is_that_of_the_expected_reward(rollouts, baseline, rng):
+    estimator = Reinforce(Adversity(), Probability(), rollouts=rollouts, baseline=baseline)
+    runs = torch.stack([play(estimator, rng)[0] for _ in range(6)])
+    error = (runs.mean(0) - exact(Probability())).norm() / exact(Probability()).norm()
+    assert error < 0.12
+
+
+def test_rollouts_and_a_baseline_make_it_vary_less(rng):
+    def spread(**options):
+        estimator = Reinforce(Adversity(), Probability(), **options)
+        few = Batch(REAL.tokens[:64], REAL.mask[:64])
+        return torch.stack([play(estimator, rng, real=few)[0] for _ in range(20)]).var(0).sum()
+
+    plain = spread(rollouts=0)
+    assert spread(rollouts=0, baseline=Moving()) < 0.7 * plain
+    assert spread(rollouts=8, baseline=Moving()) < 0.5 * plain
+
+
+def test_under_a_baseline_a_constant_reward_moves_nothing(rng):
+    still, _ = play(Reinforce(Adversity(), Constant(2.0), rollouts=0, baseline=Moving()), rng)
+    assert still.abs().max() < 1e-6
+    moved, _ = play(Reinforce(Adversity(), Constant(2.0), rollouts=0), rng)
+    assert moved.abs().max() > 1e-3  # noise alone: its mean is zero
+
+
+def test_the_entropy_bonus_is_the_gradient_of_entropy(rng):
+    estimator = Reinforce(Adversity(), Constant(0.0), rollouts=0, entropy=1.0, baseline=Moving())
+    runs = torch.stack([play(estimator, rng)[0] for _ in range(6)]).mean(0)
+    generator, every = Bigram(length=LENGTH), texts(LENGTH)
+    log_prob = generator.log_prob(every)
+    (log_prob.exp() * log_prob).sum().backward()
+    assert (runs - generator.table.grad).norm() / generator.table.grad.norm() < 0.12
+
+
+class Dense(torch.nn.Module):
+    """One for every token 4, and a fortune for whatever stands after EOS."""
+
+    dense = True
+
+    def embed(self, tokens):
+        return torch.nn.functional.one_hot(tokens, 6).float()
+
+    def judge(self, vectors):
+        return vectors[..., 4] + 1e6 * vectors[..., 0]
+
+    def forward(self, tokens):
+        return self.judge(self.embed(tokens))
+
+
+def test_reward_after_eos_is_never_counted(rng):
+    estimator = Reinforce(Adversity(), Raw(), rollouts=0)
+    fake = pad([[4, 5, 2], [4, 4, 4], [2]], width=LENGTH)
+    returns = estimator.returns(Players(Bigram(), Dense()), fake, fake, rng)
+    assert returns.tolist() == [[1, 0, 0], [3, 2, 1], [0, 0, 0]]
+
+
+def test_a_generator_rewarded_for_one_token_learns_it(rng):
+    generator = Bigram(length=LENGTH)
+    players, estimator = Players(generator, Dense()), Reinforce(Adversity(), Raw(), rollouts=0, baseline=Moving())
+    optimizer = torch.optim.Adam(generator.parameters(), lr=0.4)
+    real = Batch(REAL.tokens[:64], REAL.mask[:64])
+    for _ in range(25):
+        optimizer.zero_grad()
+        estimator(players, real, rng=rng, step=1, total=1).loss.backward()
+        optimizer.step()
+    draw = generator.sample(200, LENGTH, decoder=Ancestral(), rng=rng)
+    assert (draw.tokens == 4).float().mean() > 0.95
+
+
+def test_a_learned_baseline_learns_what_the_tokens_before_tell():
+    torch.manual_seed(0)
+    baseline = Learned(6, width=8)
+    optimizer = torch.optim.Adam(baseline.parameters(), lr=0.05)
+    every = texts(LENGTH)
+    returns = torch.zeros(every.tokens.shape)
+    returns[:, 1:] = (every.tokens[:, :-1] == 4).float()
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = baseline.learn(baseline(every, returns), returns, every.mask)
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+    with torch.no_grad():
+        guess = baseline(pad([[4, 5, 4], [5, 5, 5]]), returns[:2])
+    assert guess[0, 0] == pytest.approx(float(guess[1, 0]))  # it has not seen the token that it judges
+
+
+def test_shares_of_the_batch_have_a_mean_of_one(rng):
+    move = play(Reinforce(Adversity(), Odds(), rollouts=0, share=True, baseline=Moving()), rng)[1]
+    assert move.figures["advantage_sd"] > 0
+    estimator = Reinforce(Adversity(), Odds(), rollouts=0, share=True, baseline=Moving())
+    play(estimator, rng)
+    assert float(estimator.baseline.mean) == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("discount", [1.0, 0.5])
+def test_returns_are_discounted_sums(discount):
+    rewards = torch.tensor([[1.0, 2.0, 4.0], [1.0, 0.0, 0.0]])
+    wanted = [[sum(discount**k * r for k, r in enumerate(row[i:])) for i in range(3)] for row in rewards.tolist()]
+    assert torch.allclose(to_go(rewards, discount), torch.tensor(wanted))
+    mask = torch.tensor([[True, True, False]])
+    assert torch.allclose(at_end(torch.tensor([8.0]), mask, discount), torch.tensor([[8 * discount, 8.0, 0.0]]))
+
+
+def test_a_dense_critic_wants_no_rollouts(rng):
+    critic = Recurrent(6, width=4, embedding=4, dense=True)
+    with pytest.raises(ValueError, match=r"loss\.rollouts=0"):
+        play(Reinforce(Adversity(), Probability(), rollouts=2), rng, critic=critic)
+
+
+@pytest.mark.parametrize(("wrong", "advice"), [({"rollouts": -1}, "rollouts"), ({"discount": 1.5}, "discount")])
+def test_settings_that_make_no_sense_are_refused(wrong, advice):
+    with pytest.raises(ValueError, match=advice):
+        Reinforce(Adversity(), Probability(), **wrong)

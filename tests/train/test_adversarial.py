@@ -1,0 +1,209 @@
+"""The game goes on, is watched, is stopped and gone on with, and keeps its best."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from train import tiny
+
+from gentext.critics import Recurrent, TextCNN
+from gentext.estimators import Gumbel, Reinforce
+from gentext.estimators.baselines import Learned, Moving
+from gentext.estimators.rewards import Probability
+from gentext.families.lstm import LSTM
+from gentext.families.ngram import NGram
+from gentext.families.seqgan import SeqGAN
+from gentext.games import Adversity
+from gentext.losses import NLL, Objective
+from gentext.schedules import Exponential
+from gentext.seeding import Streams
+from gentext.train.adversarial import Adversary
+from gentext.train.loop import Loop
+from gentext.train.stages import Stages
+from gentext.train.training import TrainingError
+
+LOSSES = {
+    "reinforce": lambda v: Reinforce(Adversity(), Probability(), rollouts=1, baseline=Learned(v, width=4)),
+    "gumbel": lambda v: Gumbel(Adversity("relativistic"), temperature=Exponential(1.0, 0.1)),
+    "dense": lambda v: Reinforce(Adversity(penalty=1.0), Probability(-1.0), rollouts=0, baseline=Moving()),
+}
+
+
+class Killed(BaseException):
+    """Stops a run where it stands."""
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return tiny.corpus(tmp_path)
+
+
+def players(corpus, *, dense=False):
+    torch.manual_seed(5)
+    v = corpus.tokenizer.vocab_size
+    critic = Recurrent(v, embedding=4, width=4, dense=True) if dense else TextCNN(v, embedding=4, filters={2: 4})
+    return SeqGAN(LSTM(v, layers=1, width=12, drop_output=0.2), critic)
+
+
+def game(corpus, loss="reinforce", **options):
+    v = corpus.tokenizer.vocab_size
+    defaults = {"steps": 4, "batch_size": 6, "draw": 12, "valid_every": 2, "log_every": 1, "judge": NGram(v, order=2)}
+    return Adversary(LOSSES[loss](v), **{**defaults, **options})
+
+
+def stages(corpus, loss):
+    return Stages(
+        warmup=tiny.loop(steps=3, save_every=0.0),
+        critic=game(corpus, loss, steps=2, generator_steps=0, judge=None, save_every=0.0),
+        game=game(corpus, loss, teach_every=2, ema=0.5, save_every=0.0, schedule="linear"),
+    )
+
+
+def run(corpus, monitor, *, die_at=None, loss="reinforce", loop=None, family=None):
+    family = family or players(corpus, dense=loss == "dense")
+    log = monitor.log
+
+    def dying(step, values):
+        log(step, values)
+        if step == die_at:
+            raise Killed
+
+    monitor.log = dying
+    loop = loop or stages(corpus, loss)
+    assert isinstance(loop, Loop)
+    loop.run(family, corpus, streams=Streams(3), monitor=monitor)
+    return family
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_kill_in_any_stage_changes_no_number(corpus, notes, loss):
+    whole = run(corpus, notes("whole"), loss=loss)
+    for die_at in (2, 5, 8):  # in the warm-up, while the critic learns alone, in the game
+        with pytest.raises(Killed):
+            run(corpus, notes("parts", resume=True), die_at=die_at, loss=loss)
+    last = notes("parts", resume=True)
+    assert same(run(corpus, last, loss=loss), whole)
+    assert last.log_[0][0] >= 7
+
+
+def test_both_players_and_the_draw_are_watched(corpus, notes):
+    monitor = notes()
+    run(corpus, monitor, loop=game(corpus, watch={"length": Length()}))
+    seen = {name for _, values in monitor.log_ for name in values}
+    moves = {"critic_loss", "generator_loss", "critic_gradient", "generator_gradient", "reward", "reward_sd", "entropy"}
+    assert {f"train/{name}" for name in moves} <= seen
+    figures = {"nll", "accuracy", "entropy", "distinct2", "judged", "both", "collapsed", "length"}
+    assert {f"valid/{name}" for name in figures} <= seen
+    assert all(0 <= share <= 1 for name in ("accuracy", "distinct2") for share in monitor.curve(f"valid/{name}"))
+    assert monitor.curve("tokens") == sorted(monitor.curve("tokens"))
+
+
+class Length:
+    """The mean length of the samples, in characters."""
+
+    def reset(self):
+        self.lengths = []
+
+    def update(self, samples):
+        self.lengths += map(len, samples.texts)
+
+    def compute(self):
+        return {"length": sum(self.lengths) / len(self.lengths)}
+
+
+def test_the_critic_alone_moves_nothing_of_the_generator_and_learns(corpus, notes):
+    family, monitor = players(corpus), notes()
+    before = [p.clone() for p in family.generator.parameters()]
+    run(corpus, monitor, family=family, loop=game(corpus, steps=40, generator_steps=0, critic_lr=0.02, valid_every=40))
+    assert all(map(torch.equal, before, family.generator.parameters()))
+    assert monitor.curve("valid/accuracy")[-1] > 0.9
+
+
+def test_a_generator_moves_only_its_own_weights(corpus, notes):
+    family = players(corpus)
+    before = [p.clone() for p in family.critic.parameters()]
+    run(corpus, notes(), family=family, loop=game(corpus, "gumbel", critic_steps=0))
+    assert all(map(torch.equal, before, family.critic.parameters()))
+
+
+@pytest.mark.parametrize("keep", ["both", "nll"])
+def test_it_leaves_the_weights_with_the_best_figure(corpus, notes, keep):
+    monitor = notes()
+    family = run(corpus, monitor, loop=game(corpus, steps=6, lr=0.3, keep=keep, valid_every=1))
+    batches = list(corpus.batches("valid", 64))
+    with torch.no_grad():
+        nll = -sum(float(family.log_prob(b).sum()) for b in batches) / sum(int(b.mask.sum()) for b in batches)
+    curve = monitor.curve(f"valid/{keep}")
+    best = min(range(len(curve)), key=lambda i: math.inf if monitor.curve("valid/collapsed")[i] else curve[i])
+    assert monitor.curve("valid/nll")[best] == pytest.approx(nll, abs=1e-5)
+
+
+def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
+    family, monitor = players(corpus), notes()
+    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
+    log = monitor.log
+
+    def spoil(step, values):
+        log(step, values)
+        if step == 2 and "train/reward" in values:
+            family.generator.output.bias.data[7] += 99
+
+    monitor.log = spoil
+    run(corpus, monitor, family=family, loop=game(corpus, steps=2, valid_every=1, lr=1e-9, critic_lr=1e-9))
+    assert monitor.curve("valid/collapsed") == [0.0, 1.0]
+    assert "collapsed at round 2" in caplog.text
+    assert all(torch.allclose(before[name], tensor, atol=1e-6) for name, tensor in family.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("family", "loss", "advice"),
+    [
+        (lambda v: tiny.Tiny(v), "gumbel", "family=seqgan"),
+        (lambda v: SeqGAN(NGram(v, order=2), TextCNN(v, filters={2: 3})), "gumbel", "generator=lstm"),
+        (None, None, "loss=reinforce"),
+        (None, Objective(nll=NLL()), "given Objective"),
+    ],
+)
+def test_what_cannot_play_is_told_what_is_missing(corpus, notes, family, loss, advice):
+    v = corpus.tokenizer.vocab_size
+    chosen = family(v) if family else players(corpus)
+    adversary = Adversary(LOSSES[loss](v) if isinstance(loss, str) else loss, steps=1, keep="nll")
+    monitor = notes()
+    with pytest.raises(ValueError, match=advice):
+        run(corpus, monitor, family=chosen, loop=Stages(warmup=tiny.loop(steps=2), game=adversary))
+    assert monitor.log_ == []
+
+
+def test_a_stream_is_not_played_on(tmp_path, notes):
+    corpus = tiny.corpus(tmp_path, unit="stream")
+    with pytest.raises(ValueError, match="one stream"):
+        run(corpus, notes(), loop=game(corpus))
+
+
+def test_divergence_names_the_round(corpus, notes):
+    family = players(corpus)
+    family.critic.verdict.bias.data[0] = math.nan
+    with pytest.raises(TrainingError, match="round 1 is not finite"):
+        run(corpus, notes(), family=family, loop=game(corpus))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"steps": None}, "needs an end"),
+        ({"steps": -1}, "steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"teach_every": 0}, "teach_every"),
+        ({"optimizer": "muon"}, "adamw"),
+        ({"keep": "first"}, "both"),
+        ({"judge": None}, "keep=nll"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(corpus, wrong, advice):
+    with pytest.raises(ValueError, match=advice):
+        partial(game, corpus)(**wrong)
