@@ -15,6 +15,7 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/gentext report --check experiments README.md
 
 format: .venv/ready
 	$(BIN)/ruff format .

@@ -121,8 +121,11 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     report = commands.add_parser(
         "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
     )
-    report.add_argument("runs", nargs="+", help="folders of runs")
+    report.add_argument("runs", nargs="+", help="folders of runs; with --check Markdown files, or folders of them")
     report.add_argument("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
+    report.add_argument(
+        "--check", action="store_true", help="prove that committed tables are what the records beside them say"
+    )
     report.set_defaults(act=acts["report"])
 
     data = commands.add_parser("data", help="the corpora: list | show NAME | fetch NAME")

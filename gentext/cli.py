@@ -148,9 +148,10 @@ def _frontier(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from gentext import reporting
+    from gentext.results.report.check import check
 
-    for path in reporting.write(args.runs, args.out):
-        print(path)
+    for path in check(args.runs) if args.check else reporting.write(args.runs, args.out):
+        print(f"{path}: its tables are what the records say" if args.check else path)
 
 
 def _data(args: argparse.Namespace) -> None:
