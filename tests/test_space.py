@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+from safetensors.torch import save_model
 from train import tiny
 
-from gentext import panels
+from gentext import config, panels
+from gentext.cli import main
 from gentext.families.lstm import LSTM
 from gentext.families.vae import VAE
 from gentext.families.vae_encoder import Attentive
@@ -94,3 +97,29 @@ def test_its_panels_are_a_map_a_way_and_a_traversal(corpus, options):
     assert [row[0] for row in way.rows][1:-1] == ["0.00", "0.17", "0.33", "0.50", "0.67", "0.83", "1.00"]
     assert {row[1] for row in traversal.rows} == {"-2", "-1", "+0", "+1", "+2"}
     assert panels.plain([places, way, traversal])
+
+
+def test_the_command_line_walks_through_a_trained_runs_space(corpus, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(corpus.lines("train")), encoding="utf-8")
+    cfg = config.compose(["family=vae", "data=text", f"data.path={text}", "tokenizer=char", "max_len=30"])
+    cfg.vocab_size = corpus.tokenizer.vocab_size
+    cfg.family.encoder.width = cfg.family.decoder.width = 8
+    OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
+    corpus.tokenizer.save(tmp_path / "tokenizer.json")
+    save_model(config.build(cfg.family), str(tmp_path / "model.safetensors"))
+    (tmp_path / "trained.json").write_text("{}")
+
+    def said(*words: str) -> list[str]:
+        assert main(["sample", str(tmp_path), *words]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    cat, bird = "the cat sees 3 dogs", "the bird sees 4 dogs"
+    way = said("--interpolate", cat, bird, "--steps", "3")
+    assert len(way) == 3
+    assert way[0] == said("--reconstruct", cat)[0]
+    assert way[-1] == said("--analogy", cat, cat, bird)[0]
+    assert len(said("--neighbours", cat, "-n", "4")) == 4
+    assert main(["sample", str(tmp_path), "--interpolate", "", bird]) == 2
+    assert "empty sentence" in capsys.readouterr().err

@@ -26,8 +26,10 @@ class VAE(Family):
     `forward` gives log p(x | z) for one draw of z from q, and the terms `kl` (nats per text), `kl_units` (of each part
     of z), `z` and `prior` (a draw from q and one from p) and, with `bag`, `bow`. `log_prob` is a bound from below.
 
-    latent: numbers in z.  posterior: normal, or von Mises-Fisher of `concentration` on the unit sphere (vmf).
-    normalise: see vae_latent.Gaussian.  skip: z reaches the decoder's output directly (Dieng et al. 2019).
+    latent: numbers in z.
+    posterior: `normal`; `normalised`, a normal one whose means have a fixed `spread` (BN-VAE), so that z cannot be
+      ignored; or `vmf`, von Mises-Fisher of one `concentration` on the unit sphere.
+    skip: z reaches the decoder's output directly (Dieng et al. 2019).
     bag: z also predicts the text's words without their order (Zhao, Zhao and Eskenazi 2017), for loss=bag_of_words.
     importance: draws of z for each text in `log_prob`; the bound is the tighter the more there are.
 
@@ -44,21 +46,21 @@ class VAE(Family):
         *,
         latent: int = 32,
         posterior: str = "normal",
+        spread: float = 0.6,
         concentration: float = 30.0,
-        normalise: float | None = None,
         skip: bool = False,
         bag: bool = False,
         importance: int = 20,
     ) -> None:
         super().__init__()
-        _check(decoder, latent, posterior, normalise, importance)
+        _check(decoder, latent, posterior, spread, importance)
         self.vocab_size, self.importance = decoder.vocab_size, importance
         decoder.condition(latent, skip=skip)
         self.encoder, self.decoder = encoder, decoder
         self.space = (
-            Gaussian(encoder.width, latent, normalise)
-            if posterior == "normal"
-            else Sphere(encoder.width, latent, concentration)
+            Sphere(encoder.width, latent, concentration)
+            if posterior == "vmf"
+            else Gaussian(encoder.width, latent, spread if posterior == "normalised" else None)
         )
         self.bag = nn.Linear(latent, self.vocab_size) if bag else None
 
@@ -147,7 +149,7 @@ def _alike(batch: Batch, size: int) -> Iterator[Int[Tensor, " k"]]:
     yield from batch.lengths.argsort(stable=True).split(size)
 
 
-def _check(decoder: Family, latent: int, posterior: str, normalise: float | None, importance: int) -> None:
+def _check(decoder: Family, latent: int, posterior: str, spread: float, importance: int) -> None:
     if not isinstance(decoder, Conditional):
         raise ValueError(
             f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
@@ -155,12 +157,9 @@ def _check(decoder: Family, latent: int, posterior: str, normalise: float | None
         )
     if latent < 1:
         raise ValueError(f"latent is {latent}; z needs 1 number or more. Without z it is family=lstm")
-    if posterior not in ("normal", "vmf"):
-        raise ValueError(f"posterior is {posterior!r}; it must be normal or vmf")
-    if normalise is not None and (normalise <= 0 or posterior != "normal"):
-        raise ValueError(
-            f"normalise is {normalise} with posterior={posterior}; it is a positive spread of a normal posterior's "
-            "means, 0.6 is usual, or null"
-        )
+    if posterior not in ("normal", "normalised", "vmf"):
+        raise ValueError(f"posterior is {posterior!r}; it must be normal, normalised or vmf")
+    if spread <= 0:
+        raise ValueError(f"spread is {spread}; the posterior's means differ by a positive number, 0.6 is usual")
     if importance < 1:
         raise ValueError(f"importance is {importance}; draw z 1 time or more for each text")

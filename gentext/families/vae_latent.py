@@ -68,19 +68,19 @@ class Normal(NamedTuple):
 class Gaussian(nn.Module):
     """Normal posteriors and a standard normal prior (Kingma and Welling 2014).
 
-    normalise: the standard deviation of each unit's mean over a batch, which keeps the KL above
-      z * normalise**2 / 2 nats; null: free. Source: Zhu et al. 2020 (BN-VAE), section 4: batch normalisation of the
+    spread: the standard deviation of each unit's mean over a batch, which keeps the KL above
+      z * spread**2 / 2 nats; None: free. Source: Zhu et al. 2020 (BN-VAE), section 4: batch normalisation of the
       means with a fixed scale and a learned shift.
     """
 
-    def __init__(self, width: int, latent: int, normalise: float | None) -> None:
+    def __init__(self, width: int, latent: int, spread: float | None) -> None:
         super().__init__()
         self.latent = latent
         self.mean, self.log_var = nn.Linear(width, latent), nn.Linear(width, latent)
         self.norm = None
-        if normalise is not None:
+        if spread is not None:
             self.norm = nn.BatchNorm1d(latent, eps=1e-10)  # the usual 1e-5 lets small means shrink to nothing
-            nn.init.constant_(self.norm.weight, normalise).requires_grad_(False)
+            nn.init.constant_(self.norm.weight, spread).requires_grad_(False)
 
     def forward(self, hidden: Float[Tensor, "n d"]) -> Normal:
         mean = self.mean(hidden)
