@@ -96,7 +96,7 @@ def test_accumulated_batches_are_one_batch(corpus, notes):
 
 def _in_order(corpus):
     batches = corpus.batches
-    return lambda split, size, *, rng=None: batches(split, size)
+    return lambda split, size, **order: batches(split, size)
 
 
 def test_without_a_valid_split_the_last_weights_are_kept(corpus, notes, caplog):
