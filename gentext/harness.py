@@ -26,6 +26,7 @@ MISSING = {
     "training": "the training text is not at hand",
     "scores": "there is no model that gives held-out text a likelihood",
     "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
+    "decoded_scores": "this decode setting draws from the family as it is, or from what has no known likelihood",
     "truth": "the distribution behind this corpus is not known",
     "scorer": "the judge of language reads lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
@@ -41,6 +42,7 @@ class Evidence:
     training: Samples | None = None
     scores: Scores | None = None
     sample_scores: Scores | None = None
+    decoded_scores: Scores | None = None  # of held-out text, by what a tempered decode setting draws from
     truth: Truth | None = None
     scorer: Scorer | None = None
     autoencoder: Autoencoder | None = None

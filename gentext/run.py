@@ -148,11 +148,15 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
     write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
-    known = getattr(decoder, "plain", False) and job.evidence.scores is not None
+    known = getattr(decoder, "distribution", lambda family: None)(job.family) if job.evidence.scores else None
+    tempered = known is not None and known is not job.family and corpus.truth is not None
     evidence = replace(
         job.evidence,
         samples=Samples(tuple(texts), job.evidence.references.prompts),
-        sample_scores=harness.score_draw(job.family, corpus, draw, texts, cfg.device) if known else None,
+        sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.device) if known is not None else None,
+        decoded_scores=harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
+        if tempered
+        else None,
     )
     values, absent = harness.judge(config.build(cfg.eval.metrics), evidence)
     cost = {

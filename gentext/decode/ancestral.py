@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +13,7 @@ from gentext.decode import filters
 from gentext.decode.draw import draw, likeliest
 from gentext.decode.rows import check, join, split
 from gentext.decode.rules import Rules
+from gentext.decode.tempered import Tempered
 from gentext.types import EOS, PAD, Batch, Family, select
 
 
@@ -62,6 +63,12 @@ class Ancestral:
         """Whether this draws from the family's own distribution: neither truncated, tempered nor ruled."""
         keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
         return self.temperature == 1 and keeps_all and self.rules.idle and not self.stop
+
+    def distribution(self, family: Family) -> Family | None:
+        """What this draws from: the family, or the family at another temperature; None where it truncates or rules."""
+        if self.plain:
+            return family
+        return Tempered(family, self.temperature) if replace(self, temperature=1.0).plain else None
 
     @torch.no_grad()
     def __call__(

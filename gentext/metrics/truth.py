@@ -51,7 +51,10 @@ class KnownTruth(TextMetric):
         references: Samples | None = None,
         scores: Scores | None = None,
         sample_scores: Scores | None = None,
+        decoded_scores: Scores | None = None,
     ) -> None:
+        """`decoded_scores` are held-out text's under q where q is the model at another temperature."""
+        scores = decoded_scores or scores
         bound = "bound" in {verdict.kind for verdict in (scores, sample_scores) if verdict is not None}
         known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
         self.append("about", np.array([*known, float(bound)]))

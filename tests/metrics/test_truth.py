@@ -199,3 +199,11 @@ def test_bretagnolle_huber_bounds_the_variation():
         assert np.abs(p - q).sum() / 2 <= bretagnolle_huber((p * np.log(p / q)).sum()) + 1e-12
     assert bretagnolle_huber(-0.1) == 0
     assert bretagnolle_huber(math.inf) == 1
+
+
+def test_held_out_text_is_scored_by_what_a_decode_setting_draws_from():
+    test, samples = drawn(P, 2_000), drawn(Q, 2_000, seed=1)
+    cold = Q**2 / (Q**2).sum()
+    metric = KnownTruth()
+    metric.update(Enumerated(), samples, test, scores=scored(test), decoded_scores=scored(test, cold))
+    assert metric.values()["h_pq"].value == pytest.approx(-float(scored(test, cold).log_prob.mean()))
