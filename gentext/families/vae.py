@@ -32,6 +32,7 @@ class VAE(Family):
     skip: z reaches the decoder's output directly (Dieng et al. 2019).
     bag: z also predicts the text's words without their order (Zhao, Zhao and Eskenazi 2017), for loss=bag_of_words.
     importance: draws of z for each text in `log_prob`; the bound is the tighter the more there are.
+    Word dropout is the decoder's own (decoder.drop_words of an LSTM).
 
     Sources: Bowman et al. 2016; He et al. 2019 for the decoder's use of z; Burda, Grosse and Salakhutdinov 2016,
     equation 8, for `log_prob`.

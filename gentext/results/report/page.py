@@ -13,7 +13,7 @@ from gentext.results import comparison, tradeoff
 from gentext.results.board import Board
 from gentext.results.cost import PER
 from gentext.results.record import Record
-from gentext.results.report import charts, families, findings, profiles, samples
+from gentext.results.report import charts, families, findings, latent, profiles, samples
 from gentext.results.report.drawing import Chart
 from gentext.results.report.families import FamilyPage
 from gentext.results.report.samples import Column, Material
@@ -126,6 +126,7 @@ def _blocks(
     blocks = [
         ("Quality and diversity", [charts.frontier(board, quality, DIVERSITY)], trade),
         ("Against the known truth", [charts.directions(board)], []),
+        ("Latent space", [], latent.tables(board)),
         ("Training", [charts.curves(logs, against, charts.families(board)) for against in ("seconds", "tokens")], []),
         ("Cost and quality", [charts.cost(board, cheap)], efficiency),
         ("Which families differ", [charts.significance(tests, quality)], []),
