@@ -17,7 +17,8 @@ from gentext.types import BOS, EOS, PAD, UNK, Batch, Counted, Family, map_state,
 V, LONGEST = 7, 4  # PAD BOS EOS UNK and three words; the longest text that is enumerated
 WORDS = [UNK, 4, 5, 6]
 FAMILIES = sorted(config.groups()["family"])
-SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16}  # sizes are no part of the contract
+# Sizes are no part of the contract.
+SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16, "states": 32, "blocks": 4, "rank": 8}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
