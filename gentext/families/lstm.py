@@ -32,6 +32,8 @@ class Condition(nn.Module):
         self.first = nn.Linear(width, 2 * sum(sizes))
         self.input = nn.Linear(width, embedding, bias=False)
         self.output = nn.Linear(width, sizes[-1], bias=False) if skip else None
+        nn.init.uniform_(self.input.weight, -0.1, 0.1)
+        self.input.weight.data *= width**-0.5  # a given vector begins as loud as a token, not ten times as loud
 
     def layers(self, given: Float[Tensor, "n z"]) -> Layers:
         cells = self.first(given).split([size for size in self.sizes for _ in range(2)], -1)
