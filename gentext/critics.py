@@ -83,9 +83,13 @@ class TextCNN(nn.Module):
     def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
         n, t, _ = vectors.shape
         k = self.representations
-        x = vectors.view(n, t, k, -1).permute(0, 2, 3, 1).reshape(n * k, -1, t)
-        x = F.pad(x, (0, max(0, self.widest - t)))
-        return self._verdict(torch.cat([layer(x).amax(2) for layer in self.convolutions], 1)).view(n, -1)
+        x = vectors.view(n, t, k, -1).transpose(1, 2).reshape(n * k, t, -1)
+        x = F.pad(x, (0, 0, 0, max(0, self.widest - t)))
+        peaks = []
+        for layer in self.convolutions:  # as products with every window: on a CPU in half the time of conv1d
+            windows = x.unfold(1, layer.kernel_size[0], 1).flatten(2)
+            peaks.append(F.linear(windows, layer.weight.flatten(1), layer.bias).amax(1))
+        return self._verdict(torch.cat(peaks, 1)).view(n, -1)
 
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
         many = tokens.numel() > len(self.embedding) and tokens.shape[1] >= self.widest

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from gentext.critics import verdicts
 from gentext.estimators.play import drawn, fixed
 from gentext.games import slope
 from gentext.seeding import Streams
@@ -115,7 +114,10 @@ class Duel:
         with torch.no_grad():
             fake = drawn(self.generator, *real.tokens.shape, self.rng)
         self.critic.train()
-        on_real, on_fake = (verdicts(self.critic, texts.tokens, texts.mask) for texts in (real, fake))
+        said = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
+        on_real, on_fake = (
+            rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(said, (real, fake), strict=True)
+        )
         game = self.estimator.game
         loss = game.critic(on_real, on_fake)
         figures: dict[str, float | Tensor] = {"critic_loss": loss.detach()}
