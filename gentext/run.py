@@ -121,7 +121,9 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
     write_json(cost, done)
-    shutil.rmtree(folder / "checkpoint", ignore_errors=True)  # several times the model, and nothing goes on from it now
+    stages = [path.parent for path in folder.glob("*/done")]
+    for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
+        shutil.rmtree(left, ignore_errors=True)
     return cost
 
 

@@ -247,3 +247,19 @@ def test_ctrl_c_in_any_phase_leaves_a_folder_that_can_be_gone_on_with(tmp_path, 
     assert subprocess.run(command, capture_output=True).returncode == 0
     (folder,) = folders(tmp_path)
     json.loads((folder / "record.ancestral.json").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seqgan", "seqgan_gumbel", "maligan", "rankgan", "relgan", "scratchgan"])
+def test_every_adversarial_preset_plays_from_the_command_line(tmp_path, name):
+    tiny = ["epochs=1", "family.generator.width=32", "loss.rollouts=1"]
+    rounds = ["train.critic.steps=1", "train.game.steps=2", "train.game.valid_every=1", "train.game.draw=20"]
+    if name in ("seqgan_gumbel", "relgan"):
+        tiny.pop()
+    elif name == "scratchgan":
+        tiny[-1] = "loss.rollouts=0"
+    assert run(f"family={name}", *tiny, *rounds) == 0
+    (folder,) = folders(tmp_path)
+    assert not [path for path in folder.iterdir() if path.is_dir()]
+    logged = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert any("valid/accuracy" in line for line in logged)

@@ -50,6 +50,7 @@ class Stages:
                         "place.json": lambda path, place=stage.place: path.write_text(json.dumps(place), "utf-8"),
                     },
                 )
+                Checkpoint(stage.folder / "checkpoint").clear()  # nothing goes on from it now
             device = next(family.parameters()).device
             load_model(family, done.files["weights.safetensors"], device=str(device))
             before = json.loads(done.files["place.json"].read_text("utf-8"))

@@ -51,6 +51,13 @@ def test_a_killed_run_ends_in_the_same_numbers(tmp_path, notes, die_at):
     assert min(step for step, _ in last.log_) >= (7 if die_at == 9 else 1)
 
 
+def test_a_stage_that_is_done_keeps_no_checkpoint(tmp_path, notes):
+    monitor = notes()
+    _run(tmp_path, monitor)
+    held = {path.name for name in ("first", "second") for path in (monitor.folder / name / "checkpoint").iterdir()}
+    assert held == set()
+
+
 def test_stages_need_a_loop():
     with pytest.raises(ValueError, match="name one"):
         Stages()
