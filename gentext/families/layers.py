@@ -226,7 +226,7 @@ def _logits(
     inputs: Float[Tensor, "n d"], matrix: Float[Tensor, "v d"], offset: Float[Tensor, " v"], out: Float[Tensor, "n v"]
 ) -> Iterator[Float[Tensor, "n b"]]:
     """inputs matrix^T + offset into `out`, in blocks of words that stay in a CPU's caches while they are worked on."""
-    size = max(64, BLOCK // len(inputs)) if inputs.is_cpu else len(matrix)
+    size = max(512, BLOCK // len(inputs)) if inputs.is_cpu else len(matrix)
     for part, words, shift in zip(out.split(size, 1), matrix.split(size), offset.split(size), strict=True):
         yield torch.addmm(shift, inputs, words.T, out=part)
 
