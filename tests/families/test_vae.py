@@ -102,8 +102,8 @@ def test_what_is_drawn_from_the_posterior_is_the_text_and_from_the_prior_it_is_n
     batch = pad(texts)
     vae = VAE(Recurrent(V, width=32), LSTM(V, layers=1, width=32), latent=8).train()
     objective = Objective(nll=NLL(), kl=FreeBits(5.0))
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=0.02)
-    for _ in range(200):
+    optimiser = torch.optim.AdamW(vae.parameters(), lr=0.04)
+    for _ in range(100):
         objective(vae(batch), batch, step=0, total=1).total.div(len(batch)).backward()
         optimiser.step()
         optimiser.zero_grad()
