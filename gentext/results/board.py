@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import zip_longest
 from statistics import NormalDist
 
 from gentext.results.record import Record
@@ -25,6 +26,7 @@ DEFAULT = {
         *("token_f1", "bits_per_char", "distinct2", "train_seconds"),
     ),
 }
+SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 
 
@@ -89,7 +91,7 @@ def rank(
     if not kept:
         raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
     known = {name for record in kept for name in (*record.values, *record.cost, *record.efficiency)}
-    for name in [*(columns or ()), *([sort] if sort else ())]:
+    for name in (*(columns or ()), *filter(None, [sort])):
         if name not in known:
             close = get_close_matches(name, known, n=3) or sorted(known)
             raise ValueError(f"no record has {name}. Did you mean {', '.join(close)}?")
@@ -146,14 +148,15 @@ def _figures(record: Record) -> dict[str, Value]:
 
 
 def _uniform(name: str, figures: Sequence[Mapping[str, Value]], notes: list[str]) -> bool:
-    """Whether a column holds figures of one signature; if not, the notes say so and what to run."""
+    """Whether a column holds figures of one signature; if not, the notes say where they part and what to run."""
     signatures = sorted({values[name].signature for values in figures if name in values})
-    if len(signatures) > 1:
-        notes.append(
-            f"{name} is not shown: these rows computed it in {len(signatures)} ways ({' ; '.join(signatures)}). "
-            "Make them one: gentext score RUNS"
-        )
-    return len(signatures) == 1
+    parts = zip_longest(*(signature.split("|") for signature in signatures), fillvalue="-")
+    apart = [sorted(set(part)) for part in parts if len(set(part)) > 1]
+    if apart:
+        size = all(part[0].startswith(SIZES) for part in apart)
+        advice = "eval.samples=N, or a file of as many lines" if size else "gentext score RUNS computes them one way"
+        notes.append(f"{name} is not shown: {'; '.join(map(' or '.join, apart))}. To rank such rows: {advice}")
+    return not apart
 
 
 def _cell(values: Sequence[Value]) -> Cell | None:

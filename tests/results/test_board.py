@@ -74,7 +74,10 @@ def test_seeds_are_aggregated_with_a_student_interval():
 def test_a_column_of_mixed_signatures_is_refused_with_what_to_run():
     (ranked,) = board.rank([made(), made("lstm", signature="bleu4|refs:8|v:1")])
     assert "bleu4" not in ranked.columns
+    assert "refs:8 or refs:9" in ranked.notes[0]
     assert "gentext score" in ranked.notes[0]
+    (ranked,) = board.rank([made(signature="bleu4|hyps:9|v:1"), made("lstm", signature="bleu4|hyps:300|v:1")])
+    assert "a file of as many lines" in ranked.notes[0]
 
 
 def test_best_and_bounds_are_marked(capsys):

@@ -126,7 +126,8 @@ def significance(pairs: Sequence[Mapping[str, Any]], metric: str) -> Chart | Non
     if not pairs:
         return None
     base = alt.Chart(alt.Data(values=list(pairs))).encode(
-        x=alt.X("second:N", title=None, axis=alt.Axis(labelAngle=-30)), y=alt.Y("first:N", title=None)
+        x=alt.X("second:N", title=None, axis=alt.Axis(labelAngle=-30, labelOverlap=False)),
+        y=alt.Y("first:N", title=None),
     )
     colour = alt.Color(
         "p:Q",
