@@ -12,6 +12,7 @@ from gentext.panels import Curves, Graph, Heatmap, Panel, Points
 from gentext.results.report.drawing import Chart, colours, titled
 
 LABELLED = 40  # points, of more than which labels hide each other
+TAPER = "Drawn edges narrow towards where they lead; what stays is told by the table."
 LIMIT = 300  # points of a line; of a longer one every so many-th
 
 
@@ -21,7 +22,8 @@ def draw(panel: Panel, name: str) -> Chart | None:
     if type(panel) not in drawers:
         return None
     drawn, height, said = drawers[type(panel)](panel)
-    return titled(name, panel.title, said, panel.note, drawn, height=height, table=panel.table())
+    note = f"{panel.note} {TAPER}" if isinstance(panel, Graph) else panel.note
+    return titled(name, panel.title, said, note, drawn, height=height, table=panel.table())
 
 
 def _graph(panel: Graph) -> tuple[alt.LayerChart, int, str]:
@@ -55,7 +57,7 @@ def _graph(panel: Graph) -> tuple[alt.LayerChart, int, str]:
         size=alt.Size("size:Q", scale=alt.Scale(range=[60, 900], zero=True), legend=None),
         tooltip=[alt.Tooltip("name:N"), alt.Tooltip("size:Q", format=".3~g"), alt.Tooltip("stays:Q", format=".3~g")],
     )
-    drawn = alt.layer(moves, dots, base.mark_text(dy=-12, fontSize=11).encode(text="name:N"))
+    drawn = alt.layer(moves, dots, base.mark_text(dy=-18, fontSize=11).encode(text="name:N"))
     said = f"Graph of {len(panel.nodes)} nodes and {len(panel.edges)} edges; the table below names the main ones."
     return drawn.resolve_scale(size="independent"), 520, said
 
