@@ -109,8 +109,8 @@ def covering(
         missing = Absent("held-out text has no likelihood under this model")
         return {**found, "h_pq": missing, "kl_pq": missing}
     exactness = "upper" if bound else "exact"
-    found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness)
-    found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness)
+    found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness, paired=True)
+    found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness, paired=True)
     return found
 
 
@@ -194,6 +194,7 @@ def mean(
     better: bool | None = False,
     exactness: Exactness = "exact",
     error: float | None = None,
+    paired: bool = False,
 ) -> Value:
     """A mean over texts, and 1.96 of its standard errors to both sides."""
     interval = mean_normal(nats) if error is None else normal(float(nats.mean()), error)
@@ -206,4 +207,5 @@ def mean(
         **interval._asdict(),
         exactness=exactness,
         per_sequence=nats,
+        paired=paired,
     )
