@@ -24,7 +24,8 @@ def test_every_option_composes_and_binds(group, name):
     override = {"model": [f"model@family={name}"], "encoder": ["eval=full", f"encoder@eval.encoder={name}"]}.get(
         group, [f"{group}={name}"]
     )
-    override += {"text": ["data.path=x"], "hf": ["data.path=x"], "truth": ["data.truth.run=x"]}.get(name, [])
+    if group == "data":
+        override += {"text": ["data.path=x"], "hf": ["data.path=x"], "truth": ["data.truth.run=x"]}.get(name, [])
     cfg = config.compose(override)
     config.check(cfg)
     for target in targets(cfg):
