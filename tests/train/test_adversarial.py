@@ -30,10 +30,6 @@ LOSSES = {
 }
 
 
-class Killed(BaseException):
-    """Stops a run where it stands."""
-
-
 @pytest.fixture
 def corpus(tmp_path):
     return tiny.corpus(tmp_path)
@@ -60,34 +56,22 @@ def stages(corpus, loss):
     )
 
 
-def run(corpus, monitor, *, die_at=None, loss="reinforce", loop=None, family=None):
+def run(corpus, monitor, *, loss="reinforce", loop=None, family=None):
     family = family or players(corpus, dense=loss == "dense")
-    log = monitor.log
-
-    def dying(step, values):
-        log(step, values)
-        if step == die_at:
-            raise Killed
-
-    monitor.log = dying
     loop = loop or stages(corpus, loss)
     assert isinstance(loop, Loop)
     loop.run(family, corpus, streams=Streams(3), monitor=monitor)
     return family
 
 
-def same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-
-
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_kill_in_any_stage_changes_no_number(corpus, notes, loss):
     whole = run(corpus, notes("whole"), loss=loss)
     for die_at in (2, 5, 8):  # in the warm-up, while the critic learns alone, in the game
-        with pytest.raises(Killed):
-            run(corpus, notes("parts", resume=True), die_at=die_at, loss=loss)
+        with pytest.raises(tiny.Killed):
+            run(corpus, notes("parts", resume=True, die_at=die_at), loss=loss)
     last = notes("parts", resume=True)
-    assert same(run(corpus, last, loss=loss), whole)
+    assert tiny.same(run(corpus, last, loss=loss), whole)
     assert last.log_[0][0] >= 7
 
 

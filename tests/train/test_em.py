@@ -13,10 +13,6 @@ from gentext.train.em import EM
 from gentext.train.loop import in_order
 
 
-class Killed(BaseException):
-    """Stops a run where it stands."""
-
-
 def hmm(corpus, **options):
     torch.manual_seed(1)
     return HMM(corpus.tokenizer.vocab_size, **{"states": 4, "grow_from": None, **options})
@@ -27,10 +23,6 @@ def run(folder, monitor, family=None, *, unit="line", **options):
     family = hmm(corpus) if family is None else family
     EM(**{"iterations": 6, "batch_size": 16, **options}).run(family, corpus, streams=Streams(0), monitor=monitor)
     return family
-
-
-def same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize("unit", ["line", "stream"])
@@ -79,22 +71,13 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes, monkeypatch):
     monkeypatch.setattr(em, "SAVE_EVERY", 0.0)
     options = {"every": 2, "iterations": 7, "patience": 7}
     whole = run(tmp_path, notes("whole"), **options)
-    seen = notes("parts", resume=True)
-    log = seen.log
-
-    def dying(step, values):
-        log(step, values)
-        if step == 4:
-            raise Killed
-
-    seen.log = dying
-    with pytest.raises(Killed):
-        run(tmp_path, seen, **options)
+    with pytest.raises(tiny.Killed):
+        run(tmp_path, notes("parts", resume=True, die_at=4), **options)
     again = notes("parts", resume=True)
-    assert same(run(tmp_path, again, **options), whole)
+    assert tiny.same(run(tmp_path, again, **options), whole)
     assert again.log_[0][0] == 4  # the step that it was killed in is done again
     finished = notes("parts", resume=True)
-    assert same(run(tmp_path, finished, **options), whole)
+    assert tiny.same(run(tmp_path, finished, **options), whole)
     assert finished.log_ == []
 
 

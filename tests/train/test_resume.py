@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_model
 from train import tiny
 
@@ -19,27 +18,11 @@ from gentext.train.training import TrainingError
 OPTIONS = {"ema": 0.9, "accumulate": 2, "save_every": 0.0, "steps": 17}
 
 
-class Killed(BaseException):
-    """Stops a run where it stands, without a last save."""
-
-
-def _run(folder, monitor, *, unit="line", die_at=None, **options):
+def _run(folder, monitor, *, unit="line", **options):
     corpus = tiny.corpus(folder, unit=unit)
     family = tiny.family(corpus, dropout=0.3)
-    log = monitor.log
-
-    def dying(step, values):
-        log(step, values)
-        if step == die_at:
-            raise Killed
-
-    monitor.log = dying
     tiny.loop(**{**OPTIONS, **options}).run(family, corpus, streams=Streams(3), monitor=monitor)
     return family
-
-
-def _same(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
 @pytest.mark.parametrize(("unit", "optimizer"), [("line", "adamw"), ("stream", "muon")])
@@ -47,26 +30,26 @@ def test_a_run_stopped_twice_ends_in_the_same_numbers(tmp_path, notes, unit, opt
     options = {"unit": unit, "optimizer": optimizer}
     whole = _run(tmp_path, notes("whole"), **options)
     for die_at in (6, 13):
-        with pytest.raises(Killed):
-            _run(tmp_path, notes("parts", resume=True), die_at=die_at, **options)
+        with pytest.raises(tiny.Killed):
+            _run(tmp_path, notes("parts", resume=True, die_at=die_at), **options)
     last = notes("parts", resume=True)
-    assert _same(_run(tmp_path, last, **options), whole)
+    assert tiny.same(_run(tmp_path, last, **options), whole)
     assert 13 <= last.log_[0][0] < 17  # it did go on, and not begin again
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, notes):
     first = _run(tmp_path, notes())
     again = notes(resume=True)
-    assert _same(_run(tmp_path, again), first)
+    assert tiny.same(_run(tmp_path, again), first)
     assert again.log_ == []
 
 
 def test_without_resume_it_starts_anew(tmp_path, notes):
     whole = _run(tmp_path, notes("whole"))
-    with pytest.raises(Killed):
-        _run(tmp_path, notes("parts"), die_at=6)
+    with pytest.raises(tiny.Killed):
+        _run(tmp_path, notes("parts", die_at=6))
     anew = notes("parts")
-    assert _same(_run(tmp_path, anew), whole)
+    assert tiny.same(_run(tmp_path, anew), whole)
     assert anew.log_[0][0] == 1
 
 
@@ -124,4 +107,4 @@ def test_sigkill_at_random_instants_changes_nothing(tmp_path, notes, kills):
     assert hits >= 1
     killed = tiny.family(tiny.corpus(tmp_path))
     load_model(killed, tmp_path / "killed" / "done.safetensors")
-    assert _same(killed, whole)
+    assert tiny.same(killed, whole)

@@ -1,7 +1,6 @@
 """Stages run in turn, and none twice."""
 
 import pytest
-import torch
 from train import tiny
 
 from gentext.seeding import Streams
@@ -10,21 +9,9 @@ from gentext.train.loop import Loop
 from gentext.train.stages import Stages
 
 
-class Killed(BaseException):
-    """Stops a run where it stands."""
-
-
-def _run(folder, monitor, *, die_at=None, **loops):
+def _run(folder, monitor, **loops):
     corpus = tiny.corpus(folder)
     family = tiny.family(corpus, dropout=0.2)
-    log = monitor.log
-
-    def dying(step, values):
-        log(step, values)
-        if step == die_at:
-            raise Killed
-
-    monitor.log = dying
     stages = Stages(**{"first": tiny.loop(steps=6), "second": tiny.loop(steps=5, lr=3e-3, save_every=0.0), **loops})
     assert isinstance(stages, Loop)
     stages.run(family, corpus, streams=Streams(3), monitor=monitor)
@@ -43,11 +30,11 @@ def test_the_second_stage_goes_on_from_the_first(tmp_path, notes):
 @pytest.mark.parametrize("die_at", [4, 9])
 def test_a_killed_run_ends_in_the_same_numbers(tmp_path, notes, die_at):
     whole = _run(tmp_path, notes("whole"))
-    with pytest.raises(Killed):
-        _run(tmp_path, notes("parts", resume=True), die_at=die_at)
+    with pytest.raises(tiny.Killed):
+        _run(tmp_path, notes("parts", resume=True, die_at=die_at))
     last = notes("parts", resume=True)
     parts = _run(tmp_path, last)
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
+    assert tiny.same(whole, parts)
     assert min(step for step, _ in last.log_) >= (7 if die_at == 9 else 1)
 
 

@@ -13,6 +13,10 @@ from gentext.train.gradient import Gradient
 from gentext.types import BOS, PAD, Family, Outputs, Step
 
 
+class Killed(BaseException):
+    """Stops a run where it stands, without a last save."""
+
+
 class Tiny(Family):
     """A GRU that carries its state over a stream's windows, with dropout and tied embeddings."""
 
@@ -70,3 +74,8 @@ def family(corpus: Corpus, **options) -> Tiny:
 def loop(**options) -> Gradient:
     defaults = {"steps": 12, "batch_size": 8, "window": 16, "lr": 1e-2, "valid_every": 5, "log_every": 1}
     return Gradient(Objective(nll=NLL()), **{**defaults, **options})
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    """Whether two models have the very same weights."""
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
