@@ -54,7 +54,7 @@ def directions(board: Board) -> Chart | None:
         .encode(
             x=alt.X(
                 "x:Q",
-                title="H(p, q): does the model cover the truth? nats a sentence, lower is better",
+                title=["H(p, q): does it cover the truth?", "nats a sentence, lower is better"],  # a phone's width
                 scale=alt.Scale(zero=False),
             ),
             y=alt.Y("y:Q", title="H(q, p): is what it writes likely? nats", scale=alt.Scale(zero=False)),
