@@ -63,11 +63,12 @@ class Optimizer:
 
     def _plain(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         if self.name in ("adamw", "muon"):
-            return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2))
+            return torch.optim.AdamW(groups, betas=(self.beta1, self.beta2), fused=True)
         if self.name == "adam":
-            return torch.optim.Adam(groups, betas=(self.beta1, self.beta2))
-        build = torch.optim.SGD if self.name == "sgd" else torch.optim.RMSprop
-        return build(groups, momentum=self.momentum or 0.0)
+            return torch.optim.Adam(groups, betas=(self.beta1, self.beta2), fused=True)
+        if self.name == "sgd":
+            return torch.optim.SGD(groups, momentum=self.momentum or 0.0, fused=True)
+        return torch.optim.RMSprop(groups, momentum=self.momentum or 0.0)
 
     def _muon(self, matrices: list[nn.Parameter]) -> torch.optim.Optimizer:
         return Muon(matrices, self.lr, self.weight_decay, 0.95 if self.momentum is None else self.momentum)
