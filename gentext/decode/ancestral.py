@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,7 +21,6 @@ class Ancestral:
     """Sequences drawn token by token; `top_k=1` is greedy search.
 
     Applied in this order: the rules (see Rules), temperature, top_k (0: off), top_p, min_p, typical (1: off).
-    stop: sequences of token ids; a row ends where one is said, and EOS stands in the place of its first token.
     batch_size: rows drawn at once at most. The same `rng` gives the same draw for the same batch_size.
     """
 
@@ -35,7 +33,6 @@ class Ancestral:
     no_repeat_ngram: int = 0
     min_len: int = 0
     ban_unk: bool = False
-    stop: Sequence[Sequence[int]] = ()
     batch_size: int = 512
 
     def __post_init__(self) -> None:
@@ -50,8 +47,6 @@ class Ancestral:
             raise ValueError(f"min_p is {self.min_p}; it is a ratio in [0, 1], and 0 keeps all")
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; draw one row at once at least")
-        if any(len(sequence) == 0 for sequence in self.stop):
-            raise ValueError("a stop sequence is empty; give one token at least, or leave stop out")
         _ = self.rules  # checks its own fields
 
     @property
@@ -62,7 +57,7 @@ class Ancestral:
     def plain(self) -> bool:
         """Whether this draws from the family's own distribution: neither truncated, tempered nor ruled."""
         keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
-        return self.temperature == 1 and keeps_all and self.rules.idle and not self.stop
+        return self.temperature == 1 and keeps_all and self.rules.idle
 
     def distribution(self, family: Family) -> Family | None:
         """What this draws from: the family, or the family at another temperature; None where it truncates or rules."""
@@ -96,8 +91,6 @@ class Ancestral:
             chosen = self._next(logits, live if going < len(row) else None, rng)
             tokens[row, i] = chosen
             live = live & (chosen != EOS)
-            if self.stop:
-                live = live & ~self._stopped(tokens, row, i)
             going = int(live.sum())
             if going == 0 or i + 1 == max_len:
                 break
@@ -128,17 +121,3 @@ class Ancestral:
         if self.typical < 1:
             logits = filters.typical(logits, self.typical)
         return logits
-
-    def _stopped(self, tokens: Tensor, row: Tensor, i: int) -> Tensor:
-        """The lines that have just said a stop sequence; it is taken back and EOS put in its place."""
-        stopped = torch.zeros_like(row, dtype=torch.bool)
-        for sequence in self.stop:
-            first = i + 1 - len(sequence)
-            if first < 0:
-                continue
-            wanted = torch.tensor(list(sequence), device=tokens.device)
-            hit = (tokens[row, first : i + 1] == wanted).all(1)
-            tokens[row[hit], first : i + 1] = PAD
-            tokens[row[hit], first] = EOS
-            stopped |= hit
-        return stopped

@@ -74,16 +74,6 @@ def test_no_repeat_ngram_and_what_cannot_go_on(chain, rng):
         Ancestral(no_repeat_ngram=1, min_len=9)(chain, 5, 9, rng=rng)
 
 
-def test_a_stop_sequence_ends_the_row_before_itself(chain):
-    free = Ancestral()(chain, 60, 15, rng=torch.Generator().manual_seed(1))
-    stop = (4, 5)
-    held = _rows(Ancestral(stop=[stop])(chain, 60, 15, rng=torch.Generator().manual_seed(1)))
-    assert any(stop in itertools.pairwise(row) for row in _rows(free))
-    for row in held:
-        assert stop not in itertools.pairwise(row)
-        assert row.count(EOS) <= 1
-
-
 def test_prompts_prime_each_row_and_come_back(chain, rng):
     prompt = torch.tensor([[4, 5], [6, PAD], [5, 6]])
     batch = Ancestral(top_k=1, batch_size=2)(chain, 3, 1, rng=rng, prompt=prompt)
@@ -97,7 +87,6 @@ def test_plain_says_whether_the_draw_is_the_familys_own():
     for changed in ({"temperature": 0.9}, {"top_k": 4}, {"top_p": 0.9}, {"min_p": 0.1}, {"typical": 0.9}):
         assert not Ancestral(**changed).plain
     assert not Ancestral(min_len=2).plain
-    assert not Ancestral(stop=[[4]]).plain
 
 
 @pytest.mark.parametrize(
@@ -114,7 +103,6 @@ def test_plain_says_whether_the_draw_is_the_familys_own():
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram"),
         ({"min_len": -1}, "min_len"),
-        ({"stop": [[]]}, "empty"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(wrong, advice):
