@@ -42,7 +42,9 @@ def launch(argv: Sequence[str]) -> int:
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     try:
         start()
-        return max((job["code"] for job in _read(ended)), default=1)
+        jobs = _read(ended)
+        tell_seeds(jobs)
+        return max((job["code"] for job in jobs), default=1)
     finally:
         del os.environ[SWEEP]
         ended.unlink(missing_ok=True)
@@ -102,6 +104,13 @@ def _job(cfg: DictConfig) -> float | None:
             file.write(json.dumps(ended) + "\n")
     print(f"gentext: {ended['reason']}", file=sys.stderr)
     return None
+
+
+def tell_seeds(jobs: Sequence[dict[str, Any]]) -> None:
+    """Figures over seeds into the records of what ran, and of what ran before beside it."""
+    from gentext.results import seeds
+
+    seeds.tell(sorted({Path(job["folder"]).parent for job in jobs}))
 
 
 def label(overrides: Sequence[str], family: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gentext import config, harness
 from gentext.results import record as records
+from gentext.results import seeds
 from gentext.results.folder import locked, read_texts, versions, write_texts
 from gentext.results.record import Record
 from gentext.run import open_corpus, plain
@@ -46,6 +47,7 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
         with locked(Path(old.folder)):
             records.write(new, Path(old.folder))
         made.append(new)
+    seeds.tell(sorted({Path(one.folder).parent for one in made}))
     return made
 
 

@@ -68,6 +68,17 @@ def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
     assert "human" in shown.out
 
 
+def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_path):
+    assert run("-m", "seed=0,1,2", "decode=ancestral") == 0
+    found = record.find(folders(tmp_path))
+    assert sorted(one.seed for one in found) == [0, 1, 2]
+    figures = [one.values["bleu4"].value for one in found]
+    for one in found:
+        low, high = one.over_seeds["bleu4"]["interval"]
+        assert low < sum(figures) / 3 < high
+        assert one.values["bleu4"].interval != (low, high)  # over its own sentences, beside it
+
+
 def test_a_new_decode_setting_does_not_train_again(tmp_path):
     assert run() == 0
     (folder,) = folders(tmp_path)

@@ -33,6 +33,7 @@ class Record:
     values: Mapping[str, Value]
     absent: Mapping[str, str]  # metric -> why it could not be computed
     likelihood: str  # exact | bound | none
+    over_seeds: Mapping[str, Any] = field(default_factory=dict)  # metric -> mean, interval, seeds: of three or more
     adaptive: bool = False  # the model reads the test text's history: marked on the board
     fingerprints: Mapping[str, Any] = field(default_factory=dict)  # sha256 of every split and of the tokenizer
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved

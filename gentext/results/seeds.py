@@ -1,0 +1,65 @@
+"""What a row's figures are over its seeds, written into the record of every one of them."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gentext.results import record as records
+from gentext.results.folder import locked
+from gentext.results.record import Record
+from gentext.results.significance import over_seeds
+
+log = logging.getLogger("gentext")
+FEWEST = 3  # seeds of which an interval can be made
+
+
+def tell(folders: Iterable[Path]) -> None:
+    """Write `over_seeds` into the records of the runs that lie beside one another in each of these folders.
+
+    A row is what differs in nothing but its seed, as on the board. A run that another process is at work on is left.
+    """
+    for folder in folders:
+        rows = defaultdict(list)
+        for path in sorted(folder.glob("*/record.*.json")):
+            try:
+                record = records.read(path)
+            except ValueError as error:
+                log.warning("%s", error)
+            else:
+                rows[record.corpus_key, record.name, record.decode].append(record)
+        for row in rows.values():
+            known = summary(row)
+            for record in row:
+                if record.over_seeds != known:
+                    _write(replace(record, over_seeds=known))
+
+
+def summary(row: Sequence[Record]) -> dict[str, dict[str, Any]]:
+    """Mean, 95 % interval (Student's t over the seeds' figures) and seeds of every metric that all hold alike.
+
+    Empty of fewer than three seeds, and where two records have one seed: which of them counts is not known.
+    """
+    seeds = sorted(record.seed for record in row)
+    if len(seeds) < FEWEST or len(set(seeds)) < len(seeds):
+        return {}
+    found = {}
+    for name, value in row[0].values.items():
+        held = [record.values.get(name) for record in row]
+        if all(one is not None and one.signature == value.signature for one in held):
+            mean, interval = over_seeds([one.value for one in held])
+            found[name] = {"mean": mean, "interval": list(interval), "seeds": seeds}
+    return found
+
+
+def _write(record: Record) -> None:
+    folder = Path(record.folder)
+    try:
+        with locked(folder):
+            records.write_json(records.plain(record), folder / f"record.{records.file_stem(record.decode)}.json")
+    except ValueError as error:
+        log.warning("its figures over seeds are not in its record: %s", error)
