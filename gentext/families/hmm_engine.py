@@ -107,6 +107,7 @@ class Trellis:
         sizes, offsets = self.packed.sizes, self.packed.offsets
         scale = scales.split(sizes)
         weight = (torch.ones_like(scales) if weights is None else weights).split(sizes)
+        uneven = weights is not None and bool((weights != weights[0]).any())
         factors = [torch.zeros_like(bank.matrix) for bank in self.banks]
         beta, there = self.emission.new_empty(0, self.emission.shape[1]), 0
         for first, last in _chunks(sizes):
@@ -121,7 +122,7 @@ class Trellis:
                     torch.index_select(self.emission, 0, self.tokens[t + 1], out=message[:there])
                     message[:there].mul_(after).div_(scale[t + 1][:, None])
                     self._move_back(message[:there], t, beta[:there])
-                    if weights is not None:
+                    if uneven:
                         beta[:there] += (weight[t][:there] - weight[t + 1])[:, None]
                 there = sizes[t]
             self._count(beliefs[low:high], message_of, first, last, factors)
