@@ -75,7 +75,13 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     score.add_argument("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
     score.add_argument("--name", help="how the row is called on the board")
     score.add_argument("--out", default="runs", help="where its record goes (runs)")
-    score.add_argument("--eval", default="default", help="the metrics: an option of the eval group (default)")
+    score.add_argument(
+        "--eval",
+        nargs="+",
+        default=["default"],
+        metavar=("OPTION", "KEY=VALUE"),
+        help="the metrics: an option of the eval group (default), and what to change in it",
+    )
     score.set_defaults(act=acts["score"])
 
     board = commands.add_parser("board", help="the leaderboard of a folder of runs")

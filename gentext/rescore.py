@@ -20,8 +20,10 @@ from gentext.text.corpus import Corpus
 from gentext.types import Samples
 
 
-def stored(paths: Sequence[str], option: str) -> list[Record]:
-    """Every record below `paths` with the metrics of `eval=option`, computed anew from its stored samples.
+def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
+    """Every record below `paths` with the metrics of an eval option, computed anew from its stored samples.
+
+    `judged` is the option, and what is changed in it: `["full", "eval.encoder.width=512"]`.
 
     What rests on the model's own likelihood cannot be recomputed without the model and is kept as it was.
     """
@@ -33,7 +35,7 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
                 f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
             )
         cfg = OmegaConf.create(dict(old.config))
-        cfg.eval = config.compose([f"eval={option}", f"eval.samples={old.config['eval']['samples']}"]).eval
+        cfg.eval = _composed([*_metrics(judged), f"eval.samples={old.config['eval']['samples']}"]).eval
         corpus = open_corpus(cfg)
         values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
         arrays = records.per_sequence(old)
@@ -51,7 +53,7 @@ def stored(paths: Sequence[str], option: str) -> list[Record]:
     return made
 
 
-def external(file: str, references: Sequence[str], name: str | None, option: str, out: str) -> Record:
+def external(file: str, references: Sequence[str], name: str | None, judged: Sequence[str], out: str) -> Record:
     """A record of another system's text, one sample a line, judged against the test split of `references`."""
     path = Path(file)
     if not path.is_file():
@@ -62,7 +64,7 @@ def external(file: str, references: Sequence[str], name: str | None, option: str
         raise ValueError(f"{path} is not UTF-8 text ({error}); convert it, for example with iconv -t utf-8") from error
     if not any(text.strip() for text in texts):
         raise ValueError(f"{path} holds no text; --samples takes one sample a line")
-    cfg = config.compose([*references, f"eval={option}"])
+    cfg = _composed([*references, *_metrics(judged)])
     corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts, with_model=True)
     name = name or path.stem
@@ -89,6 +91,15 @@ def external(file: str, references: Sequence[str], name: str | None, option: str
         write_texts(texts, folder / f"samples.{records.file_stem(made.decode)}.txt")
         records.write(made, folder)
     return made
+
+
+def _metrics(judged: Sequence[str]) -> list[str]:
+    option, *changes = judged
+    return [f"eval={option}", *changes]
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    return config.compose(config.completed(overrides))
 
 
 def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_model: bool) -> tuple[dict, dict]:

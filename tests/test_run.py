@@ -171,6 +171,9 @@ def test_stored_samples_are_judged_anew_without_the_model(tmp_path):
     assert main(["score", str(folder)]) == 0
     after = record.read(folder / "record.ancestral.json")
     assert {k: v.value for k, v in before.values.items()} == {k: v.value for k, v in after.values.items()}
+    assert main(["score", str(folder), "--eval", "default", "eval.metrics.bleu.max_order=3"]) == 0
+    assert record.read(folder / "record.ancestral.json").config["eval"]["metrics"]["bleu"]["max_order"] == 3
+    assert main(["score", str(folder), "--eval", "default", "eval.metrics.bleu.order=3"]) == 2
 
 
 @pytest.mark.parametrize(
