@@ -11,7 +11,7 @@ import torch
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent import Autoencoder
 from gentext.metrics.lm_score import Scorer
-from gentext.scorer import scorer
+from gentext.scorer import judges
 from gentext.text.corpus import Corpus
 from gentext.text.truth import Truth
 from gentext.train.loop import Monitor, in_order
@@ -28,7 +28,7 @@ MISSING = {
     "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
     "decoded_scores": "this decode setting draws from the family as it is, or from what has no known likelihood",
     "truth": "the distribution behind this corpus is not known",
-    "scorer": "the judge of language reads lines, and this corpus is one stream",
+    "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
 }
 
@@ -44,7 +44,7 @@ class Evidence:
     sample_scores: Scores | None = None
     decoded_scores: Scores | None = None  # of held-out text, by what a tempered decode setting draws from
     truth: Truth | None = None
-    scorer: Scorer | None = None
+    judges: Mapping[str, Scorer] | None = None
     autoencoder: Autoencoder | None = None
 
 
@@ -58,7 +58,7 @@ def gather(
         training=Samples(tuple(corpus.lines("train"))),
         scores=scores,
         truth=corpus.truth,
-        scorer=scorer(corpus),
+        judges=judges(corpus),
         autoencoder=autoencoder,
     )
 

@@ -1,4 +1,4 @@
-"""The judge of the LM scores: a distribution, on one vocabulary whatever it reads."""
+"""The judges of the LM scores: distributions, on one vocabulary whatever they read."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gentext.metrics.lm_score import LMScore, Scorer
-from gentext.scorer import KneserNey
+from gentext.scorer import Attentive, KneserNey
 from gentext.types import Samples
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -50,7 +50,37 @@ def test_a_collapsed_generator_wins_one_lm_score_and_loses_the_other():
     for name, samples in {"honest": texts(5, 300), "collapsed": ["a b c"] * 300}.items():
         metric = LMScore(words="whitespace", lower=False, resamples=0)
         judge = KneserNey(human[:600], str.split, order=3)
-        metric.update(judge, *(Samples(tuple(part)) for part in (samples, human[600:], human[:600])))
+        metric.update({"kneser_ney": judge}, *(Samples(tuple(part)) for part in (samples, human[600:], human[:600])))
         found[name] = metric.compute()
     assert found["collapsed"]["lm_score"] < found["honest"]["lm_score"]
     assert found["collapsed"]["reverse_lm_score"] > found["honest"]["reverse_lm_score"]
+
+
+def frames(seed: int, n: int) -> list[str]:
+    """Texts that end as they began, whatever stands between: four words that an n-gram of order 3 cannot look over."""
+    rng = np.random.default_rng(seed)
+    return [f"{end} {' '.join(rng.choice(list('xyz'), 4))} {end}" for end in rng.choice(list("abcd"), n).tolist()]
+
+
+def test_a_transformer_judge_sees_what_an_n_gram_cannot():
+    attentive = Attentive(frames(0, 400), str.split, width=64, steps=250)
+    counts = KneserNey(frames(0, 400), str.split, order=3)
+    right = frames(2, 200)
+    wrong = [text[:-1] + "abcda"["abcd".index(text[-1]) + 1] for text in right]
+    gain = {}
+    for judge in (attentive, counts):
+        judge.fit(frames(1, 1500))
+        gain[judge] = (judge.log_prob(right) - judge.log_prob(wrong)).mean()
+    assert gain[attentive] > 1.5
+    assert abs(gain[counts]) < 0.2
+    assert attentive.log_prob(right).mean() > 1.1 * np.log(1 / 4 / 3**4)  # near the truth
+    assert attentive.signature == "lm:transformer2x64|steps:250x64|seed:0|vocab:7"
+
+
+def test_a_transformer_judge_learns_the_same_twice_and_forgets():
+    first, second = (Attentive(texts(0, 90), str.split, width=32, steps=20) for _ in range(2))
+    first.fit(texts(1, 90))
+    for judge in (first, second):
+        judge.fit(texts(2, 90))
+    np.testing.assert_array_equal(first.log_prob(texts(3, 9)), second.log_prob(texts(3, 9)))
+    assert first.log_prob(["a q"])[0] == first.log_prob(["a r"])[0]

@@ -26,9 +26,9 @@ class TextMetric(torchmetrics.Metric):
     """A metric over text. `update` names the evidence that it eats; the harness hands each metric only that.
 
     Evidence by keyword: `samples`, `references`, `training` (Samples each), `scores`, `sample_scores`,
-    `decoded_scores` (Scores), `truth` (a Truth), `scorer` (a Scorer). A metric keeps all that its figures depend on in
-    columns of numbers, so that it syncs over processes and may be updated in parts: text becomes integers by a hash
-    that every process shares.
+    `decoded_scores` (Scores), `truth` (a Truth), `judges` (Scorers by name). A metric keeps all that its figures depend
+    on in columns of numbers, so that it syncs over processes and may be updated in parts: text becomes integers by a
+    hash that every process shares.
     """
 
     full_state_update: ClassVar[bool] = False

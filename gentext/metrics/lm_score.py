@@ -19,6 +19,7 @@ from gentext.metrics.packing import pack, unpack
 from gentext.text.words import word_rule
 from gentext.types import Samples, Value
 
+JUDGES = ("kneser_ney", "transformer")
 COLLECTIONS = ("samples", "references", "training")
 
 
@@ -45,12 +46,25 @@ class LMScore(TextMetric):
 
     reverse_lm_score: nats per word of held-out text under the judge fitted on the samples (quality and diversity).
     A line's end counts as a word. Both depend on how much text the judge is fitted on, so its size is in the signature.
+    `judge` names it: kneser_ney is fast, and favours n-grams; transformer takes a minute for each direction.
     """
 
     higher_is_better: ClassVar[bool | None] = False
 
-    def __init__(self, words: str = "treebank", lower: bool = True, resamples: int = 10_000, seed: int = 0) -> None:
+    def __init__(
+        self,
+        judge: str = "kneser_ney",
+        name: str = "lm_score",
+        words: str = "treebank",
+        lower: bool = True,
+        resamples: int = 10_000,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
+        if judge not in JUDGES:
+            raise ValueError(f"judge is {judge!r}; it must be one of {', '.join(JUDGES)}")
+        self.judge = judge
+        self.name = name
         self.words = words
         self.lower = lower
         self.split = word_rule(words).split
@@ -63,12 +77,12 @@ class LMScore(TextMetric):
 
     def update(
         self,
-        scorer: Scorer,
+        judges: Mapping[str, Scorer],
         samples: Samples | None = None,
         references: Samples | None = None,
         training: Samples | None = None,
     ) -> None:
-        self.scorer = scorer
+        self.scorer = judges[self.judge]
         for name, texts in zip(COLLECTIONS, (samples, references, training), strict=True):
             if texts is not None:
                 packed, lengths = pack(texts.texts)
@@ -84,8 +98,8 @@ class LMScore(TextMetric):
         if not samples:
             raise Absent("LMScore needs samples, and there are none")
         return {
-            "lm_score": self._score("lm_score", training, samples, "training text"),
-            "reverse_lm_score": self._score("reverse_lm_score", samples, references, "held-out text"),
+            self.name: self._score(self.name, training, samples, "training text"),
+            f"reverse_{self.name}": self._score(f"reverse_{self.name}", samples, references, "held-out text"),
         }
 
     def _score(self, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
@@ -104,5 +118,5 @@ class LMScore(TextMetric):
             "nats/word",
             **bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)._asdict(),
             per_sequence=nats * (len(nats) / words.sum()),
-            paired=name == "reverse_lm_score",
+            paired=name.startswith("reverse_"),
         )

@@ -29,7 +29,7 @@ class Unigram:
 
 def judged(samples, references, training, **options) -> dict[str, float]:
     metric = LMScore(**{"resamples": 50, **options})
-    metric.update(Unigram(), *(Samples(tuple(texts)) for texts in (samples, references, training)))
+    metric.update({"kneser_ney": Unigram()}, *(Samples(tuple(texts)) for texts in (samples, references, training)))
     return metric.values()
 
 
@@ -58,8 +58,10 @@ def test_parts_make_the_whole_and_missing_evidence_is_absent():
     metric = LMScore(resamples=0)
     with pytest.raises(Absent, match="needs a scorer"):
         metric.values()
-    metric.update(Unigram(), samples=Samples(("a a",)))
-    metric.update(Unigram(), samples=Samples(("b",)), references=Samples(("a c",)))
+    with pytest.raises(ValueError, match="one of kneser_ney, transformer"):
+        LMScore(judge="oracle")
+    metric.update({"kneser_ney": Unigram()}, samples=Samples(("a a",)))
+    metric.update({"kneser_ney": Unigram()}, samples=Samples(("b",)), references=Samples(("a c",)))
     found = metric.values()
     assert found["reverse_lm_score"].value == judged(["a a", "b"], ["a c"], ["a"])["reverse_lm_score"].value
     assert isinstance(found["lm_score"], Absent)
