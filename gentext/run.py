@@ -105,13 +105,11 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
         load_model(family, folder / "model.safetensors", device=cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         return json.loads(done.read_text(encoding="utf-8"))
+    prepared = prepare(family, corpus, streams, folder / "prepared.pt")
     begun = time.perf_counter()
-    if isinstance(family, Prepared):
-        family.prepare(in_order(corpus, "train", 256, 256, rows=32), rng=streams("prepare"))
-    prepared = time.perf_counter() - begun  # an HMM that grows is half trained by then
     config.build(cfg.train).run(family, corpus, streams=streams, monitor=monitor)
     cost = {
-        "train_seconds": prepared + monitor.last.get("seconds", time.perf_counter() - begun - prepared),
+        "train_seconds": prepared + monitor.last.get("seconds", time.perf_counter() - begun),
         "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),
         "parameters": float(family.size()),
         "peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
@@ -124,7 +122,27 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     stages = [path.parent for path in folder.glob("*/done")]
     for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
         shutil.rmtree(left, ignore_errors=True)
+    (folder / "prepared.pt").unlink(missing_ok=True)
     return cost
+
+
+def prepare(family: Family, corpus: Corpus, streams: Streams, path: Path) -> float:
+    """The seconds that a family took to look at the training text; an HMM that grows is half trained by then.
+
+    What it has become lies at `path` until it is trained, so that a killed run need not do it again.
+    """
+    if not isinstance(family, Prepared):
+        return 0.0
+    if path.exists():
+        kept = torch.load(path, weights_only=True)
+        family.load_state_dict(kept["family"])
+        return kept["seconds"]
+    begun = time.perf_counter()
+    family.prepare(in_order(corpus, "train", 256, 256, rows=32), rng=streams("prepare"))
+    seconds = time.perf_counter() - begun
+    with atomic(path) as temporary:
+        torch.save({"family": family.state_dict(), "seconds": seconds}, temporary)
+    return seconds
 
 
 def look_inside(family: Family, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:

@@ -14,7 +14,9 @@ import pytest
 import gentext
 from gentext.cli import main
 from gentext.decode import Beam
+from gentext.families.hmm import HMM
 from gentext.results import record
+from gentext.train.em import EM
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
 
@@ -236,6 +238,21 @@ def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, ca
     assert run() == 2
     assert "Free some space" in capsys.readouterr().err
     assert not list(tmp_path.glob("runs/**/*.safetensors*"))
+
+
+def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
+    growing = ["family=hmm", "family.states=8", "family.grow_from=4", "train.iterations=2"]
+    assert run(*growing, "out=whole") == 0
+    train = EM.run
+    monkeypatch.setattr(EM, "run", lambda *args, **options: (_ for _ in ()).throw(OSError(4, "killed")))
+    assert run(*growing) == 2
+    monkeypatch.setattr(EM, "run", train)
+    monkeypatch.setattr(HMM, "prepare", None)
+    assert run(*growing) == 0
+    whole, parts = (record.find([tmp_path / out])[0] for out in ("whole", "runs"))
+    assert whole.values["nll_test"].value == parts.values["nll_test"].value
+    assert parts.cost["train_seconds"] > 0
+    assert not list(tmp_path.glob("**/prepared.pt"))
 
 
 def test_two_runs_in_one_folder(tmp_path, capsys):

@@ -107,7 +107,10 @@ class EM:
             raise ValueError(f"restarts={self.restarts} needs a family that begins at random; use restarts=1")
         best, state = -math.inf, None
         for i in range(self.restarts):
-            family.prepare(in_order(corpus, "train", self.batch_size, WINDOW, rows=ROWS), rng=streams(f"restart {i}"))
+            if i:  # the first is there already
+                family.prepare(
+                    in_order(corpus, "train", self.batch_size, WINDOW, rows=ROWS), rng=streams(f"restart {i}")
+                )
             for _ in range(TRIAL):
                 train = self._pass(
                     family, self._batches(corpus, streams), corpus, monitor, f"beginning {i + 1}/{self.restarts}"
