@@ -13,7 +13,7 @@ from gentext.results import comparison, tradeoff
 from gentext.results.board import Board
 from gentext.results.cost import PER
 from gentext.results.record import Record
-from gentext.results.report import charts, families, findings, latent, profiles, samples
+from gentext.results.report import charts, families, findings, latent, profiles, samples, swept
 from gentext.results.report.drawing import Chart
 from gentext.results.report.families import FamilyPage
 from gentext.results.report.samples import Column, Material
@@ -123,7 +123,10 @@ def _blocks(
     cheap = next((name for name in ("bits_per_char", quality) if name in board.columns), quality)
     trade = [] if traded is None else [tradeoff.table(traded)]
     efficiency = _efficiency(board, quality)
+    likelihood = next((name for name in ("word_ppl", cheap) if name in board.columns), quality)
+    sweeps = swept.draw(board, findings.plain(board), likelihood, charts.families(board))
     blocks = [
+        ("Along what was swept", sweeps, []),
         ("Quality and diversity", [charts.frontier(board, quality, DIVERSITY)], trade),
         ("Against the known truth", [charts.directions(board)], []),
         ("Latent space", [], latent.tables(board)),
