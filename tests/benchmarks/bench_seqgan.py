@@ -25,6 +25,7 @@ from gentext.estimators.rewards import Probability
 from gentext.families.lstm import LSTM
 from gentext.families.seqgan import SeqGAN
 from gentext.games import Adversity
+from gentext.train.optimizers import Optimizer
 from gentext.types import BOS, Batch
 
 V, LENGTH, BATCH, ROLLOUTS, WIDTH, EMBEDDING, FILTERS = 5_000, 20, 64, 16, 32, 64, {2: 200, 3: 200, 4: 200, 5: 200}
@@ -93,12 +94,16 @@ def descend(loss, module, optimizer) -> None:
     optimizer.step()
 
 
+def adam(rate: float) -> Optimizer:
+    return Optimizer("adam", rate, None, 0.0, 0.9, 0.999, None)
+
+
 def ours(real: Batch) -> dict[str, float]:
     torch.manual_seed(0)
     players = SeqGAN(LSTM(V, layers=1, width=WIDTH, tied=False), TextCNN(V, embedding=EMBEDDING, filters=FILTERS))
     generator, critic, rng = players.generator.eval(), players.critic.eval(), torch.Generator().manual_seed(0)
     estimator = Reinforce(Adversity(), Probability(), baseline=Moving(), rollouts=ROLLOUTS)
-    moves, learns = torch.optim.Adam(generator.parameters(), 1e-2), torch.optim.Adam(critic.parameters(), 1e-4)
+    (moves,), (learns,) = (adam(rate).build(player) for rate, player in ((1e-2, generator), (1e-4, critic)))
 
     def play():
         descend(estimator(players, real, rng=rng, step=1, total=1).loss, generator, moves)
