@@ -32,7 +32,7 @@ class Source(Protocol):
     name: str
     origin: str  # where it is published
     licence: str
-    words: str  # the rule that says what a word is: treebank, whitespace or char
+    words: str  # the rule that says what a word is: treebank, whitespace, lines or char
     lowercase: bool  # the corpus is lower-cased, and so is what is compared with it
     stream: bool  # one long text, not lines
     pairs: bool  # each text answers a prompt (its translation's source)

@@ -145,9 +145,9 @@ class Word:
         counts.update(dict.fromkeys(vocabulary, self.min_count))
         kept = _most_frequent(counts, self.min_count, self.max_size)
         note = f"min:{self.min_count}" + (f"|max:{self.max_size}" if self.max_size else "")
-        return _fixed_vocabulary(
-            kept, pre_tokenizers.WhitespaceSplit(), Rules("word", self.words, self.lowercase, note)
-        )
+        lines = pre_tokenizers.Split(Regex(r"\n|\S+"), "removed", invert=True)
+        cut = lines if self.words == "lines" else pre_tokenizers.WhitespaceSplit()
+        return _fixed_vocabulary(kept, cut, Rules("word", self.words, self.lowercase, note))
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from functools import cache
 
 @dataclass(frozen=True)
 class WordRule:
-    """A way to cut text into words, and its way back. No word ever holds white space."""
+    """A way to cut text into words, and its way back. No word holds white space, but for a line's end that is one."""
 
     split: Callable[[str], list[str]]
     join: Callable[[Sequence[str]], str]
 
 
 def word_rule(name: str) -> WordRule:
-    """The rule called `name`: treebank, whitespace or char."""
+    """The rule called `name`: treebank, whitespace, lines or char."""
     if name not in RULES:
         raise ValueError(f"words is {name!r}; it must be one of {', '.join(RULES)}. Give for example words=treebank")
     return RULES[name]
@@ -84,8 +84,14 @@ def characters(text: str) -> list[str]:
     return [character for character in text if not character.isspace()]
 
 
+def unlined(words: Sequence[str]) -> str:
+    """Words apart by a space, line ends as they are."""
+    return re.sub(" ?\n ?", "\n", " ".join(words))
+
+
 RULES = {
     "treebank": WordRule(treebank, untreebank),
     "whitespace": WordRule(str.split, " ".join),
+    "lines": WordRule(re.compile(r"\n|\S+").findall, unlined),  # of a stream, whose line ends are read and written
     "char": WordRule(characters, "".join),
 }

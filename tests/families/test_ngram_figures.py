@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gentext.cli import main
 from gentext.families.ngram import NGram
+from gentext.results import record
 from gentext.types import EOS, Batch, pad
 
 pytestmark = pytest.mark.slow
@@ -73,6 +75,17 @@ def test_the_cache_on_wikitext2_as_a_stream(wikitext, windows):
         family.accumulate(window)
     family.maximize()
     assert f"{perplexity(family, text['test']):.2f}" == "169.48"
+
+
+@pytest.mark.slow
+def test_wikitext2_as_a_stream_whose_line_ends_are_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
+    corpus("wikitext-2")
+    stream = ["data=wikitext2", "data.unit=stream", "data.words=lines", "eval=truth", "eval.samples=2"]
+    assert main(["run", "family=ngram", *stream, f"out={tmp_path}"]) == 0
+    (found,) = record.find([tmp_path])
+    # KenLM gives 217.78 to a vocabulary without UNK, and counts the stream's end as a word
+    assert found.values["word_ppl"].value == pytest.approx(217.78, abs=0.05)
 
 
 @pytest.mark.slow

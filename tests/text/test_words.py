@@ -63,14 +63,20 @@ def test_words_of_any_order_nearly_always_come_back(found):
     assert treebank(text) == found or text == " ".join(found)
 
 
-@pytest.mark.parametrize(("name", "text"), [("whitespace", "a b , c"), ("char", "秦川雄帝宅，函谷壮皇居。")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("whitespace", "a b , c"), ("char", "秦川雄帝宅，函谷壮皇居。"), ("lines", "\na b\n\nc , d\n")]
+)
 def test_other_rules_come_back(name, text):
     rule = word_rule(name)
     assert rule.join(rule.split(text)) == text
 
 
+def test_a_line_end_is_a_word_where_asked():
+    assert word_rule("lines").split(" = a =\n\n b \n") == ["=", "a", "=", "\n", "\n", "b", "\n"]
+
+
 def test_an_unknown_rule_is_named_with_the_known():
-    with pytest.raises(ValueError, match="treebank, whitespace, char"):
+    with pytest.raises(ValueError, match="treebank, whitespace, lines, char"):
         word_rule("spacy")
 
 
