@@ -15,8 +15,6 @@ from gentext.families.transformer import Transformer
 from gentext.text.corpus import Corpus
 from gentext.types import EOS, RESERVED, UNK, Batch, Family, pad
 
-AT_ONCE = 4096  # texts
-
 
 def judges(corpus: Corpus) -> Mapping[str, Judge] | None:
     """The judges of a corpus by name; None for a stream, which has no lines whose ends could be scored."""
@@ -33,7 +31,7 @@ class Judge(ABC):
     on: its figures do not depend on the tokenizer of the model that it judges, and both directions score like events.
     """
 
-    at_once: ClassVar[int] = AT_ONCE  # texts that it scores side by side
+    at_once: ClassVar[int] = 4096  # texts that it reads side by side
 
     def __init__(self, training: Sequence[str], words: Callable[[str], list[str]]) -> None:
         self.training = training
@@ -88,8 +86,8 @@ class KneserNey(Judge):
 
     def learned(self, rows: list[list[int]]) -> Family:
         family = NGram(RESERVED + len(self.ids), order=self.order)
-        for start in range(0, len(rows), AT_ONCE):
-            family.accumulate(pad(rows[start : start + AT_ONCE]))
+        for start in range(0, len(rows), self.at_once):
+            family.accumulate(pad(rows[start : start + self.at_once]))
         family.maximize()
         return family
 
