@@ -16,7 +16,10 @@ WIDE = 4.0  # times the smallest number: from there on an axis is logarithmic
 
 
 def draw(board: Board, rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
-    """A chart for every key that takes three numbers or more while all else of a row's name stays; others as levels."""
+    """A chart for every key that takes three numbers or more while all else of a row's name stays.
+
+    Rows with other numbers of it are points of their own, rows without it levels.
+    """
     named = [(row, _parts(row)) for row in rows if metric in row.cells]
     keys = dict.fromkeys(key for _, parts in named for key in parts if _number(parts[key]) is not None)
     return [chart for key in keys if (chart := _along(key, named, metric, families)) is not None]
@@ -27,12 +30,10 @@ def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, f
     for row, parts in named:
         if key in parts and (at := _number(parts[key])) is not None:
             curves[_rest(row, parts, key)][at] = row
-    curves = {name: curve for name, curve in curves.items() if len(curve) >= FEWEST}
-    if not curves:
+    if max(map(len, curves.values()), default=0) < FEWEST:
         return None
-    drawn = {id(row) for curve in curves.values() for row in curve.values()}
     points = [point for name, curve in curves.items() for point in _points(name, curve, metric)]
-    levels = [{"family": row.family, "y": row.cells[metric].value} for row, _ in named if id(row) not in drawn]
+    levels = [{"family": row.family, "y": row.cells[metric].value} for row, parts in named if key not in parts]
     numbers = [point["x"] for point in points]
     wide = min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
     x = alt.X("x:Q", title=key, scale=alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False))
@@ -42,7 +43,7 @@ def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, f
     tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=metric, format=".4~g")]
     base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=looks["color"])
     layers = [
-        base.mark_line(strokeWidth=2),
+        base.transform_filter("datum.curve").mark_line(strokeWidth=2),
         base.mark_rule().encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, size=70).encode(shape=looks["shape"], tooltip=tooltip),
     ]
@@ -63,7 +64,7 @@ def _points(name: str, curve: dict[float, Row], metric: str) -> Iterator[dict[st
     for at, row in sorted(curve.items()):
         cell = row.cells[metric]
         low, high = cell.interval or (cell.value, cell.value)
-        yield {"family": name, "x": at, "y": cell.value, "low": low, "high": high}
+        yield {"family": name, "curve": len(curve) >= FEWEST, "x": at, "y": cell.value, "low": low, "high": high}
 
 
 def _parts(row: Row) -> dict[str, str]:
