@@ -71,7 +71,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
 
 def standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
     """The record of a decode setting where the folder holds it, judged as now asked."""
-    path = folder / f"record.{records.file_stem(setting)}.json"
+    path = records.path_of(folder, setting)
     old = records.read(path) if path.exists() else None
     return old if old is not None and old.config.get("eval") == plain(cfg)["eval"] else None
 

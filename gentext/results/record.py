@@ -65,13 +65,18 @@ def file_stem(decode: str) -> str:
     return decode.translate(BAD_FOR_FILES)
 
 
+def path_of(folder: Path, decode: str) -> Path:
+    """Where a run's folder holds the record of a decode setting."""
+    return folder / f"record.{file_stem(decode)}.json"
+
+
 def write(record: Record, folder: Path) -> Path:
     """The path of `record.<decode>.json`, written atomically, its per-sequence figures beside it in an npz."""
     stem = file_stem(record.decode)
     arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
     with atomic(folder / f"values.{stem}.npz") as path, path.open("wb") as file:
         np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
-    path = folder / f"record.{stem}.json"
+    path = path_of(folder, record.decode)
     write_json(plain(record), path)
     return path
 

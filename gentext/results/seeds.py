@@ -60,6 +60,6 @@ def _write(record: Record) -> None:
     folder = Path(record.folder)
     try:
         with locked(folder):
-            records.write_json(records.plain(record), folder / f"record.{records.file_stem(record.decode)}.json")
+            records.write_json(records.plain(record), records.path_of(folder, record.decode))
     except ValueError as error:
         log.warning("its figures over seeds are not in its record: %s", error)
