@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from gentext.text.words import WordRule, word_rule
+from gentext.text.words import LINE_OR_WORD, WordRule, word_rule
 from gentext.types import EOS, RESERVED, UNK
 
 # ids 0..3; NUL, which no text file holds, keeps a text that spells "<unk>" or "<eos>" apart from them
@@ -145,7 +145,7 @@ class Word:
         counts.update(dict.fromkeys(vocabulary, self.min_count))
         kept = _most_frequent(counts, self.min_count, self.max_size)
         note = f"min:{self.min_count}" + (f"|max:{self.max_size}" if self.max_size else "")
-        lines = pre_tokenizers.Split(Regex(r"\n|\S+"), "removed", invert=True)
+        lines = pre_tokenizers.Split(Regex(LINE_OR_WORD), "removed", invert=True)
         cut = lines if self.words == "lines" else pre_tokenizers.WhitespaceSplit()
         return _fixed_vocabulary(kept, cut, Rules("word", self.words, self.lowercase, note))
 

@@ -89,9 +89,10 @@ def unlined(words: Sequence[str]) -> str:
     return re.sub(" ?\n ?", "\n", " ".join(words))
 
 
+LINE_OR_WORD = r"\n|\S+"
 RULES = {
     "treebank": WordRule(treebank, untreebank),
     "whitespace": WordRule(str.split, " ".join),
-    "lines": WordRule(re.compile(r"\n|\S+").findall, unlined),  # of a stream, whose line ends are read and written
+    "lines": WordRule(re.compile(LINE_OR_WORD).findall, unlined),  # of a stream, whose line ends are read and written
     "char": WordRule(characters, "".join),
 }
