@@ -118,5 +118,5 @@ class LMScore(TextMetric):
             "nats/word",
             **bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)._asdict(),
             per_sequence=nats * (len(nats) / words.sum()),
-            paired=name.startswith("reverse_"),
+            paired=name != self.name,  # the reverse score alone rests on held-out text
         )
