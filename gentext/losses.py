@@ -34,8 +34,8 @@ class Loss(NamedTuple):
 class Objective:
     """The sum of weight(step) * term over named terms.
 
-    It is a sum over sequences, and the loop divides by tokens: so it means the same however a batch is divided over
-    steps and processes.
+    It is a sum over sequences, and the loop divides by the tokens of a mean step: so it means the same however a batch
+    is divided over steps and processes, and a token the same in whatever batch it stands.
     """
 
     def __init__(self, **terms: Term) -> None:

@@ -31,6 +31,11 @@ class Encoded:
         """Of all rows together, before any is cut."""
         return len(self.ids.values)
 
+    @property
+    def kept(self) -> int:
+        """Tokens of all rows together, as far as `max_len` lets them go."""
+        return self.tokens if self._stream else int(np.minimum(self.ids.lengths, self.max_len).sum())
+
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """Tokens of each of these rows."""
         end = self.tokens if self._stream else self.ids.offsets[rows + 1]

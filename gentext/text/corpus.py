@@ -95,6 +95,10 @@ class Corpus:
         """How many tokens a split has, one EOS a line included (of a stream: one at its end)."""
         return self._rows(split).tokens
 
+    def kept(self, split: str) -> int:
+        """How many tokens the batches of a split hold: `tokens` less those that `max_len` cuts off."""
+        return self._rows(split).kept
+
     def words(self, text: str) -> list[str]:
         """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
         return self._split(text.lower() if self._source.lowercase else text)

@@ -136,7 +136,7 @@ class Duel:
         self.average.update(self.place.step)
 
     def _teach(self, real: Batch) -> None:
-        loss = -self.generator(real).log_prob.sum() / real.mask.sum()
+        loss = -self.generator(real).log_prob.sum() / self.feed.tokens_per_batch
         self._descend(loss, ("generator",), {"nll": loss.detach()})
 
     def _descend(self, loss: Tensor, movers: tuple[str, ...], figures: Mapping[str, float | Tensor]) -> None:

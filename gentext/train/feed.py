@@ -48,6 +48,11 @@ class Feed:
             return math.ceil(row / self._window)
         return math.ceil(self._corpus.size("train") / self._batch_size)
 
+    @property
+    def tokens_per_batch(self) -> float:
+        """Tokens of a batch, in the mean over an epoch."""
+        return self._corpus.kept("train") / self.per_epoch
+
     def __next__(self) -> Batch:
         batch = next(self._batches, None)
         if batch is None:

@@ -47,6 +47,7 @@ class Training:
         self.model = group.wrap(family, self.device)
         if loop.compile:
             self.model = torch.compile(self.model)
+        self.tokens_per_step = self.feed.tokens_per_batch * loop.accumulate
         self.optimizers = loop.optimizer.build(family)
         self.average = Average(family, loop.ema)
         steps = loop.steps_over(self.feed.per_epoch)
@@ -70,6 +71,9 @@ class Training:
     def descend(self) -> float:
         """Move whatever parameters ask for a gradient down the loss of the next batches; that loss, nats per token.
 
+        The gradient is of the sum over the batches' tokens, divided by the tokens of a mean step and not by their own:
+        rows of like length share a batch, so that else a token of a short line would weigh more than one of a long.
+
         Raises: TrainingError where loss or gradient are not finite.
         """
         batches = [next(self.feed) for _ in range(self.loop.accumulate)]
@@ -82,8 +86,9 @@ class Training:
             with self._precision():
                 outputs = self.model(mine)
                 loss = self.loop.loss(outputs, mine, step=self.place.step, total=self.course.total)
-            (loss.total * (self.group.world / tokens)).backward()
-            total += loss.total.detach() / tokens
+            mean = loss.total / self.tokens_per_step
+            (mean * self.group.world).backward()
+            total += mean.detach()
             for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
                 sums[name] = sums.get(name, 0.0) + value
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf)))

@@ -11,7 +11,7 @@ from gentext.losses import NLL, Objective
 from gentext.seeding import Streams
 from gentext.train.gradient import Gradient
 from gentext.train.loop import Loop
-from gentext.train.training import TrainingError
+from gentext.train.training import Training, TrainingError
 from gentext.types import Family
 
 
@@ -92,6 +92,25 @@ def test_accumulated_batches_are_one_batch(corpus, notes):
     _train(corpus, whole, batch_size=8, steps=4)
     _train(corpus, parts, batch_size=4, accumulate=2, steps=4)
     assert parts.curve("train/nll") == pytest.approx(whole.curve("train/nll"), abs=1e-5)
+
+
+def test_a_token_weighs_the_same_in_whatever_batch_it_stands(tmp_path, notes, monkeypatch):
+    lines = [text for n in range(30) for text in (f"{n}", f"the old horses see {n} dogs", f"cat {n}")]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    corpus, steps = tiny.corpus(tmp_path), []
+    monkeypatch.setattr(Training, "_move", lambda training: steps.append(_taken(training.family)))
+    family = _train(corpus, notes(), steps=None, epochs=1, batch_size=7, clip=None)
+    lengths = {batch.tokens.shape[1] for batch in corpus.batches("train", 7, rng=torch.Generator().manual_seed(0))}
+    assert len(lengths) > 1  # rows of like length meet
+    (whole,) = corpus.batches("train", 1_000)
+    (-family(whole).log_prob.sum() / whole.mask.sum()).backward()
+    torch.testing.assert_close(torch.stack(steps).mean(0), _taken(family), rtol=1e-4, atol=1e-6)
+
+
+def _taken(family):
+    gradient = torch.cat([p.grad.flatten() for p in family.parameters()])
+    family.zero_grad()
+    return gradient
 
 
 def _in_order(corpus):
