@@ -184,9 +184,12 @@ class Family(nn.Module):
         """The next token's logits after `tokens` were read in `state`."""
         raise NotImplementedError(f"{type(self).__name__} must say step()")
 
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        """The logits after a prompt (PAD on the right is skipped). Seq2Seq encodes it instead."""
-        return self.read(self.start(len(prompt), rng=rng), prompt)
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None, **given: Tensor) -> Step:
+        """The logits after a prompt (PAD on the right is skipped). Seq2Seq encodes it instead.
+
+        given: what a Conditional family's `start` takes.
+        """
+        return self.read(self.start(len(prompt), rng=rng, **given), prompt)
 
     def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
         """Where `at` stands when each row's tokens were read one by one, PAD skipped."""
@@ -309,7 +312,10 @@ class Windowed(Protocol):
 
 @runtime_checkable
 class Conditional(Protocol):
-    """A family that writes under a vector, such as a VAE's decoder: `start` and `forward` take it as `given` [n z]."""
+    """A family that writes under a vector, such as a VAE's decoder.
+
+    `start`, `prime` and `forward` take it as `given` [n z].
+    """
 
     def condition(self, width: int, *, skip: bool = False) -> None:
         """Make room, once, for vectors of this width. `skip`: they reach the output directly, too."""

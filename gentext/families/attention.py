@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-Rotation = tuple[Float[Tensor, "t 1 1 e"], Float[Tensor, "t 1 1 e"]]  # cosines, signed sines
+Rotation = tuple[Float[Tensor, "*n t 1 1 e"], Float[Tensor, "*n t 1 1 e"]]  # cosines, signed sines
 
 
 class Positions(nn.Module):
@@ -22,7 +22,8 @@ class Positions(nn.Module):
         """Vectors for the tokens start .. end - 1; rows that begin with `skip` padding tokens start later."""
         return None
 
-    def rotation(self, start: int, t: int) -> Rotation | None:
+    def rotation(self, start: int, t: int, skip: Int[Tensor, " n"] | None) -> Rotation | None:
+        """For the tokens start .. start + t - 1, likewise: a prefix is not turned, so places count and not distances."""
         return None
 
     def bias(self, start: int, t: int) -> Float[Tensor, "h t s"] | None:
@@ -65,13 +66,14 @@ class Rotary(Positions):
         self.register_buffer("frequency", _frequencies(head_width, base), persistent=False)
         self.register_buffer("table", torch.empty(2, 0, 1, 1, head_width), persistent=False)
 
-    def rotation(self, start: int, t: int) -> Rotation:
+    def rotation(self, start: int, t: int, skip: Int[Tensor, " n"] | None) -> Rotation:
         if start + t > self.table.shape[1]:
             with torch.inference_mode(False):  # the table outlives the draw that may be asking
                 angle = torch.arange(2 * (start + t), device=self.frequency.device)[:, None] * self.frequency
                 cos, sin = angle.cos(), angle.sin()
                 self.table = torch.stack([torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)])[:, :, None, None]
-        cos, sin = self.table[:, start : start + t].unbind()
+        place = slice(start, start + t) if skip is None else _places(start, start + t, skip)
+        cos, sin = self.table[:, place].unbind()
         return cos, sin
 
 

@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gentext.families.condition import Condition, Layers
 from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced
 from gentext.types import BOS, Batch, Family, Outputs, State, Step, Tokens, map_state
-
-Layers = tuple[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]], ...]  # h and c of each
 
 
 class Reading(NamedTuple):
@@ -21,29 +20,6 @@ class Reading(NamedTuple):
 
     layers: Layers
     given: Float[Tensor, "n z"] | None
-
-
-class Condition(nn.Module):
-    """What a given vector says to an LSTM: the first state, and what joins every input (with `skip` every output)."""
-
-    def __init__(self, width: int, sizes: list[int], embedding: int, skip: bool) -> None:
-        super().__init__()
-        self.sizes = sizes
-        self.first = nn.Linear(width, 2 * sum(sizes))
-        self.input = nn.Linear(width, embedding, bias=False)
-        self.output = nn.Linear(width, sizes[-1], bias=False) if skip else None
-        nn.init.uniform_(self.input.weight, -0.1, 0.1)
-        self.input.weight.data *= width**-0.5  # a given vector begins as loud as a token, not ten times as loud
-
-    def layers(self, given: Float[Tensor, "n z"]) -> Layers:
-        cells = self.first(given).split([size for size in self.sizes for _ in range(2)], -1)
-        return tuple((h.tanh(), c) for h, c in zip(cells[::2], cells[1::2], strict=True))
-
-    def joined(self, x: Float[Tensor, "n *t e"], given: Float[Tensor, "n z"]) -> Float[Tensor, "n *t e"]:
-        return x + _along(self.input(given), x)
-
-    def skipped(self, x: Float[Tensor, "n *t d"], given: Float[Tensor, "n z"]) -> Float[Tensor, "n *t d"]:
-        return x if self.output is None else x + _along(self.output(given), x)
 
 
 class LSTM(Family):
@@ -84,7 +60,7 @@ class LSTM(Family):
 
     def condition(self, width: int, *, skip: bool = False) -> None:
         sizes = [layer.hidden_size for layer in self.layers]
-        self.under = Condition(width, sizes, self.embedding.embedding_dim, skip)
+        self.under = Condition(width, sizes, self.embedding.embedding_dim, sizes[-1] if skip else None)
 
     def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
         first = torch.full((n,), BOS, device=self.embedding.weight.device)
@@ -149,8 +125,3 @@ class LSTM(Family):
         """AR: the size of the dropped output. TAR: how far the output moves in a step."""
         moved = F.pad(hidden[:, 1:] - hidden[:, :-1], (0, 0, 1, 0))
         return {"ar": dropped.square().mean(-1) * batch.mask, "tar": moved.square().mean(-1) * batch.mask}
-
-
-def _along(added: Float[Tensor, "n e"], x: Float[Tensor, "n *t e"]) -> Float[Tensor, "n *1 e"]:
-    """`added`, shaped so that it joins every time of `x`."""
-    return added if x.dim() == 2 else added[:, None]

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gentext.families.condition import Condition, Layers
 from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced
 from gentext.types import BOS, EOS, PAD, Batch, Family, Outputs, State, Step, Tokens, map_state
 
@@ -16,11 +17,12 @@ from gentext.types import BOS, EOS, PAD, Batch, Family, Outputs, State, Step, To
 class Writing(NamedTuple):
     """What the decoder holds: its layers, what it said it attended to, and the source."""
 
-    layers: tuple[tuple[Float[Tensor, "n w"], Float[Tensor, "n w"]], ...]
+    layers: Layers
     attended: Float[Tensor, "n d"]  # fed into the next step, and what the next token is predicted from
     memory: Float[Tensor, "n p d"]
     keys: Float[Tensor, "n p d"]  # the memory as attention compares it
     absent: Float[Tensor, "n p"]  # -inf where there is no source token, else 0
+    given: Float[Tensor, "n z"] | None  # what it writes under besides
 
 
 class Seq2Seq(Family):
@@ -28,6 +30,8 @@ class Seq2Seq(Family):
 
     Of a prompt, what stands before its EOS is the source, and what follows is said already: so a source is translated,
     and a prompt without an EOS is gone on from. No prompt is an empty source, which is EOS alone.
+    A vector that `condition` made room for takes the place of a source: the decoder begins at it, it joins every input,
+    and a prompt is gone on from.
     Label smoothing asks for the term `uniform`, the mean log-probability of all tokens, which is given while training.
 
     Sources: Luong, Pham and Manning 2015 (equations 5, 7 and 8; input feeding, section 3.3); Bahdanau, Cho and Bengio
@@ -60,39 +64,53 @@ class Seq2Seq(Family):
         self.attention = Luong(width) if attention == "luong" else Bahdanau(width)
         self.attend = nn.Linear(2 * width, size)
         self.output = Output(vocab_size, size, tied=self.embedding if tied else None, bias=True)
+        self.under: Condition | None = None
         self.carried: State = {}
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
-    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self._begin(torch.full((n, 1), EOS, device=self.embedding.weight.device))
+    def condition(self, width: int, *, skip: bool = False) -> None:
+        sizes = [cell.hidden_size for cell in self.layers]
+        output = self.attend.out_features if skip else None
+        self.under = Condition(width, sizes, self.embedding.embedding_dim, output)
 
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+    def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
+        return self._begin(torch.full((n, 1), EOS, device=self.embedding.weight.device), given)
+
+    def prime(
+        self,
+        prompt: Int[Tensor, "n p"],
+        *,
+        rng: torch.Generator | None = None,
+        given: Float[Tensor, "n z"] | None = None,
+    ) -> Step:
+        if given is not None:
+            return self.read(self.start(len(prompt), given=given), prompt)
         source, said = split(prompt)
         at = self._begin(source)
         return at if said is None else self.read(at, said)
 
     def step(self, state: Writing, tokens: Tokens) -> Step:
-        state = self._write(state, self.embedding(tokens))
-        return Step(self.output(state.attended), state)
+        state = self._write(state, self._joined(self.embedding(tokens), state.given))
+        return Step(self.output(self.hidden(state)), state)
 
     def hidden(self, state: Writing) -> Float[Tensor, "n d"]:
-        return state.attended
+        return self._skipped(state.attended, state.given)
 
-    def forward(self, batch: Batch) -> Outputs:
+    def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         mode = "training" if self.training else "scoring"
         none = torch.full((len(batch), 1), EOS, device=batch.tokens.device)
-        source, said = (none, None) if batch.prompt is None else split(batch.prompt)
-        state, first = self._encode(source), None
+        source, said = (none, batch.prompt) if batch.prompt is None or given is not None else split(batch.prompt)
+        state, first = self._encode(source, given), None
         if batch.carry and mode in self.carried:
             first, layers, attended = self.carried[mode]
             state = state._replace(layers=layers, attended=attended)
         inputs, columns = teacher_forced(replace(batch, prompt=said), first)
         seen = []
-        for x in locked(self.embedding(inputs), self.dropout, self.training).unbind(1):
+        for x in locked(self._joined(self.embedding(inputs), given), self.dropout, self.training).unbind(1):
             state = self._write(state, x)
             seen.append(state.attended)
         self.carried[mode] = map_state((batch.tokens[:, -1], state.layers, state.attended), torch.Tensor.detach)
-        hidden = at_columns(torch.stack(seen, 1), columns)
+        hidden = at_columns(self._skipped(torch.stack(seen, 1), given), columns)
         dropped = locked(hidden, self.dropout, self.training)
         log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
         if not self.training:
@@ -106,19 +124,29 @@ class Seq2Seq(Family):
         matrices = sum(p.numel() for part in parts for p in part.parameters() if p.dim() == 2)
         return 2.0 * tokens * (matrices + self.output.weight.numel())
 
-    def _begin(self, source: Int[Tensor, "n p"]) -> Step:
-        return self.step(self._encode(source), torch.full((len(source),), BOS, device=source.device))
+    def _begin(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None = None) -> Step:
+        return self.step(self._encode(source, given), torch.full((len(source),), BOS, device=source.device))
 
-    def _encode(self, source: Int[Tensor, "n p"]) -> Writing:
+    def _encode(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None) -> Writing:
         """The decoder's first state. PAD on the right of a row is no part of it."""
         lengths = (source != PAD).sum(1)
         x = self.embedding(source)
         for layer in self.encoder:
             x, ends = layer(locked(x, self.dropout, self.training), lengths)
-        first = self.bridge(ends).tanh().chunk(2 * len(self.layers), -1)
         absent = torch.zeros(source.shape, device=x.device).masked_fill(source == PAD, -torch.inf)
         attended = x.new_zeros(len(x), self.attend.out_features)
-        return Writing(tuple(zip(first[::2], first[1::2], strict=True)), attended, x, self.attention.keys(x), absent)
+        first = self._bridged(ends) if given is None else self.under.layers(given)
+        return Writing(first, attended, x, self.attention.keys(x), absent, given)
+
+    def _bridged(self, ends: Float[Tensor, "n d"]) -> Layers:
+        first = self.bridge(ends).tanh().chunk(2 * len(self.layers), -1)
+        return tuple(zip(first[::2], first[1::2], strict=True))
+
+    def _joined(self, x: Float[Tensor, "n *t e"], given: Float[Tensor, "n z"] | None) -> Float[Tensor, "n *t e"]:
+        return x if given is None else self.under.joined(x, given)
+
+    def _skipped(self, x: Float[Tensor, "n *t d"], given: Float[Tensor, "n z"] | None) -> Float[Tensor, "n *t d"]:
+        return x if given is None else self.under.skipped(x, given)
 
     def _write(self, state: Writing, x: Float[Tensor, "n e"]) -> Writing:
         """The state after the vectors `x` of a token each were read."""

@@ -79,13 +79,19 @@ class Transformer(Family):
     def step(self, state: Cache, tokens: Tokens) -> Step:
         return self._read(tokens[:, None], state)
 
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        given = prompt != PAD
-        order = given.long().argsort(dim=1, stable=True)  # padding moves to the left, BOS to each row's first token
+    def prime(
+        self,
+        prompt: Int[Tensor, "n p"],
+        *,
+        rng: torch.Generator | None = None,
+        given: Float[Tensor, "n z"] | None = None,
+    ) -> Step:
+        real = prompt != PAD
+        order = real.long().argsort(dim=1, stable=True)  # padding moves to the left, BOS to each row's first token
         line = F.pad(prompt.gather(1, order), (1, 0))
-        skip = (~given).sum(1)
+        skip = (~real).sum(1)
         line = line.scatter(1, skip[:, None], BOS)
-        return self._read(line, self._empty(len(prompt), skip if bool(skip.any()) else None))
+        return self._read(line, self._empty(len(prompt), skip if bool(skip.any()) else None, given))
 
     def hidden(self, state: Cache) -> Float[Tensor, "n d"]:
         return state.last
@@ -108,7 +114,7 @@ class Transformer(Family):
     def attention(self, tokens: Int[Tensor, "n t"]) -> list[Float[Tensor, "n h t t"]]:
         """The share of each layer's and head's reading that goes to each token: rows read, columns are read."""
         (n, t), device = tokens.shape, tokens.device
-        x, rotation, bias = self._embed(tokens, 0, None), self.positions.rotation(0, t), self.positions.bias(0, t)
+        x, rotation, bias = self._embed(tokens, 0, None), self.positions.rotation(0, t, None), self.positions.bias(0, t)
         seen = causal(n, 0, t, None, self.context, device)
         mask = (torch.zeros((), device=device) if bias is None else bias).masked_fill(~seen, -torch.inf)
         layers = []
@@ -141,7 +147,8 @@ class Transformer(Family):
         prefix = 0 if self.under is None or cache is None else 1  # its slot comes before all places
         x = self._embed(tokens, start - prefix, skip)
         first = max(0, start + 1 - self.context) if t == 1 and not prefix else 0  # the furthest slot that it reads
-        rotation, mask = self.positions.rotation(start - prefix, t), self._mask(n, start, t, skip, first, prefix)
+        rotation = self.positions.rotation(start - prefix, t, skip)
+        mask = self._mask(n, start, t, skip, first, prefix)
         if cache is not None and not torch.is_grad_enabled():
             cache = room(cache, t)
         memory = []

@@ -68,6 +68,9 @@ class VAE(Family):
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self.decoder.start(n, given=self.space.prior(n, rng))
 
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        return self.decoder.prime(prompt, given=self.space.prior(len(prompt), rng))
+
     def step(self, state: State, tokens: Tokens) -> Step:
         return self.decoder.step(state, tokens)
 
@@ -141,6 +144,9 @@ class Under(Family):
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self.vae.decoder.start(n, given=self.z)
 
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        return self.vae.decoder.prime(prompt, given=self.z)
+
     def step(self, state: State, tokens: Tokens) -> Step:
         return self.vae.step(state, tokens)
 
@@ -154,7 +160,7 @@ def _check(decoder: Family, latent: int, posterior: str, spread: float, importan
     if not isinstance(decoder, Conditional):
         raise ValueError(
             f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
-            "try model@family.decoder=lstm or model@family.decoder=transformer"
+            "try model@family.decoder=lstm, seq2seq or transformer"
         )
     if latent < 1:
         raise ValueError(f"latent is {latent}; z needs 1 number or more. Without z it is family=lstm")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,20 +12,23 @@ import torch
 from gentext.decode import Ancestral
 from gentext.families.lstm import LSTM
 from gentext.families.ngram import NGram
+from gentext.families.seq2seq import Seq2Seq
 from gentext.families.transformer import Transformer
 from gentext.families.vae import VAE, Under
 from gentext.families.vae_encoder import Attentive, Recurrent
 from gentext.losses import KL, NLL, FreeBits, Objective
-from gentext.types import EOS, Batch, Conditional, Family, pad
+from gentext.types import EOS, PAD, Batch, Conditional, Family, pad
 
 V = 9
 ROWS = [[4, 5, 6, EOS], [7, EOS], [EOS], [8, 4, 4, 7, 5, EOS]]
 DECODERS = {
     "lstm": lambda: LSTM(V, layers=2, width=16),
     "narrow lstm": lambda: LSTM(V, layers=1, width=16, embedding=8),
+    "seq2seq": lambda: Seq2Seq(V, width=16, dropout=0.0),
+    "additive seq2seq": lambda: Seq2Seq(V, layers=2, width=16, embedding=8, attention="bahdanau", tied=False),
     "transformer": lambda: Transformer(V, layers=2, heads=2, width=16),
     "short-sighted transformer": lambda: Transformer(V, layers=2, heads=2, width=16, context=3),
-    "learned positions": lambda: Transformer(V, layers=1, heads=2, width=16, positions="learned", context=6),
+    "learned positions": lambda: Transformer(V, layers=1, heads=2, width=16, positions="learned", context=8),
     "relative positions": lambda: Transformer(V, layers=1, heads=2, width=16, positions="relative", context=3),
 }
 
@@ -52,6 +56,15 @@ def test_one_pass_equals_steps_under_z(decoder, skip):
             stepped = Family.forward(Under(vae, z), batch).log_prob
             assert torch.allclose(ours, stepped, atol=1e-5)
             assert not torch.allclose(ours, vae.decoder(batch, -z).log_prob, atol=1e-2)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_prompt_is_gone_on_from_under_z(decoder):
+    vae, batch = make(decoder), pad(ROWS)
+    prompted = replace(batch, prompt=torch.tensor([[4, EOS], [5, PAD]]).repeat(len(batch), 1)[: len(batch)])
+    z = torch.randn(len(batch), 3)
+    stepped = Family.forward(Under(vae, z), prompted).log_prob
+    assert torch.allclose(vae.decoder(prompted, z).log_prob, stepped, atol=1e-5)
 
 
 @pytest.mark.parametrize("posterior", ["normal", "vmf"])
