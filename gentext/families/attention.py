@@ -23,7 +23,7 @@ class Positions(nn.Module):
         return None
 
     def rotation(self, start: int, t: int, skip: Int[Tensor, " n"] | None) -> Rotation | None:
-        """For the tokens start .. start + t - 1, likewise: a prefix is not turned, so places count and not distances."""
+        """For the tokens start .. start + t - 1, likewise; beside a prefix, not turned itself, places count."""
         return None
 
     def bias(self, start: int, t: int) -> Float[Tensor, "h t s"] | None:
