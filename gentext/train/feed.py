@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class Feed:
             return math.ceil(row / self._window)
         return math.ceil(self._corpus.size("train") / self._batch_size)
 
-    @property
+    @cached_property
     def tokens_per_batch(self) -> float:
         """Tokens of a batch, in the mean over an epoch."""
         return self._corpus.kept("train") / self.per_epoch
