@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.utils import get_class
+from hydra.utils import get_object
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -90,7 +90,7 @@ def build(node: Any, **extra: Any) -> Any:
 def check(node: Any, where: str = "") -> None:
     """Bind every node below to the signature of its `_target_`, before anything is built."""
     if isinstance(node, DictConfig) and "_target_" in node:
-        target = get_class(node._target_) if node._target_ else None
+        target = get_object(node._target_) if node._target_ else None
         known = inspect.signature(target).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
             for key in node:
@@ -183,7 +183,7 @@ def _takes(cfg: DictConfig, key: str) -> bool:
         return False
     if not isinstance(node, DictConfig) or "_target_" not in node or name in node:
         return False
-    return name in inspect.signature(get_class(node._target_)).parameters
+    return name in inspect.signature(get_object(node._target_)).parameters
 
 
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
@@ -249,5 +249,5 @@ def _near_key(key: str, overrides: Sequence[str]) -> str:
         node = node._get_node(name)
     known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
     if isinstance(node, DictConfig) and "_target_" in node:
-        known += inspect.signature(get_class(node._target_)).parameters
+        known += inspect.signature(get_object(node._target_)).parameters
     return near(last, known, "keys")

@@ -61,6 +61,10 @@ class Objective:
             )
 
 
+def nothing() -> None:
+    """`loss=none`: what a loop has that counts and does not descend."""
+
+
 class NLL:
     """-log p of each sequence, EOS included, padding never.
 

@@ -105,9 +105,11 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
         load_model(family, folder / "model.safetensors", device=cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         return json.loads(done.read_text(encoding="utf-8"))
+    loop = config.build(cfg.train)
+    loop.check(family)  # before an HMM looks at the text for minutes
     prepared = prepare(family, corpus, streams, folder / "prepared.pt")
     begun = time.perf_counter()
-    config.build(cfg.train).run(family, corpus, streams=streams, monitor=monitor)
+    loop.run(family, corpus, streams=streams, monitor=monitor)
     cost = {
         "train_seconds": prepared + monitor.last.get("seconds", time.perf_counter() - begun),
         "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),

@@ -190,7 +190,7 @@ def test_stored_samples_are_judged_anew_without_the_model(tmp_path):
         (["decode.sample.temperature=-1"], "temperature is -1"),
         (["decode.sample.top_p=1.5"], "top_p is 1.5"),
         (["eval.samples=0"], "samples"),
-        (["family=ngram", "train=adversarial"], "adversarial"),
+        (["family=ngram", "train=adversarial"], "train=adversarial needs a family with a generator and a critic"),
         (["max_len=1"], "max_len"),
         (["seed=0,1"], "-m"),
         (["family=human", "loss=nll", "train=gradient"], "human"),
@@ -202,6 +202,12 @@ def test_bad_input_is_answered_in_a_line_and_leaves_nothing(tmp_path, capsys, ov
     assert advice.lower() in shown
     assert "traceback" not in shown
     assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").rglob("*.json"))
+
+
+def test_a_family_that_the_loop_cannot_train_is_refused_before_it_looks_at_the_text(capsys, monkeypatch):
+    monkeypatch.setattr(HMM, "prepare", lambda *_, **__: pytest.fail("it looked"))
+    assert run("family=hmm", "train=adversarial", "loss=gumbel") == 2
+    assert "try family=seqgan" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["missing", "empty", "blank", "binary", "latin", "one"])

@@ -114,7 +114,7 @@ class Adversary:
                 "try model@family.generator=lstm"
             )
         if not isinstance(self.loss, Estimator):
-            given = "none" if self.loss is None else type(self.loss).__name__
+            given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:

@@ -28,8 +28,8 @@ class Stages:
         self.loops = loops
 
     def check(self, family: Family) -> None:
-        """Raises: ValueError where a stage's loop does, before the first one begins."""
-        for loop in self.loops.values():
+        """Raises: ValueError where a stage's loop does, before the first one begins; the last, which needs most, first."""
+        for loop in reversed(self.loops.values()):
             loop.check(family)
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:

@@ -150,7 +150,7 @@ def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
         (lambda v: tiny.Tiny(v), "gumbel", "family=seqgan"),
         (lambda v: SeqGAN(NGram(v, order=2), TextCNN(v, filters={2: 3})), "gumbel", "generator=lstm"),
         (None, None, "loss=reinforce"),
-        (None, Objective(nll=NLL()), "given Objective"),
+        (None, Objective(nll=NLL()), "given one that is descended"),
     ],
 )
 def test_what_cannot_play_is_told_what_is_missing(corpus, notes, family, loss, advice):
