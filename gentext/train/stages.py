@@ -28,7 +28,7 @@ class Stages:
         self.loops = loops
 
     def check(self, family: Family) -> None:
-        """Raises: ValueError where a stage's loop does, before the first one begins; the last, which needs most, first."""
+        """Raises: ValueError where a stage's loop does, before any begins; the last needs most: it is asked first."""
         for loop in reversed(self.loops.values()):
             loop.check(family)
 
