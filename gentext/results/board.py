@@ -26,6 +26,7 @@ DEFAULT = {
         *("token_f1", "bits_per_char", "distinct2", "train_seconds"),
     ),
 }
+SIGNS = {"exact": "", "upper": "≤", "lower": "≥"}  # before a figure: what a bound says of it
 SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 
@@ -218,7 +219,7 @@ def text(cell: Cell | None) -> str:
     """A cell in words: bounds carry their sign, intervals their half-width."""
     if cell is None:
         return "-"
-    sign = {"exact": "", "upper": "≤", "lower": "≥"}[cell.exactness]
+    sign = SIGNS[cell.exactness]
     if not math.isfinite(cell.value):
         return f"{sign}{cell.value}"
     half = (cell.interval[1] - cell.interval[0]) / 2 if cell.interval else None

@@ -9,6 +9,7 @@ import numpy as np
 
 from gentext.panels import Table
 from gentext.results import record as records
+from gentext.results.board import SIGNS
 from gentext.results.record import Record, per_sequence
 from gentext.results.significance import (
     Comparison,
@@ -88,9 +89,16 @@ def find(
 
 
 def told(first: Sequence[Record], second: Sequence[Record], **options: object) -> Table:
-    """`compare` as a table, each row's mean and, of several seeds, its interval over seeds and sentences beside it."""
+    """`compare` as a table, each row's mean and, of several seeds, its interval over seeds and sentences beside it.
+
+    A bound carries its sign, and the difference is then one of what is bounded and not of the figures themselves.
+    """
     found = compare(first, second, **options)
-    names = [_name(row[0]) for row in (first, second)]
+    settings = [row[0].decode for row in (first, second)]
+    shared = f", both {settings[0]}" if settings[0] == settings[1] else ""
+    names = [row[0].name if shared else f"{row[0].name} · {row[0].decode}" for row in (first, second)]
+    if names[0] == names[1]:  # one family in two lots of seeds
+        names = [f"{row[0].name} of {_seeds(row)}" for row in (first, second)]
     rows = []
     for metric, said in found.items():
         means = [_mean(row, metric) for row in (first, second)]
@@ -98,7 +106,7 @@ def told(first: Sequence[Record], second: Sequence[Record], **options: object) -
         test, how = said.test.split("|")[:2]
         rows.append([metric, *means, f"{said.difference:+.4g}", interval, _p(said.p), _p(said.adjusted), how])
     return Table(
-        f"{names[0]} against {names[1]}",
+        f"{names[0]} against {names[1]}{shared}",
         f"{test.capitalize()} over sentences, paired where both rest on the same; Holm's correction over the "
         f"{len(found)} metrics of this table.",
         ["metric", *names, "difference", "95 % interval", "p", "p (Holm)", "sentences"],
@@ -137,15 +145,15 @@ def _paired(records: Sequence[Record], name: str) -> bool:
 
 def _mean(records: Sequence[Record], metric: str) -> str:
     arrays = _figures(records)[metric]
-    mean = f"{np.mean([run.mean() for run in arrays]):.4g}"
+    mean = f"{SIGNS[records[0].values[metric].exactness]}{np.mean([run.mean() for run in arrays]):.4g}"
     if len(arrays) < 2:
         return mean
     low, high = hierarchical_interval(arrays, crossed=_paired(records, metric), resamples=1000)
     return f"{mean} ({low:.4g} .. {high:.4g})"
 
 
-def _name(record: Record) -> str:
-    return f"{record.name} · {record.decode}"
+def _seeds(records: Sequence[Record]) -> str:
+    return f"seed{'s' * (len(records) > 1)} {', '.join(str(record.seed) for record in records)}"
 
 
 def _p(p: float | None) -> str:

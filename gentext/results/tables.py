@@ -57,4 +57,4 @@ def _json(table: Table) -> str:
 def _in_words(table: Table, column: int) -> bool:
     """Whether a column holds words rather than figures."""
     cells = [row[column] for row in table.rows]
-    return any(isinstance(cell, str) and not cell[:1].isdigit() and cell[:1] not in ("-", "+") for cell in cells)
+    return any(isinstance(cell, str) and not cell[:1].isdigit() and cell[:1] not in tuple("-+≤≥") for cell in cells)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from gentext.cli import main
 from gentext.results import record
-from gentext.results.comparison import compare, compare_rows
+from gentext.results.comparison import compare, compare_rows, told
 from gentext.results.record import Record
 from gentext.types import Value
 
@@ -37,6 +38,16 @@ def test_two_runs_are_compared_metric_by_metric(tmp_path):
     assert compare([one], [two], test="randomisation", draws=500)["recall"].p < 0.05
     with pytest.raises(ValueError, match="share no metric sentence by sentence"):
         compare([one], [run(tmp_path, "hmm", 0, length=shared)])
+
+
+def test_the_table_marks_bounds_and_names_what_differs(tmp_path):
+    one, two = (run(tmp_path, "vae", seed, nll=normal(50, seed)) for seed in range(2))
+    bound = dataclasses.replace(two.values["nll"], exactness="upper")
+    table = told([one], [dataclasses.replace(two, values={"nll": bound})], draws=100)
+    assert table.title == "vae of seed 0 against vae of seed 1, both ancestral"
+    assert [str(cell)[0] == "≤" for cell in table.rows[0][1:3]] == [False, True]
+    apart = told([one], [run(tmp_path, "vae", 2, "greedy", nll=normal(50, 2))], draws=100)
+    assert apart.columns[1:3] == ["vae · ancestral", "vae · greedy"]
 
 
 def test_every_pair_of_rows_is_compared_and_corrected_together(tmp_path):
