@@ -142,3 +142,24 @@ def test_a_swept_number_is_drawn_as_a_curve_and_other_rows_as_levels():
 def test_what_was_not_swept_has_no_curve(records):
     (section,) = page.build(records, {}).sections
     assert "Along what was swept" not in [block.title for block in section.blocks]
+
+
+def test_a_known_truth_has_a_table_that_shows_what_one_cross_entropy_hides():
+    def oracle(family, h_pq, h_qp, own):
+        figures = {"h_qp": h_qp, "nll_oracle": h_qp / 20} | ({"h_pq": h_pq, "nll_div": own} if own else {})
+        values = {name: Value(figure, f"{name}|v:1", False, 9) for name, figure in figures.items()}
+        return Record("oracle20", "unconditional", family, "", "ancestral", 0, values, {}, "exact")
+
+    made = [
+        oracle("collapsed", 300.0, 100.0, 40.0),
+        oracle("lstm", 154.0, 190.0, 170.0),
+        oracle("human", 0.0, 115.0, 0),
+    ]
+    (section,) = page.build(made, {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Against the known truth"]
+    (table,) = block.tables
+    assert [row[0] for row in table.rows] == ["lstm", "collapsed", "human"]
+    heads = [name.strip(" ↑↓") for name in table.columns]
+    assert dict(zip(heads, table.rows[1], strict=True))["nll_oracle"].strip("*") == "5.000"
+    assert dict(zip(heads, table.rows[2], strict=True))["h_pq"] == "-"
+    assert "SeqGAN's oracle" in table.note

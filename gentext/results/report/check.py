@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gentext.results import board as boards
@@ -62,15 +63,12 @@ def _tables(text: str) -> list[list[str]]:
 
 def _made(header: str, records: Sequence[Record]) -> list[list[str]]:
     """The tables that these records make under the header of one that is shown."""
-    if not header.startswith(BOARD):
-        blocks = [block for section in page.build(records, {}).sections for block in section.blocks]
-        texts = [tables.markdown(table) for block in blocks for table in block.tables]
-    else:
+    blocks = [block for section in page.build(records, {}).sections for block in section.blocks]
+    texts = [tables.markdown(table) for block in blocks for table in block.tables]
+    if header.startswith(BOARD):
         columns = [cell.strip(" ↑↓") for cell in header.removeprefix(BOARD).strip("| ").split("|")]
-        try:
-            texts = [forms.markdown(board) for board in boards.rank(records, columns=columns)]
-        except ValueError:  # a column that these records do not have
-            texts = []
+        with suppress(ValueError):  # a column that these records do not have
+            texts += [forms.markdown(board) for board in boards.rank(records, columns=columns)]
     return [table for text in texts for table in _tables(text)]
 
 

@@ -13,7 +13,7 @@ from gentext.results import comparison, tradeoff
 from gentext.results.board import Board
 from gentext.results.cost import PER
 from gentext.results.record import Record
-from gentext.results.report import charts, families, findings, latent, profiles, samples, swept
+from gentext.results.report import charts, families, findings, latent, profiles, samples, swept, truth
 from gentext.results.report.drawing import Chart
 from gentext.results.report.families import FamilyPage
 from gentext.results.report.samples import Column, Material
@@ -128,7 +128,7 @@ def _blocks(
     blocks = [
         ("Along what was swept", sweeps, []),
         ("Quality and diversity", [charts.frontier(board, quality, DIVERSITY)], trade),
-        ("Against the known truth", [charts.directions(board)], []),
+        ("Against the known truth", [charts.directions(board)], truth.tables(board)),
         ("Latent space", [], latent.tables(board)),
         ("Training", [charts.curves(logs, against, charts.families(board)) for against in ("seconds", "tokens")], []),
         ("Cost and quality", [charts.cost(board, cheap)], efficiency),
