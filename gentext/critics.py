@@ -1,7 +1,8 @@
 """What tells real text from generated: sequences of one fixed length, PAD after EOS, to verdicts (higher: more real).
 
-A critic reads token ids or relaxed one-hots, and says `embed` and `judge` apart, for a penalty on its slope works on
-embeddings. `dense` is true where verdict i is about token i given those before it, false where all are about the text.
+A critic reads token ids or relaxed one-hots, in which `embed` is linear; `judge` stands apart, for a penalty on the
+slope is taken between texts. `outputs`: numbers of a verdict, which are features where there are several. `dense` is
+true where verdict i is about token i given those before it, false where all are about the text.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ ROWS = 256  # texts whose filters' answers fit a core's cache
 
 @runtime_checkable
 class Critic(Protocol):
+    vocab_size: int
+    outputs: int
     dense: bool
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]: ...
@@ -65,8 +68,13 @@ class TextCNN(nn.Module):
             raise ValueError(f"filters is {dict(filters)}; give how many of each width, such as {{2: 200, 3: 200}}")
         if embedding % representations:
             raise ValueError(f"embedding {embedding} is not {representations} representations of one size")
-        self.representations, self.dropout = representations, dropout
-        self.embedding = nn.Parameter(0.1 * torch.randn(vocab_size, embedding))
+        self.vocab_size, self.representations, self.outputs, self.dropout = (
+            vocab_size,
+            representations,
+            outputs,
+            dropout,
+        )
+        self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         norm = spectral_norm if spectral else nn.Identity()
         one = embedding // representations
         self.convolutions = nn.ModuleList(norm(nn.Conv1d(one, k, int(width))) for width, k in filters.items())
@@ -78,7 +86,7 @@ class TextCNN(nn.Module):
             self.highway.bias[:features] -= 2.0  # mostly closed at first, as theirs
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
-        return _vectors(self.embedding, tokens)
+        return _vectors(self.embedding.weight, tokens)
 
     def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
         n, t, _ = vectors.shape
@@ -92,7 +100,7 @@ class TextCNN(nn.Module):
         return self._verdict(torch.cat(peaks, 1)).view(n, -1)
 
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
-        many = tokens.numel() > len(self.embedding) and tokens.shape[1] >= self.widest
+        many = tokens.numel() > self.vocab_size and tokens.shape[1] >= self.widest
         if many and not (torch.is_grad_enabled() or tokens.is_floating_point()):
             return self._verdict(self._looked_up(tokens)).view(len(tokens), -1)
         return self.judge(self.embed(tokens))
@@ -110,7 +118,7 @@ class TextCNN(nn.Module):
         faster than convolving.
         """
         k = self.representations
-        words = self.embedding.view(len(self.embedding) * k, -1)
+        words = self.embedding.weight.view(self.vocab_size * k, -1)
         index = (tokens[:, None] * k + torch.arange(k, device=tokens.device)[:, None]).flatten(0, 1)  # n k rows of t
         peaks = []
         for layer in self.convolutions:
@@ -132,7 +140,10 @@ class Recurrent(nn.Module):
 
     Source: de Masson d'Autume et al. 2019 (ScratchGAN), section 3, for the dense one.
     Differs: a GRU, and no positions; of the text, the verdict is on the maximum of the states over time.
+    spectral: the verdict's layer has a largest singular value of one; the GRU is as it is.
     """
+
+    outputs: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -146,15 +157,15 @@ class Recurrent(nn.Module):
         spectral: bool = False,
     ) -> None:
         super().__init__()
-        self.dense, self.dropout = dense, dropout
-        self.embedding = nn.Parameter(0.1 * torch.randn(vocab_size, embedding))
+        self.vocab_size, self.dense, self.dropout = vocab_size, dense, dropout
+        self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         self.norm = nn.LayerNorm(embedding)
         self.reader = nn.GRU(embedding, width, layers, batch_first=True)
         verdict = nn.Linear(width, 1)
         self.verdict = spectral_norm(verdict) if spectral else verdict
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
-        return _vectors(self.embedding, tokens)
+        return _vectors(self.embedding.weight, tokens)
 
     def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
         x = self.reader(F.dropout(self.norm(vectors), self.dropout, self.training))[0]

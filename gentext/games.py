@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
 from gentext.critics import Critic
+from gentext.types import Batch
 
 Verdicts = Float[Tensor, "..."]
 Cost = Float[Tensor, ""]
@@ -23,9 +24,17 @@ Cost = Float[Tensor, ""]
 
 @runtime_checkable
 class Game(Protocol):
-    """`penalty` weighs the critic's slope between real and generated text (see `slope`) in what it makes small."""
+    """`penalty` weighs the critic's slope between real and generated text (see `slope`) in what it makes small.
+
+    logit: whether the score's sigmoid is the probability of being real.
+    """
 
     penalty: float
+    logit: bool
+
+    def check(self, critic: Critic) -> None:
+        """Raises: ValueError where the game cannot be played with this critic's verdicts."""
+        ...
 
     def critic(self, real: Verdicts, fake: Verdicts) -> Cost: ...
 
@@ -79,6 +88,8 @@ RULES = {
     ),
     "relativistic_average": Rule(lambda real, fake, _: _both(real, fake), lambda real, fake: _both(fake, real)),
 }
+LOGIT = ("standard", "non_saturating", "relativistic", "relativistic_average")
+RELATIVE = ("wasserstein", "relativistic", "relativistic_average")  # a number added to all verdicts changes nothing
 SMOOTHED = ("standard", "non_saturating", "least_squares")
 
 
@@ -106,6 +117,20 @@ class Adversity:
         if self.penalty < 0:
             raise ValueError(f"penalty is {self.penalty}; it weighs a square: 10 is usual, and 0 is none")
 
+    @property
+    def logit(self) -> bool:
+        return self.rule in LOGIT
+
+    def check(self, critic: Critic) -> None:
+        if critic.outputs > 1:
+            raise ValueError(
+                f"rule={self.rule} wants a verdict and not {critic.outputs} features; give model@family.critic=text_cnn"
+            )
+        if critic.dense and self.rule == "relativistic":
+            raise ValueError(
+                "rule=relativistic pairs texts, and a dense critic judges tokens: rule=relativistic_average"
+            )
+
     def critic(self, real: Verdicts, fake: Verdicts) -> Cost:
         return RULES[self.rule].critic(real, fake, 1 - self.smoothing)
 
@@ -113,7 +138,8 @@ class Adversity:
         return RULES[self.rule].generator(real, fake)
 
     def score(self, said: Verdicts, real: Verdicts) -> Verdicts:
-        return said
+        """The verdict; where only differences are played for, how far it lies above real text's mean."""
+        return said - real.mean() if self.rule in RELATIVE else said
 
 
 @dataclass(frozen=True)
@@ -126,8 +152,13 @@ class Ranking:
     are references, and the other half are ranked among the generated ones, which are ranked among them.
     """
 
+    logit: ClassVar[bool] = False
     sharpness: float = 5.0
     penalty: float = 0.0
+
+    def check(self, critic: Critic) -> None:
+        if critic.dense or critic.outputs == 1:
+            raise ValueError("a rank compares the features of texts; give model@family.critic=ranker")
 
     def critic(self, real: Verdicts, fake: Verdicts) -> Cost:
         """-log rank of real texts, -log(1 - rank) of generated ones."""
@@ -137,16 +168,19 @@ class Ranking:
         return -above.mean() - torch.log1p(-below.exp().clamp(max=1 - 1e-6)).mean()
 
     def generator(self, real: Verdicts, fake: Verdicts) -> Cost:
-        return -self.score(fake, real).mean()
+        """-log rank of generated texts."""
+        references, others = _halves(real)
+        return -_log_rank(fake, others, references, self.sharpness).mean()
 
     def score(self, said: Verdicts, real: Verdicts) -> Verdicts:
-        """log rank of each text among real ones."""
+        """log rank of each text among real ones, over that of chance, so that their number does not move its level."""
         references, others = _halves(real)
-        return _log_rank(said, others, references, self.sharpness)
+        return _log_rank(said, others, references, self.sharpness) + math.log(len(others) + 1)
 
 
 def _halves(real: Float[Tensor, "n k"]) -> Sequence[Float[Tensor, "_ k"]]:
-    return real.chunk(2) if len(real) > 1 else (real, real)
+    """Every other text, for a batch of lines is sorted by length."""
+    return (real[::2], real[1::2]) if len(real) > 1 else (real, real)
 
 
 def _log_rank(
@@ -162,12 +196,22 @@ def _log_rank(
     return torch.logsumexp(near - torch.logaddexp(near, others), 1) - math.log(len(references))
 
 
-def slope(critic: Critic, real: Shaped[Tensor, "n t *v"], fake: Shaped[Tensor, "n t *v"], rng: torch.Generator) -> Cost:
+def slope(critic: Critic, real: Batch, fake: Batch, rng: torch.Generator) -> Cost:
     """The mean of (|gradient| - 1)^2 of the critic's verdict at points drawn between real and generated text.
 
-    Source: Gulrajani et al. 2017, section 4. Differs: between embeddings, since there is nothing between two words.
+    The points lie between one-hots and the gradient is by these: were it by embeddings, a critic would grow those and
+    stay as steep as it likes. Of several verdicts the mean counts; of a dense critic's, over the tokens of either text.
+    Source: Gulrajani et al. 2017, section 4.
     """
-    share = torch.rand(len(real), generator=rng, device=rng.device).to(real.device)[:, None, None]
-    at = torch.lerp(critic.embed(real), critic.embed(fake), share).detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic.judge(at).sum(), at, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    share = torch.rand(len(real), generator=rng, device=rng.device).to(real.tokens.device)[:, None, None]
+    at = torch.lerp(critic.embed(real.tokens), critic.embed(fake.tokens), share)  # embedding is linear in one-hots
+    said = critic.judge(at)
+    if critic.dense:
+        mask = real.mask | fake.mask
+        verdict = torch.where(mask, said, 0.0).sum(1) / mask.sum(1)
+    else:
+        verdict = said.mean(1)
+    (gradient,) = torch.autograd.grad(verdict.sum(), at, create_graph=True)
+    table = critic.embed(torch.arange(critic.vocab_size, device=at.device)[None])[0]
+    square = ((gradient @ (table.T @ table)) * gradient).sum((1, 2))  # of the gradient by one-hots, which is g table'
+    return (square.clamp_min(1e-12).sqrt() - 1).square().mean()

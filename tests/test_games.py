@@ -5,9 +5,11 @@ import math
 import pytest
 import torch
 
-from gentext.critics import TextCNN
+from gentext.critics import Recurrent, TextCNN
 from gentext.games import RULES, Adversity, Ranking, slope
+from gentext.types import Batch, pad
 
+V = 9
 REAL, FAKE = torch.tensor([[0.3], [-1.2], [2.0]]), torch.tensor([[-0.5], [1.4], [0.1]])
 
 
@@ -63,7 +65,7 @@ def test_smoothing_lowers_the_target_of_real_text_alone():
 def test_a_rank_is_the_mean_share_of_likeness_over_references():
     rng = torch.Generator().manual_seed(0)
     real, fake = torch.randn(4, 5, generator=rng), torch.randn(3, 5, generator=rng)
-    references, others = real[:2], real[2:]
+    references, others = real[::2], real[1::2]
 
     def like(a, b):
         return math.exp(2.0 * float(torch.cosine_similarity(a, b, dim=0)))
@@ -72,32 +74,80 @@ def test_a_rank_is_the_mean_share_of_likeness_over_references():
         return mean(like(text, u) / (like(text, u) + sum(like(other, u) for other in among)) for u in references)
 
     game = Ranking(sharpness=2.0)
-    assert game.score(fake, real).exp().tolist() == pytest.approx([rank(text, others) for text in fake], abs=1e-5)
+    assert game.score(fake, real).exp().tolist() == pytest.approx([3 * rank(text, others) for text in fake], abs=1e-5)
+    assert game.generator(real, fake).item() == pytest.approx(-mean(math.log(rank(x, others)) for x in fake), abs=1e-5)
     loss = -mean(math.log(rank(text, fake)) for text in others) - mean(
         math.log(1 - rank(text, others)) for text in fake
     )
     assert game.critic(real, fake).item() == pytest.approx(loss, abs=1e-5)
 
 
-def test_the_slope_of_a_linear_critic_is_known():
-    class Linear(torch.nn.Module):
-        dense = False
-
-        def embed(self, tokens):
-            return torch.nn.functional.one_hot(tokens, 7).float()
-
-        def judge(self, vectors):
-            return 3.0 * vectors[:, 0, :1]
-
-    tokens = torch.randint(7, (5, 4))
-    assert slope(Linear(), tokens, tokens, torch.Generator()).item() == pytest.approx(4.0)
+def ids(rows, *lengths):
+    return pad([torch.randint(4, V, (n,)) for n in lengths for _ in range(rows)], width=6)
 
 
-def test_the_slopes_gradient_reaches_the_critic():
-    critic = TextCNN(7, embedding=4, filters={2: 3})
-    tokens = torch.randint(7, (5, 4))
-    slope(critic, tokens, tokens.flip(0), torch.Generator()).backward()
-    assert critic.convolutions[0].weight.grad.abs().sum() > 0
+CRITICS = {
+    "cnn": lambda: TextCNN(V, embedding=4, filters={2: 3}, dropout=0.0),
+    "several": lambda: TextCNN(V, embedding=4, filters={2: 3}, representations=2, dropout=0.0),
+    "dense": lambda: Recurrent(V, embedding=4, width=5, dense=True, dropout=0.0),
+}
+
+
+@pytest.mark.parametrize("name", CRITICS)
+def test_the_slope_is_that_of_the_mean_verdict_by_one_hots(name):
+    torch.manual_seed(0)
+    critic, real, fake = CRITICS[name](), ids(3, 4, 6), ids(3, 6, 3)
+    found = slope(critic, real, fake, torch.Generator().manual_seed(1))
+    share = torch.rand(6, generator=torch.Generator().manual_seed(1))[:, None, None]
+    one, other = (torch.nn.functional.one_hot(batch.tokens, V).float() for batch in (real, fake))
+    at = (one + share * (other - one)).requires_grad_()
+    mask = (real.mask | fake.mask).float() if critic.dense else torch.ones(critic(at).shape)
+    (gradient,) = torch.autograd.grad(((critic(at) * mask).sum(1) / mask.sum(1)).sum(), at, create_graph=True)
+    wanted = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-4)
+    for mine, other in zip(
+        *(torch.autograd.grad(x, list(critic.parameters())[:2]) for x in (found, wanted)), strict=True
+    ):
+        assert torch.allclose(mine, other, atol=1e-5)
+
+
+def test_what_stands_after_the_end_has_no_slope():
+    torch.manual_seed(0)
+    critic, short = CRITICS["dense"](), ids(4, 3)
+    wide = Batch(*(torch.nn.functional.pad(x, (0, 30)) for x in (short.tokens, short.mask)))
+    found = [slope(critic, x, x, torch.Generator().manual_seed(1)).item() for x in (short, wide)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_a_penalty_holds_a_wasserstein_critic_though_it_may_grow_its_embeddings():
+    torch.manual_seed(0)
+    game, critic = Adversity("wasserstein", penalty=10.0), TextCNN(V, embedding=4, filters={2: 8}, dropout=0.0)
+    rng, optimizer = torch.Generator().manual_seed(0), torch.optim.Adam(critic.parameters(), lr=0.02)
+    real, fake = ids(16, 5), ids(16, 5)
+    real.tokens[:, 2] = 4
+    far = []
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = game.critic(critic(real.tokens), critic(fake.tokens))
+        (loss + game.penalty * slope(critic, real, fake, rng)).backward()
+        optimizer.step()
+        far.append(-loss.item())
+    apart = (2 * 5) ** 0.5  # of two texts of five words at most: what a critic of slope one can set between them
+    assert 0.3 < max(far[-50:]) < apart
+
+
+@pytest.mark.parametrize(
+    ("played", "critic", "advice"),
+    [
+        (Ranking(), CRITICS["cnn"], "critic=ranker"),
+        (Ranking(), CRITICS["dense"], "critic=ranker"),
+        (Adversity(), lambda: TextCNN(V, embedding=4, filters={2: 3}, outputs=5), "critic=text_cnn"),
+        (Adversity("relativistic"), CRITICS["dense"], "relativistic_average"),
+    ],
+)
+def test_a_critic_that_the_game_cannot_be_played_with_is_refused(played, critic, advice):
+    with pytest.raises(ValueError, match=advice):
+        played.check(critic())
 
 
 @pytest.mark.parametrize(

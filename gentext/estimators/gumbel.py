@@ -24,9 +24,13 @@ class Gumbel(nn.Module):
 
     def __init__(self, game: Game, *, temperature: float | Schedule = 1.0, hard: bool = False) -> None:
         super().__init__()
-        if not callable(temperature) and not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; it must be positive, 1 is usual")
+        ends = (temperature(0, 1), temperature(1, 1)) if callable(temperature) else (temperature,)
+        if not min(ends) > 0:
+            raise ValueError(f"temperature is {temperature}; it must be positive to its end, 1 is usual")
         self.game, self.temperature, self.hard = game, temperature, hard
+
+    def check(self, players: Adversarial) -> None:
+        self.game.check(players.critic)
 
     def forward(self, players: Adversarial, real: Batch, *, rng: torch.Generator, step: int, total: int) -> Move:
         heat = self.temperature(step, total) if callable(self.temperature) else self.temperature

@@ -25,6 +25,10 @@ class Estimator(Protocol):
 
     game: Game
 
+    def check(self, players: Adversarial) -> None:
+        """Raises: ValueError where these players cannot be moved so."""
+        ...
+
     def __call__(self, players: Adversarial, real: Batch, *, rng: torch.Generator, step: int, total: int) -> Move: ...
 
 

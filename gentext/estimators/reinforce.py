@@ -22,7 +22,7 @@ class Reinforce(nn.Module):
       is the reward of the text that did; of a dense critic the sum of the rewards from that token on.
     discount: a reward that comes k tokens later counts discount^k.
     entropy: the weight of the generator's entropy, nats per token, as a reward beside the critic's.
-    share: returns are divided by their mean over the batch (Che et al. 2017, equation 9: MaliGAN's weights).
+    share: returns are divided by their mean over the batch's texts (Che et al. 2017, equation 9: MaliGAN's weights).
     Source: Williams 1992; Yu et al. 2017 (SeqGAN).
     """
 
@@ -45,23 +45,42 @@ class Reinforce(nn.Module):
         self.game, self.reward, self.baseline = game, reward, baseline
         self.rollouts, self.discount, self.entropy, self.share = rollouts, discount, entropy, share
 
+    def check(self, players: Adversarial) -> None:
+        self.game.check(players.critic)
+        if players.critic.dense and self.rollouts:
+            raise ValueError("a dense critic rewards every token itself; give loss.rollouts=0")
+        if getattr(players.generator, "likelihood", "exact") != "exact":
+            raise ValueError(
+                f"a policy gradient needs the exact likelihood of a text, and {type(players.generator).__name__} gives "
+                "a bound; try loss=gumbel, or model@family.generator=lstm"
+            )
+        if getattr(self.reward, "of_a_logit", False) and not self.game.logit:
+            raise ValueError(
+                f"{type(self.reward).__name__} is a reward of a probability, which this game's score is none of; give "
+                "loss.reward._target_=gentext.estimators.rewards.Raw, or a game of logits such as rule=non_saturating"
+            )
+
     def forward(self, players: Adversarial, real: Batch, *, rng: torch.Generator, step: int, total: int) -> Move:
         generator = players.generator
         fake = drawn(generator, *real.tokens.shape, rng)
         log_prob = generator(fake).log_prob
         with torch.no_grad():
             rewards = self.returns(players, real, fake, rng)
-            returns = rewards / rewards[fake.mask].mean() if self.share else rewards
+            of_texts = torch.where(fake.mask, rewards, 0.0).sum(1) / fake.lengths
+            returns = rewards / of_texts.mean() if self.share else rewards
             returns = returns - self.entropy * to_go(log_prob, self.discount)
         guessed = torch.zeros_like(returns) if self.baseline is None else self.baseline(fake, returns)
         advantage = torch.where(fake.mask, returns - guessed.detach(), 0.0)
+        # what rounding leaves of nothing would move the generator as far as anything, under Adam
+        advantage = torch.where(advantage.abs() > 1e-5 * returns.abs(), advantage, 0.0)
         loss = -(advantage * log_prob).sum() / len(fake)
-        if self.baseline is not None:
-            loss = loss + self.baseline.learn(guessed, returns, fake.mask)
+        learns = {} if self.baseline is None else {"baseline_loss": self.baseline.learn(guessed, returns, fake.mask)}
         spread = rewards[fake.mask]
         return Move(
-            loss,
+            sum(learns.values(), loss),
             {
+                "generator_loss": loss.detach(),
+                **{name: value.detach() for name, value in learns.items() if value.requires_grad},
                 "reward": spread.mean(),
                 "reward_sd": spread.std(correction=0),
                 "advantage_sd": advantage[fake.mask].std(correction=0),
@@ -78,8 +97,6 @@ class Reinforce(nn.Module):
             return self.reward(self.game.score(critic(texts.tokens), references))
 
         if critic.dense:
-            if self.rollouts:
-                raise ValueError("a dense critic rewards every token itself; give loss.rollouts=0")
             return to_go(torch.where(fake.mask, rewarded(fake), 0.0), self.discount)
         if not self.rollouts:
             return at_end(rewarded_once(rewarded(fake)), fake.mask, self.discount)

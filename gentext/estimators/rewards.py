@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ class Probability:
     Source: Yu et al. 2017 (SeqGAN), low=0 high=1; de Masson d'Autume et al. 2019 (ScratchGAN), low=-1.
     """
 
+    of_a_logit: ClassVar[bool] = True
     low: float = 0.0
     high: float = 1.0
 
@@ -35,6 +36,7 @@ class Probability:
 class Odds:
     """D / (1 - D), at most `highest`. Source: Che et al. 2017 (MaliGAN), equation 5."""
 
+    of_a_logit: ClassVar[bool] = True
     highest: float = 20.0
 
     def __call__(self, score: Scored) -> Scored:

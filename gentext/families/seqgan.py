@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.types import Batch, Family, Outputs, State, Step, Tokens
+from gentext.types import Batch, Family, Outputs, Prepared, State, Step, Tokens
 
 
 class SeqGAN(Family):
@@ -20,6 +20,8 @@ class SeqGAN(Family):
         self.generator, self.critic = generator, critic
         self.vocab_size = generator.vocab_size
         self.likelihood = generator.likelihood
+        if isinstance(generator, Prepared):
+            self.prepare = generator.prepare  # a generator that looks at the text before it is trained does so here too
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self.generator.start(n, rng=rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import torch
@@ -16,6 +17,8 @@ from gentext.train.optimizers import SCHEDULES, Optimizer, Rate
 from gentext.train.sitting import descend
 from gentext.train.watch import KEEP, Drawn
 from gentext.types import Adversarial, Counted, Family
+
+log = logging.getLogger("gentext")
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
@@ -33,7 +36,8 @@ class Adversary:
     judge: a family that counts (an n-gram), fitted to train: what it makes of the draw is half of keep=both.
     keep: which weights are left. both: those with the lowest sum of two cross-entropies on valid's scale, the
       generator's of valid and the judge's of the generator, in nats a token, so that neither noise nor a few good
-      sentences win; nll: those likeliest on valid; last. Weights that have collapsed are never the best.
+      sentences win; nll: those likeliest on valid; last. Those that the game began with are judged too; weights that
+      have collapsed are never the best, and are left only where all have, which a warning tells.
     collapse: distinct bigrams of the draw, as a share of those of as much of valid, below which it has collapsed.
     valid_every, log_every: rounds; patience: validations without an improvement; save_every: seconds.
     """
@@ -116,6 +120,7 @@ class Adversary:
         if not isinstance(self.loss, Estimator):
             given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
+        self.loss.check(family)
 
     def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains both players in place. Raises: TrainingError on divergence."""
@@ -127,4 +132,7 @@ class Adversary:
             )
         device = next(family.parameters()).device
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            descend(Duel(self, family, corpus, streams, monitor))
+            duel = Duel(self, family, corpus, streams, monitor)
+            descend(duel)
+        if duel.all_collapsed:
+            log.warning("every validation of the game had collapsed: the last weights are left, and they have too")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from gentext.train.group import Group
 
+FAR = 10**9  # the last step of a run whose pace is not known yet: its schedules are at their beginning
+
 
 @dataclass
 class Place:
@@ -76,5 +78,9 @@ class Course:
 
     @property
     def total(self) -> int:
-        """The run's last step, or what it looks like being where only seconds bound it."""
-        return self.steps or max(1, round(self.place.step / max(self.progress, 1e-3)))
+        """The run's last step, or what it looks like being where seconds may end it first."""
+        if self.seconds is None:
+            return self.steps or 1
+        if self.progress == 0:
+            return FAR
+        return max(self.place.step + 1, round(self.place.step / self.progress))

@@ -58,6 +58,17 @@ class Duel:
     def place(self) -> Place:
         return self.course.place
 
+    @property
+    def judged_first(self) -> bool:
+        """Whether the weights that the game begins with may be the best: a game can make all that follow worse."""
+        return self.loop.generator_steps > 0 and not self.course.over
+
+    @property
+    def all_collapsed(self) -> bool:
+        """Whether weights were to be kept, and every validation found them collapsed."""
+        chosen = self.loop.generator_steps > 0 and self.loop.keep != "last" and self.watch.valid is not None
+        return chosen and self.place.step > 0 and math.isinf(self.place.best)
+
     def update(self) -> None:
         """One round. Raises: TrainingError where a loss or a gradient is not finite."""
         self.generator.eval()
@@ -123,7 +134,7 @@ class Duel:
         figures: dict[str, float | Tensor] = {"critic_loss": loss.detach()}
         if game.penalty:
             with torch.backends.cudnn.flags(enabled=False):  # and none twice over
-                steepness = slope(self.critic, real.tokens, fake.tokens, self.rng)
+                steepness = slope(self.critic, real, fake, self.rng)
             loss = loss + game.penalty * steepness
             figures["slope"] = steepness.detach()
         self._descend(loss, ("critic",), figures)
@@ -132,7 +143,7 @@ class Duel:
         self.critic.eval()
         with _still(self.critic):
             move = self.estimator(self.players, real, rng=self.rng, step=self.place.step + 1, total=self.course.total)
-            self._descend(move.loss, ("generator", "baseline"), {"generator_loss": move.loss.detach(), **move.figures})
+            self._descend(move.loss, ("generator", "baseline"), move.figures)
         self.average.update(self.place.step)
 
     def _teach(self, real: Batch) -> None:
@@ -140,12 +151,17 @@ class Duel:
         self._descend(loss, ("generator",), {"nll": loss.detach()})
 
     def _descend(self, loss: Tensor, movers: tuple[str, ...], figures: Mapping[str, float | Tensor]) -> None:
-        """A step of the named optimisers down a loss."""
+        """A step of the named optimisers down a loss, each mover's gradient clipped by itself."""
         loss.backward()
+        shown = {name: float(value) for name, value in figures.items()}
+        for name in movers:
+            groups = [group for optimizer in self.movers[name] for group in optimizer.param_groups]
+            parameters = [p for group in groups for p in group["params"]]
+            if parameters:
+                shown[f"{name}_gradient"] = float(
+                    torch.nn.utils.clip_grad_norm_(parameters, self.loop.clip or math.inf)
+                )
         optimizers = [optimizer for name in movers for optimizer in self.movers[name]]
-        parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.loop.clip or math.inf)
-        shown = {name: float(value) for name, value in figures.items()} | {f"{movers[0]}_gradient": float(norm)}
         if not all(map(math.isfinite, shown.values())):
             said = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
             raise TrainingError(

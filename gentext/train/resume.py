@@ -61,14 +61,14 @@ def state_dict(training: Training | Duel) -> dict[str, Any]:
     }
 
 
-def restore(training: Training | Duel) -> None:
-    """Go on from the folder's checkpoint, if there is one. Raises: TrainingError where it is of another model.
+def restore(training: Training | Duel) -> bool:
+    """Go on from the folder's checkpoint, and say if there is one. Raises: TrainingError where it is of another model.
 
     Only the leading process reads it: the folder of another machine need not hold it.
     """
     state = training.group.tell(_read(training) if training.group.leads else None)
     if state is None:
-        return
+        return False
     training.group.broadcast(training.shell)
     _scatter(training)
     for optimizer, held in zip(training.optimizers, state["optimizers"], strict=True):
@@ -81,6 +81,7 @@ def restore(training: Training | Duel) -> None:
     training.course.go_on_from(Place(**state["place"]))
     _restore_own(training, state["processes"])
     log.info("going on from step %d of %s", training.course.place.step, training.monitor.folder)
+    return True
 
 
 def _read(training: Training | Duel) -> dict[str, Any] | None:

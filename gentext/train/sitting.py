@@ -20,13 +20,14 @@ def descend(training: Training | Duel) -> None:
 
     Ctrl-C ends it after the step, with a checkpoint of it, as a KeyboardInterrupt.
     """
-    if training.monitor.resume:
-        restore(training)
-    elif training.group.leads:
+    restored = training.monitor.resume and restore(training)
+    if not training.monitor.resume and training.group.leads:
         checkpoint(training).clear()
     loop, course = training.loop, training.course
     with _bar(training) as advance, _deferred_interrupt() as interrupted:
         course.tick()
+        if not restored and training.judged_first:
+            save(training, best=training.validate()[1])
         while not course.over:
             training.update()
             course.tick()

@@ -35,6 +35,8 @@ class TrainingError(ValueError):
 class Training:
     """A family and its optimisers on their way through a corpus."""
 
+    judged_first = False  # the weights that it begins with are nobody's best
+
     def __init__(
         self, loop: Gradient, family: Family, corpus: Corpus, streams: Streams, monitor: Monitor, group: Group
     ) -> None:

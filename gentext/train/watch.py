@@ -38,9 +38,10 @@ class Watch:
     """The figures of a validation.
 
     valid/nll: nats a token of valid under the generator. valid/accuracy: how often the critic finds a held-out text
-    more real than a fresh sample (0.5: it cannot tell them apart). valid/entropy: nats a token of the generator.
-    valid/distinct2: different bigrams of the draw by all of them. valid/judged: nats a token of the draw under the
-    judge. valid/both: the sum of the first and the last. valid/collapsed: 1 where bigrams are too few.
+    more real than a fresh sample (0.5: it cannot tell them apart); of two held-out texts at least. valid/entropy: nats
+    a token of the generator. valid/distinct2: different bigrams of the draw by all of them. valid/judged: nats a token
+    of the draw under the judge. valid/both: the sum of the first and the last. valid/collapsed: 1 where bigrams are too
+    few.
     """
 
     def __init__(self, loop: Adversary, players: Adversarial, corpus: Corpus, rng: torch.Generator) -> None:
@@ -70,7 +71,8 @@ class Watch:
         values["valid/nll"] = nats(self.players.generator, self.corpus.batches("valid", ROWS))
         if "valid/judged" in values:
             values["valid/both"] = values["valid/nll"] + values["valid/judged"]
-        values["valid/accuracy"] = self._accuracy(draw)
+        if len(self.valid.tokens) > 1:
+            values["valid/accuracy"] = self._accuracy(draw)
         values["valid/collapsed"] = float(self._collapsed(draw, step))
         return values
 
@@ -104,10 +106,11 @@ class Watch:
         if collapsed:
             log.warning(
                 "the generator has collapsed at round %d: %.3f of its bigrams are different, %.3f of valid's; these "
-                "weights are not kept. Lower train.game.lr, or raise loss.entropy or train.game.teach_every",
+                "weights are not kept. Lower train.game.lr, or give train.game.teach_every=5%s",
                 step,
                 share,
                 human,
+                ", or raise loss.entropy" if hasattr(self.loop.loss, "entropy") else "",
             )
         return collapsed
 

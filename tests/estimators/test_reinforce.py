@@ -60,6 +60,20 @@ def test_under_a_baseline_a_constant_reward_moves_nothing(rng):
     assert moved.abs().max() > 1e-3  # noise alone: its mean is zero
 
 
+@pytest.mark.parametrize(("value", "rollouts"), [(1.0, 10), (0.3, 0), (0.7, 16)])
+def test_nor_does_it_under_adam_which_makes_steps_of_rounding_errors(value, rollouts, rng):
+    generator = Bigram(length=LENGTH)
+    before = generator.table.detach().clone()
+    players = Players(generator, Bag(LENGTH))
+    estimator = Reinforce(Adversity(), Constant(value), rollouts=rollouts, baseline=Moving())
+    optimizer = torch.optim.Adam(generator.parameters(), lr=0.1)
+    for step in range(30):
+        optimizer.zero_grad()
+        estimator(players, Batch(REAL.tokens[:16], REAL.mask[:16]), rng=rng, step=step, total=30).loss.backward()
+        optimizer.step()
+    assert torch.equal(generator.table, before)
+
+
 def test_the_entropy_bonus_is_the_gradient_of_entropy(rng):
     estimator = Reinforce(Adversity(), Constant(0.0), rollouts=0, entropy=1.0, baseline=Moving())
     runs = torch.stack([play(estimator, rng)[0] for _ in range(6)]).mean(0)
@@ -72,7 +86,7 @@ def test_the_entropy_bonus_is_the_gradient_of_entropy(rng):
 class Dense(torch.nn.Module):
     """One for every token 4, and a fortune for whatever stands after EOS."""
 
-    dense = True
+    dense, outputs, vocab_size = True, 1, 6
 
     def embed(self, tokens):
         return torch.nn.functional.one_hot(tokens, 6).float()
@@ -125,9 +139,17 @@ def test_a_learned_baseline_learns_what_the_tokens_before_tell():
 def test_shares_of_the_batch_have_a_mean_of_one(rng):
     move = play(Reinforce(Adversity(), Odds(), rollouts=0, share=True, baseline=Moving()), rng)[1]
     assert move.figures["advantage_sd"] > 0
-    estimator = Reinforce(Adversity(), Odds(), rollouts=0, share=True, baseline=Moving())
-    play(estimator, rng)
-    assert float(estimator.baseline.mean) == pytest.approx(1.0, abs=1e-4)
+    seen = []
+
+    class Seen(Moving):
+        def forward(self, texts, returns):
+            seen.append((texts.mask, returns))
+            return super().forward(texts, returns)
+
+    play(Reinforce(Adversity(), Odds(), rollouts=0, share=True, baseline=Seen()), rng)
+    ((mask, returns),) = seen
+    assert mask.sum(1).unique().numel() > 1  # a long text weighs no more than a short one
+    assert float(returns[:, 0].mean()) == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("discount", [1.0, 0.5])
@@ -139,10 +161,26 @@ def test_returns_are_discounted_sums(discount):
     assert torch.allclose(at_end(torch.tensor([8.0]), mask, discount), torch.tensor([[8 * discount, 8.0, 0.0]]))
 
 
-def test_a_dense_critic_wants_no_rollouts(rng):
+def test_a_dense_critic_wants_no_rollouts():
     critic = Recurrent(6, width=4, embedding=4, dense=True)
     with pytest.raises(ValueError, match=r"loss\.rollouts=0"):
-        play(Reinforce(Adversity(), Probability(), rollouts=2), rng, critic=critic)
+        Reinforce(Adversity(), Probability(), rollouts=2).check(Players(Bigram(length=LENGTH), critic))
+
+
+@pytest.mark.parametrize("rule", ["hinge", "least_squares", "wasserstein"])
+def test_a_probability_is_made_of_logits_alone(rule):
+    players = Players(Bigram(length=LENGTH), Bag(LENGTH))
+    Reinforce(Adversity(rule), Raw()).check(players)
+    with pytest.raises(ValueError, match=r"rewards\.Raw"):
+        Reinforce(Adversity(rule), Probability()).check(players)
+
+
+@pytest.mark.parametrize("rule", ["relativistic", "relativistic_average", "wasserstein"])
+def test_a_game_of_differences_rewards_differences(rule):
+    real, fake = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.5], [2.5]])
+    near, far = Adversity(rule).score(fake, real), Adversity(rule).score(fake + 15, real + 15)
+    assert torch.allclose(near, torch.tensor([[-1.5], [0.5]]))
+    assert torch.allclose(far, near)
 
 
 @pytest.mark.parametrize(("wrong", "advice"), [({"rollouts": -1}, "rollouts"), ({"discount": 1.5}, "discount")])

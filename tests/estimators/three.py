@@ -38,7 +38,7 @@ class Bigram(Family):
 class Bag(nn.Module):
     """A critic whose verdict is a sum over tokens, by token and place: linear in relaxed one-hots."""
 
-    dense = False
+    dense, outputs, vocab_size = False, 1, V
 
     def __init__(self, length: int = 4, seed: int = 1) -> None:
         super().__init__()

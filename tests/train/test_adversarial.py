@@ -13,7 +13,11 @@ from gentext.estimators.baselines import Learned, Moving
 from gentext.estimators.rewards import Probability
 from gentext.families.lstm import LSTM
 from gentext.families.ngram import NGram
+from gentext.families.seq2seq import Seq2Seq
 from gentext.families.seqgan import SeqGAN
+from gentext.families.transformer import Transformer
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Recurrent as Encoder
 from gentext.games import Adversity
 from gentext.losses import NLL, Objective
 from gentext.schedules import Exponential
@@ -127,6 +131,57 @@ def test_it_leaves_the_weights_with_the_best_figure(corpus, notes, keep):
     assert monitor.curve("valid/nll")[best] == pytest.approx(nll, abs=1e-5)
 
 
+def test_a_game_that_makes_all_worse_leaves_the_weights_that_it_began_with(corpus, notes):
+    family, monitor = players(corpus), notes()
+    before = {name: tensor.clone() for name, tensor in family.generator.state_dict().items()}
+    run(corpus, monitor, family=family, loop=game(corpus, "gumbel", steps=6, lr=3.0, keep="nll"))
+    curve = monitor.curve("valid/nll")
+    assert len(curve) == 4
+    assert curve[0] == min(curve)  # before the first round, and after every second
+    assert all(map(torch.equal, before.values(), family.generator.state_dict().values()))
+
+
+def test_where_all_has_collapsed_it_is_said_that_the_last_weights_are_left(corpus, notes, caplog):
+    family = players(corpus)
+    family.generator.output.bias.data[7] += 99
+    run(corpus, notes(), family=family, loop=game(corpus, steps=2, lr=1e-9, critic_lr=1e-9))
+    assert "every validation of the game had collapsed" in caplog.text
+
+
+def test_the_critic_moves_so_often_and_likelihood_every_so_many_rounds(corpus, notes):
+    monitor = notes()
+    run(corpus, monitor, loop=game(corpus, steps=6, critic_steps=3, generator_steps=2, teach_every=3, log_every=6))
+    each = sum(int(batch.mask.sum()) for batch in corpus.batches("train", 6)) / corpus.size("train")  # tokens a text
+    assert monitor.curve("tokens")[-1] == pytest.approx(6 * (6 * (3 + 2) + 2) * each, rel=0.2)
+    assert len(monitor.curve("train/nll")) == 1
+
+
+def test_a_learned_baseline_does_not_hold_the_generator_back(corpus, notes):
+    monitor = notes()
+    family = players(corpus)
+    loop = game(corpus, steps=1, clip=1e-3, optimizer="sgd", lr=1.0, valid_every=1, keep="last")
+    before = [p.detach().clone() for p in family.generator.parameters()]
+    run(corpus, monitor, family=family, loop=loop)
+    moved = (
+        sum(float((p - q).detach().square().sum()) for p, q in zip(family.generator.parameters(), before, strict=True))
+        ** 0.5
+    )
+    assert moved == pytest.approx(1e-3, rel=1e-2)  # its whole share of the clip
+    assert {"train/baseline_loss", "train/baseline_gradient"} <= {name for _, values in monitor.log_ for name in values}
+
+
+@pytest.mark.parametrize("kind", ["transformer", "seq2seq"])
+@pytest.mark.parametrize("loss", ["reinforce", "gumbel"])
+def test_any_differentiable_family_plays(corpus, notes, kind, loss):
+    v = corpus.tokenizer.vocab_size
+    make = {"transformer": lambda: Transformer(v, layers=1, heads=2, width=8, context=corpus.max_len),
+            "seq2seq": lambda: Seq2Seq(v, width=8)}[kind]  # fmt: skip
+    family = SeqGAN(make(), TextCNN(v, embedding=4, filters={2: 4}))
+    before = [p.detach().clone() for p in family.generator.parameters()]
+    run(corpus, notes(), family=family, loop=game(corpus, loss, steps=2, keep="last"))
+    assert any(not torch.equal(p, q) for p, q in zip(family.generator.parameters(), before, strict=True))
+
+
 def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
     family, monitor = players(corpus), notes()
     before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
@@ -139,7 +194,7 @@ def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
 
     monitor.log = spoil
     run(corpus, monitor, family=family, loop=game(corpus, steps=2, valid_every=1, lr=1e-9, critic_lr=1e-9))
-    assert monitor.curve("valid/collapsed") == [0.0, 1.0]
+    assert monitor.curve("valid/collapsed") == [0.0, 0.0, 1.0]
     assert "collapsed at round 2" in caplog.text
     assert all(torch.allclose(before[name], tensor, atol=1e-6) for name, tensor in family.state_dict().items())
 
@@ -149,6 +204,14 @@ def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
     [
         (lambda v: tiny.Tiny(v), "gumbel", "family=seqgan"),
         (lambda v: SeqGAN(NGram(v, order=2), TextCNN(v, filters={2: 3})), "gumbel", "generator=lstm"),
+        (
+            lambda v: SeqGAN(
+                VAE(Encoder(v, width=8), LSTM(v, layers=1, width=8), latent=2), TextCNN(v, filters={2: 3})
+            ),
+            "reinforce",
+            "a bound",
+        ),
+        (lambda v: SeqGAN(tiny.Tiny(v), Recurrent(v, dense=True)), "reinforce", "rollouts=0"),
         (None, None, "loss=reinforce"),
         (None, Objective(nll=NLL()), "given one that is descended"),
     ],
