@@ -159,8 +159,12 @@ def peer(real: Batch, prefixes: int) -> dict[str, float]:
     }
 
 
-def floor() -> float:
-    """Seconds that the arithmetic of a generator step takes at the speed of a large matrix product here."""
+def floor() -> tuple[float, float, float]:
+    """Operations of a generator step, bytes of its logits, and the seconds that both take at this machine's best.
+
+    Operations: every rollout's products with the output layer, the critic's on all completed texts. Bytes: a row of
+    logits is written, and read and written again by a softmax.
+    """
     rows = BATCH * ROLLOUTS * LENGTH * (LENGTH - 1) // 2
     texts = BATCH * ROLLOUTS * (LENGTH - 1)
     features = sum(FILTERS.values())
@@ -170,7 +174,7 @@ def floor() -> float:
     speed = 2 * 2_000**3 / best(lambda: square @ square, 5)
     logits = torch.randn(800, V)
     softmax = best(lambda: logits.softmax(1), 10) / 800  # one read and one write of every row's logits
-    return flops / speed + rows * softmax
+    return flops, 3.0 * 4 * rows * V, flops / speed + rows * softmax
 
 
 def main() -> None:
@@ -189,7 +193,9 @@ def main() -> None:
             name, f"{a:.2f}", f"{b:.2f}", f"{fast:.1f}", f"{TEXTGAN[name]}", f"{bar}", "met" if met else "SHORT"
         )
     Console().print(table)
-    print(f"floor of a generator step's products and softmax, no other work: {floor():.2f} s")
+    flops, moved, least = floor()
+    print(f"a generator step: {flops / 1e9:.0f} GFLOP of products and {moved / 1e9:.1f} GB of logits; ", end="")
+    print(f"at this machine's best {least:.2f} s, ours {mine['generator step, s'] / least:.2f} times that")
 
 
 if __name__ == "__main__":
