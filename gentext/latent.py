@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gentext.families.vae_latent import Posterior, aggregate
+from gentext.metrics.latent import spaced
 from gentext.text.corpus import Corpus
 from gentext.types import Batch, Family, Latents
 
@@ -70,7 +71,7 @@ class Reader:
         """So many texts of the split, evenly spaced."""
         size = self.corpus.size(self.split)
         lines, prompts = self.corpus.lines(self.split), self.corpus.prompts(self.split)
-        places = [i * size // min(texts, size) for i in range(min(texts, size))]
+        places = spaced(size, texts)
         for at in range(0, len(places), AT_ONCE):
             chosen = places[at : at + AT_ONCE]
             said = None if prompts is None else [prompts[i] for i in chosen]

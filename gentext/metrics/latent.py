@@ -15,9 +15,15 @@ from numpy import ndarray
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.intervals import bootstrap
 from gentext.metrics.packing import pack, unpack
-from gentext.types import Exactness, Latents, Value
+from gentext.types import Exactness, Latents, Scores, Value
 
 FIGURES = ("elbo", "bound", "kl", "information")
+
+
+def spaced(size: int, texts: int) -> list[int]:
+    """The places of so many texts, evenly spaced in a split of `size`; of all where there are no more."""
+    count = min(texts, size)
+    return [i * size // count for i in range(count)]
 
 
 @runtime_checkable
@@ -33,9 +39,10 @@ class LatentUse(TextMetric):
     """negative_elbo = reconstruction_nll + posterior_kl, iw_nll, mutual_information (all nats a text), active_units.
 
     iw_nll rests on `importance` draws of z for each text and is the tightest bound: at most negative_elbo, and at least
-    the negative log-likelihood on average. mutual_information is that of z and the text under the aggregate posterior
-    of the texts at hand, at most posterior_kl but for the error of one draw for each text. active_units counts the
-    parts of z whose mean varies from text to text by more than `threshold`.
+    the negative log-likelihood on average. Of a family without z, for which every draw says the same, it is exact, and
+    over the same texts: the line that a VAE has to stay below. mutual_information is that of z and the text under the
+    aggregate posterior of the texts at hand, at most posterior_kl but for the error of one draw for each text.
+    active_units counts the parts of z whose mean varies from text to text by more than `threshold`.
     Sources: Burda et al. 2016, equation 8 and section 5.2 (units); Hoffman and Johnson 2016 (mutual information).
     """
 
@@ -56,28 +63,44 @@ class LatentUse(TextMetric):
             self.add_column(name, torch.long)
         self.add_column("how", torch.uint8)
 
-    def update(self, autoencoder: Autoencoder) -> None:
+    def update(self, autoencoder: Autoencoder | None = None, scores: Scores | None = None) -> None:
+        if autoencoder is not None:
+            self._read(autoencoder)
+        elif scores is not None and scores.kind == "exact" and scores.convention == "line":
+            size = len(scores.log_prob)
+            self.append("bound", scores.log_prob[spaced(size, self.texts)])
+            self._told(size, scores.split)
+        else:
+            raise Absent("there is no model with a latent space, nor one of exact likelihood to set beside it")
+
+    def _read(self, autoencoder: Autoencoder) -> None:
         found = autoencoder.read(self.texts, self.importance)
         for name in FIGURES:
             self.append(name, getattr(found, name))
         self.append("mean", found.mean.flatten())
-        for name, number in (("units", found.mean.shape[1]), ("of", found.of)):
-            self.append(name, torch.tensor([number]))
-        how, lengths = pack([found.split])
+        self.append("units", torch.tensor([found.mean.shape[1]]))
+        self._told(found.of, found.split)
+
+    def _told(self, of: int, split: str) -> None:
+        self.append("of", torch.tensor([of]))
+        how, lengths = pack([split])
         self.append("how", how)
         self.append("how_lengths", lengths)
 
     def values(self) -> Mapping[str, Value | Absent]:
         figures = {name: self.column(name) for name in FIGURES}
-        n = len(figures["kl"])
+        n, bounded = len(figures["bound"]), len(figures["kl"]) > 0
         if n < 2:
             raise Absent("the use of a latent space shows over 2 texts or more")
         (split,) = set(unpack(self.column("how"), self.column("how_lengths")))
         told = f"split:{split}|seqs:{n} of {self.column('of').max()}|v:1"
+        iw_nll = self._mean(f"iw_nll|iw:{self.importance}|{told}", -figures["bound"], "upper" if bounded else "exact")
+        if not bounded:
+            return {"iw_nll": iw_nll}
         units = self.column("mean").reshape(n, -1).var(0, ddof=1)
         active = int((units > self.threshold).sum())
         return {
-            "iw_nll": self._mean(f"iw_nll|iw:{self.importance}|{told}", -figures["bound"], "upper"),
+            "iw_nll": iw_nll,
             "negative_elbo": self._mean(f"negative_elbo|{told}", -figures["elbo"], "upper"),
             "reconstruction_nll": self._mean(
                 f"reconstruction_nll|{told}", -figures["elbo"] - figures["kl"], direction=None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from gentext.metrics.base import Absent
 from gentext.metrics.latent import Autoencoder, LatentUse
-from gentext.types import Latents
+from gentext.types import Latents, Scores
 
 
 class Told:
@@ -46,6 +48,21 @@ def test_the_figures_fit_together():
     assert found["active_units"].value == 2
     assert found["active_units"].signature.startswith("active_units|of:4|above:0.01|")
     assert {name for name, value in found.items() if value.exactness == "upper"} == {"iw_nll", "negative_elbo"}
+
+
+def test_a_language_model_is_the_zero_line_over_the_same_texts():
+    log_prob = -torch.arange(100.0).double()
+    scores = Scores(log_prob, *(torch.ones(100, dtype=torch.long) for _ in range(4)), split="test", kind="exact")
+    metric, vae = LatentUse(texts=40, importance=500), LatentUse(texts=40, importance=500)
+    metric.update(scores=scores)
+    told = Told()
+    told.read = lambda texts, importance: dataclasses.replace(Told().read(texts, importance), of=100)
+    vae.update(told, scores=dataclasses.replace(scores, kind="bound"))
+    (line,) = metric.values().values()
+    assert line.per_sequence.tolist() == [i * 100 // 40 for i in range(40)]
+    assert (line.exactness, line.signature) == ("exact", vae.values()["iw_nll"].signature)
+    with pytest.raises(Absent, match="no model with a latent space"):
+        LatentUse().update(scores=dataclasses.replace(scores, kind="bound"))
 
 
 def test_bounds_carry_their_draws_their_texts_and_their_error():

@@ -27,8 +27,9 @@ def tables(board: Board) -> list[Table]:
     (ranked,) = boards.rank(records, columns=known, sort="nll_test")
     header, *body = boards.table(ranked)
     note = (
-        "Nats a sentence; ≤ bounds from above. A row without a KL is a language model, whose figure is exact: with a "
-        "VAE's decoder it is what z has to be worth. A KL near 0 with no active unit is a z that is ignored."
+        "Nats a sentence; ≤ bounds from above. A row without a KL is a language model, whose figures are exact, iw_nll "
+        "over the same texts as a VAE's: with its decoder they are what z has to be worth. A KL near 0 with no active "
+        "unit is a z that is ignored."
     )
     kept = [i for i, name in enumerate(header) if name != "decode"]  # all are at the plain one
     rows = [[row[i] for i in kept] for row in body]
