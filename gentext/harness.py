@@ -110,8 +110,10 @@ def score(family: Family, corpus: Corpus, split: str, *, device: str, monitor: M
     return _scores(family, corpus, torch.cat(rows), torch.cat(counts), corpus.lines(split), split)
 
 
-def score_draw(family: Family, corpus: Corpus, draw: Batch, texts: Sequence[str], device: str) -> Scores:
-    """The family's verdict on its own samples, from the tokens as drawn."""
+def score_draw(family: Family, corpus: Corpus, draw: Batch, texts: Sequence[str], device: str) -> Scores | None:
+    """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood."""
+    if family.likelihood == "none":
+        return None
     family.eval()
     with torch.inference_mode():
         rows = [

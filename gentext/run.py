@@ -171,14 +171,15 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
     known = getattr(decoder, "distribution", lambda family: None)(job.family) if job.evidence.scores else None
-    tempered = known is not None and known is not job.family and corpus.truth is not None
+    decoded = None
+    if known is not None and known is not job.family and corpus.truth is not None:
+        decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
+        decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,
         samples=Samples(tuple(texts), job.evidence.references.prompts),
         sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.device) if known is not None else None,
-        decoded_scores=harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
-        if tempered
-        else None,
+        decoded_scores=decoded,
     )
     values, absent = harness.judge(config.build(cfg.eval.metrics), evidence)
     cost = {

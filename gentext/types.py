@@ -192,11 +192,14 @@ class Family(nn.Module):
         return self.read(self.start(len(prompt), rng=rng, **given), prompt)
 
     def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
-        """Where `at` stands when each row's tokens were read one by one, PAD skipped."""
+        """Where `at` stands when each row's tokens were read one by one, PAD skipped.
+
+        A family whose state counts what it has read for all rows at once says this itself, for rows of several lengths.
+        """
         for column in tokens.T:
             real = column != PAD
             moved = self.step(at.state, torch.where(real, column, EOS))
-            at = Step(*_where(real, moved, at))
+            at = moved if bool(real.all()) else Step(*_where(real, moved, at))
         return at
 
     def forward(self, batch: Batch) -> Outputs:
@@ -245,6 +248,11 @@ def _where(keep: Bool[Tensor, " n"], new: State, old: State) -> State:
         return type(new)(*(_where(keep, a, b) for a, b in zip(new, old, strict=True)))
     if isinstance(new, (tuple, list)):
         return type(new)(_where(keep, a, b) for a, b in zip(new, old, strict=True))
+    if new != old:
+        raise ValueError(
+            f"this family's state holds a plain number that a token moves from {old} to {new} for all rows, and here "
+            "some rows have no token; let the family say read(), or give prompts of one length"
+        )
     return new
 
 

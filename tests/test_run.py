@@ -93,6 +93,16 @@ def test_a_new_decode_setting_does_not_train_again(tmp_path):
     assert (folder / "trained.json").stat().st_mtime_ns == trained
 
 
+def test_what_a_vae_draws_from_at_another_temperature_has_no_likelihood(tmp_path):
+    small = ["family.decoder.width=8", "family.encoder.width=8", "train.steps=2", "eval.samples=20"]
+    assert run("family=vae", *small, "decode.sample.temperature=0.5") == 0
+    (made,) = record.find(folders(tmp_path))
+    assert made.values["nll_test"].exactness == "upper"
+    assert not {"nll_div", "h_pq", "kl_pq", "kl_qp"} & made.values.keys()
+    assert "likelihood" in made.absent["h_pq"]
+    assert any("its own samples is not known" in reason for reason in made.absent.values())
+
+
 def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert run() == 0
     (folder,) = folders(tmp_path)

@@ -60,7 +60,10 @@ class Ancestral:
         return self.temperature == 1 and keeps_all and self.rules.idle
 
     def distribution(self, family: Family) -> Family | None:
-        """What this draws from: the family, or the family at another temperature; None where it truncates or rules."""
+        """What this draws from: the family, or the family at another temperature; None where it truncates or rules.
+
+        At another temperature a family of inexact likelihood has none.
+        """
         if self.plain:
             return family
         return Tempered(family, self.temperature) if replace(self, temperature=1.0).plain else None

@@ -155,6 +155,19 @@ def room(cache: Cache, t: int) -> Cache:
     return cache._replace(memory=tuple(grown), written=[cache.length])
 
 
+def shifted(cache: Cache, by: Int[Tensor, " n"], prefix: int) -> Cache:
+    """The cache with the last `by` slots of each row, which hold padding, moved before all others but the prefix."""
+    t = cache.length - prefix
+    order = (torch.arange(t, device=by.device) - by[:, None]) % t
+    moved = []
+    for slots in cache.memory:
+        first, rest = slots[:, :, :, : cache.length].split((prefix, t), 3)
+        index = order[:, None, None, :, None].expand_as(rest)
+        moved.append(torch.cat([first, rest.gather(3, index)], 3))
+    skip = by if cache.skip is None else cache.skip + by
+    return cache._replace(memory=tuple(moved), skip=skip, written=[cache.length])
+
+
 def remember(
     slots: Float[Tensor, "n 2 h c e"], k: Float[Tensor, "n h t e"], v: Float[Tensor, "n h t e"], start: int
 ) -> Float[Tensor, "n 2 h s e"]:

@@ -20,6 +20,7 @@ from gentext.families.attention import (
     Sinusoidal,
     causal,
     room,
+    shifted,
 )
 from gentext.families.block import Block, normed
 from gentext.families.layers import Embedding, Output, at_columns, drop, teacher_forced
@@ -74,31 +75,33 @@ class Transformer(Family):
         self.under = Prefix(width, len(self.blocks), self.blocks[0].heads, self.embedding.embedding_dim, skip)
 
     def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
-        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n, given=given))
+        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n, given))
 
     def step(self, state: Cache, tokens: Tokens) -> Step:
         return self._read(tokens[:, None], state)
 
-    def prime(
-        self,
-        prompt: Int[Tensor, "n p"],
-        *,
-        rng: torch.Generator | None = None,
-        given: Float[Tensor, "n z"] | None = None,
-    ) -> Step:
-        real = prompt != PAD
-        order = real.long().argsort(dim=1, stable=True)  # padding moves to the left, BOS to each row's first token
-        line = F.pad(prompt.gather(1, order), (1, 0))
-        skip = (~real).sum(1)
-        line = line.scatter(1, skip[:, None], BOS)
-        return self._read(line, self._empty(len(prompt), skip if bool(skip.any()) else None, given))
+    def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
+        """In one pass, after which what padding left in the cache moves before each row's first token."""
+        real = tokens != PAD
+        counts = real.sum(1)
+        t = int(counts.max())
+        if t == 0:
+            return at
+        order = (~real).long().argsort(dim=1, stable=True)[:, :t]
+        hidden, cache = self._run(tokens.gather(1, order), at.state)
+        unread = t - counts
+        if bool(unread.any()):
+            newest = hidden[torch.arange(len(tokens), device=tokens.device), (counts - 1).clamp_min(0)]
+            last = torch.where((counts > 0)[:, None], newest, at.state.last)
+            cache = shifted(cache._replace(last=last), unread, 0 if self.under is None else 1)
+        return Step(self.output(cache.last), cache)
 
     def hidden(self, state: Cache) -> Float[Tensor, "n d"]:
         return state.last
 
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         inputs, columns = teacher_forced(batch)
-        cache = None if given is None else self._empty(len(batch), given=given)
+        cache = None if given is None else self._empty(len(batch), given)
         hidden = at_columns(self._run(inputs, cache)[0], columns)
         return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
 
@@ -125,14 +128,14 @@ class Transformer(Family):
             x = block(x, rotation, mask, None, 0, 0)[0]
         return layers
 
-    def _empty(self, n: int, skip: Int[Tensor, " n"] | None = None, given: Float[Tensor, "n z"] | None = None) -> Cache:
+    def _empty(self, n: int, given: Float[Tensor, "n z"] | None) -> Cache:
         weight, heads = self.embedding.weight, self.blocks[0].heads
         width = weight.shape[1]
         last = weight.new_empty(n, width)
         if given is not None:
-            return Cache(self.under.memory(given), last, skip, 1, [1], self.under.shift(given))
+            return Cache(self.under.memory(given), last, None, 1, [1], self.under.shift(given))
         memory = tuple(weight.new_empty(n, 2, heads, 0, width // heads) for _ in self.blocks)
-        return Cache(memory, last, skip, 0, [0])
+        return Cache(memory, last, None, 0, [0])
 
     def _read(self, tokens: Shaped[Tensor, "n t *v"], cache: Cache) -> Step:
         cache = self._run(tokens, cache)[1]

@@ -1,11 +1,16 @@
 """What a decode setting draws from is a family too, whose likelihood is that of its draws."""
 
+import pytest
 import torch
 
 from gentext.decode import Ancestral
 from gentext.decode.tempered import Tempered
 from gentext.families.lstm import LSTM
-from gentext.types import pad
+from gentext.families.seq2seq import Seq2Seq
+from gentext.families.transformer import Transformer
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Recurrent
+from gentext.types import EOS, PAD, Batch, pad
 
 
 def family():
@@ -33,3 +38,24 @@ def test_draws_at_a_temperature_have_the_tempered_familys_frequencies(rng):
     assert torch.allclose(found, expected, atol=0.03)
     with torch.no_grad():
         assert torch.allclose(Tempered(model, 1.0).log_prob(draw), model.log_prob(draw), atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [Seq2Seq, lambda v, width: Transformer(v, layers=2, heads=2, width=width)])
+def test_a_prompt_is_to_a_tempered_family_what_it_is_to_the_family(make):
+    torch.manual_seed(0)
+    model = make(7, width=16).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.5 * torch.randn(parameter.shape)
+    batch = pad([[4, 5, EOS], [6, EOS], [EOS]])
+    for prompt in ([[4, 4, EOS], [5, EOS, PAD], [EOS, PAD, PAD]], [[4, 4, 6], [5, PAD, PAD], [PAD, PAD, PAD]]):
+        asked = Batch(batch.tokens, batch.mask, torch.tensor(prompt))
+        with torch.no_grad():
+            assert torch.allclose(Tempered(model, 1.0)(asked).log_prob, model(asked).log_prob, atol=1e-5)
+            cold = (model.prime(asked.prompt).logits / 0.5).log_softmax(1).gather(1, asked.tokens[:, :1])[:, 0]
+            assert torch.allclose(Tempered(model, 0.5)(asked).log_prob[:, 0], cold, atol=1e-5)
+
+
+def test_a_bound_at_another_temperature_is_no_likelihood_at_all():
+    vae = VAE(Recurrent(7, width=8), LSTM(7, layers=1, width=8), latent=2)
+    assert Ancestral().distribution(vae).likelihood == "bound"
+    assert Ancestral(temperature=0.5).distribution(vae).likelihood == "none"

@@ -12,7 +12,7 @@ from safetensors.torch import load_model, save_model
 from gentext.families.lstm import LSTM
 from gentext.families.seq2seq import Seq2Seq
 from gentext.families.transformer import Transformer
-from gentext.types import EOS, PAD, Batch, Family, Hidden, map_state, pad, select
+from gentext.types import EOS, PAD, Batch, Family, Hidden, Step, map_state, pad, select
 
 V = 23
 SMALL = {"width": 16, "layers": 2}
@@ -61,8 +61,7 @@ def test_priming_equals_forward_over_the_prefix(family):
     prompt = torch.tensor([[11, 12, 13], [14, PAD, PAD], [PAD] * 3])
     with torch.no_grad():
         primed = family.prime(prompt)
-        generic = Family.prime(family, prompt[:1])
-        assert torch.allclose(primed.logits[:1], generic.logits, atol=1e-5)
+        assert torch.allclose(primed.logits, Family.prime(family, prompt).logits, atol=1e-5)
         for i, row in enumerate(([11, 12, 13], [14], [])):
             at = family.start(1)
             for token in row:
@@ -71,6 +70,34 @@ def test_priming_equals_forward_over_the_prefix(family):
         after = family.step(primed.state, torch.tensor([5, 6, 7])).logits
         alone = family.step(family.prime(prompt[1:2, :1]).state, torch.tensor([6])).logits
         assert torch.allclose(after[1], alone[0], atol=1e-5)
+
+
+def test_what_stands_is_gone_on_from_by_rows_of_several_lengths(family):
+    more = torch.tensor([[5, PAD, PAD], [6, 7, 8], [PAD] * 3])
+    with torch.no_grad():
+        for first in ([[11], [12], [13]], [[11, 12], [PAD, PAD], [13, PAD]]):
+            prompt = torch.tensor(first)
+            at = family.read(family.read(family.prime(prompt), more), more)
+            after = family.step(at.state, torch.tensor([5, 6, 7])).logits
+            for i in range(3):
+                row = torch.cat([prompt[i], more[i], more[i]])
+                alone = family.prime(row[row != PAD][None])
+                assert torch.allclose(at.logits[i], alone.logits[0], atol=1e-5)
+                alone = family.step(alone.state, torch.tensor([5 + i]))
+                assert torch.allclose(after[i], alone.logits[0], atol=1e-5)
+
+
+def test_a_state_that_counts_for_all_rows_is_not_read_on_for_some():
+    class Counting(Family):
+        def start(self, n, *, rng=None):
+            return Step(torch.zeros(n, V), (torch.zeros(n), 0))
+
+        def step(self, state, tokens):
+            return Step(torch.zeros(len(tokens), V), (state[0], state[1] + 1))
+
+    assert Counting().prime(torch.tensor([[5, 6], [7, 8]])).state[1] == 2
+    with pytest.raises(ValueError, match=r"from 1 to 2.*say read\(\)"):
+        Counting().prime(torch.tensor([[5, 6], [7, PAD]]))
 
 
 def test_the_future_does_not_leak(family):
