@@ -6,6 +6,8 @@ from train import tiny
 
 from gentext.seeding import Streams
 from gentext.train.average import Average
+from gentext.train.group import Group
+from gentext.train.training import Training
 
 
 @pytest.fixture
@@ -40,3 +42,15 @@ def test_a_normalised_average_goes_on_to_the_same_numbers(corpus, notes):
     with pytest.raises(tiny.Killed):
         run(notes("parts", die_at=7))
     assert tiny.same(run(notes("parts", resume=True)), whole)
+
+
+def test_a_validation_draws_alike_each_time_and_moves_nothing(corpus, notes):
+    curves = {}
+    for every in (5, 10):
+        monitor, family = notes(f"{every}"), tiny.vae(corpus)
+        tiny.bound(steps=10, valid_every=every, lr=1e-3).run(family, corpus, streams=Streams(0), monitor=monitor)
+        curves[every] = monitor.curve("train/nll"), monitor.curve("valid/nll")[-1], family
+    assert curves[5][:2] == curves[10][:2]
+    assert tiny.same(curves[5][2], curves[10][2])
+    training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), notes(), Group())
+    assert training.validate()[0] == training.validate()[0]
