@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gentext.families.attention import Rotation, remember, rotate
-from gentext.families.layers import drop
+from gentext.families.layers import drop, one_of
 from gentext.families.pointwise import RMSNorm, relu2, rms_norm
 
 
@@ -19,12 +19,15 @@ def swiglu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 ACTIVATIONS = {"relu2": relu2, "gelu": partial(F.gelu, approximate="tanh"), "swiglu": swiglu}
 
+NORMS = ("rms", "layer")
+
 
 class Block(nn.Module):
     """x + attention(norm(x)), then x + feedforward(norm(x))."""
 
     def __init__(self, width, heads, inner, norm, activation, qk_norm, bias, dropout) -> None:
         super().__init__()
+        one_of("activation", activation, ACTIVATIONS)
         self.heads, self.qk_norm, self.dropout = heads, qk_norm, dropout
         self.activation = ACTIVATIONS[activation]
         self.before_attention, self.before_feedforward = normed(norm, width, bias), normed(norm, width, bias)
@@ -80,4 +83,5 @@ class Block(nn.Module):
 
 
 def normed(kind: str, width: int, bias: bool) -> nn.Module:
+    one_of("norm", kind, NORMS)
     return RMSNorm() if kind == "rms" else nn.LayerNorm(width, bias=bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,26 @@ def teacher_forced(
 def at_columns(hidden: Float[Tensor, "n s d"], columns: Int[Tensor, "n t"] | None) -> Float[Tensor, "n t d"]:
     """The hidden states at the columns that `teacher_forced` named."""
     return hidden if columns is None else hidden.gather(1, columns[..., None].expand(-1, -1, hidden.shape[-1]))
+
+
+def one_of(name: str, given: str, known: Iterable[str]) -> None:
+    """Raises: ValueError where `given` is none of the names that `name` may have."""
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(known)}")
+
+
+def counts(**given: int) -> None:
+    """Raises: ValueError where one of them is below 1."""
+    for name, value in given.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; give 1 or more")
+
+
+def shares(**given: float) -> None:
+    """Raises: ValueError where one of them, a dropout, is not in [0, 1)."""
+    for name, value in given.items():
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} is {value}; it is a share in [0, 1), and 0 drops nothing")
 
 
 def drop(x: Float[Tensor, "*n d"], p: float, training: bool) -> Float[Tensor, "*n d"]:

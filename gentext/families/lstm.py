@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gentext.families.condition import Condition, Layers
-from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced
+from gentext.families.layers import Embedding, Output, at_columns, counts, locked, shares, teacher_forced
 from gentext.types import BOS, Batch, Family, Outputs, State, Step, Tokens, map_state
 
 
@@ -46,6 +46,9 @@ class LSTM(Family):
         drop_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        counts(layers=layers, width=width)
+        shares(drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
+        shares(drop_output=drop_output, drop_weight=drop_weight)
         embedding = embedding or width
         self.vocab_size = vocab_size
         self.drop_input, self.drop_hidden, self.drop_output = drop_input, drop_hidden, drop_output

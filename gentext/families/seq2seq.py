@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gentext.families.condition import Condition, Layers
-from gentext.families.layers import Embedding, Output, at_columns, locked, teacher_forced
+from gentext.families.layers import Embedding, Output, at_columns, counts, locked, one_of, shares, teacher_forced
 from gentext.types import BOS, EOS, PAD, Batch, Family, Outputs, State, Step, Tokens, map_state
 
 
@@ -47,11 +47,14 @@ class Seq2Seq(Family):
         layers: int = 1,
         width: int = 256,
         embedding: int | None = None,
-        attention: Literal["luong", "bahdanau"] = "luong",
+        attention: str = "luong",
         tied: bool = True,
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
+        counts(layers=layers, width=width)
+        shares(dropout=dropout)
+        one_of("attention", attention, ATTENTIONS)
         if width % 2:
             raise ValueError(f"width is {width}; half of it reads each way, so it must be even")
         embedding = embedding or width
@@ -61,7 +64,7 @@ class Seq2Seq(Family):
         self.encoder = nn.ModuleList(Bidirectional(a, width) for a in [embedding, *[width] * (layers - 1)])
         self.bridge = nn.Linear(width, 2 * layers * width)
         self.layers = nn.ModuleList(nn.LSTMCell(a, width) for a in [embedding + size, *[width] * (layers - 1)])
-        self.attention = Luong(width) if attention == "luong" else Bahdanau(width)
+        self.attention = ATTENTIONS[attention](width)
         self.attend = nn.Linear(2 * width, size)
         self.output = Output(vocab_size, size, tied=self.embedding if tied else None, bias=True)
         self.under: Condition | None = None
@@ -208,6 +211,9 @@ class Bahdanau(nn.Module):
 
     def forward(self, h: Float[Tensor, "n d"], keys: Float[Tensor, "n p d"]) -> Float[Tensor, "n p"]:
         return self.weigh((keys + self.query(h)[:, None]).tanh())[..., 0]
+
+
+ATTENTIONS = {"luong": Luong, "bahdanau": Bahdanau}
 
 
 def split(prompt: Int[Tensor, "n p"]) -> tuple[Int[Tensor, "n s"], Int[Tensor, "n q"] | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
@@ -23,9 +21,11 @@ from gentext.families.attention import (
     shifted,
 )
 from gentext.families.block import Block, normed
-from gentext.families.layers import Embedding, Output, at_columns, drop, teacher_forced
+from gentext.families.layers import Embedding, Output, at_columns, counts, drop, one_of, shares, teacher_forced
 from gentext.panels import Panel, Readable
 from gentext.types import BOS, PAD, Batch, Family, Outputs, Step, Tokens
+
+POSITIONS = ("rotary", "learned", "sinusoidal", "relative", "none")
 
 
 class Transformer(Family):
@@ -48,16 +48,18 @@ class Transformer(Family):
         heads: int = 4,
         width: int = 128,
         inner: int | None = None,
-        positions: Literal["rotary", "learned", "sinusoidal", "relative", "none"] = "rotary",
+        positions: str = "rotary",
         context: int = 1024,
-        norm: Literal["rms", "layer"] = "rms",
-        activation: Literal["relu2", "swiglu", "gelu"] = "relu2",
+        norm: str = "rms",
+        activation: str = "relu2",
         qk_norm: bool = True,
         bias: bool = False,
         tied: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        counts(layers=layers, heads=heads, width=width, context=context)
+        shares(dropout=dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
         self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
@@ -194,6 +196,7 @@ class Transformer(Family):
 
 
 def _positions(kind: str, width: int, heads: int, context: int) -> Positions:
+    one_of("positions", kind, POSITIONS)
     match kind:
         case "rotary":
             return Rotary(width // heads)

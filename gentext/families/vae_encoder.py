@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gentext.families.attention import Sinusoidal
 from gentext.families.block import Block
-from gentext.families.layers import Embedding, drop, locked
+from gentext.families.layers import Embedding, counts, drop, locked, shares
 from gentext.families.seq2seq import Bidirectional
 from gentext.types import Batch
 
@@ -21,6 +21,8 @@ class Recurrent(nn.Module):
 
     def __init__(self, vocab_size: int, *, layers: int = 1, width: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
+        counts(layers=layers, width=width)
+        shares(dropout=dropout)
         if width % 2:
             raise ValueError(f"the encoder's width is {width}; half of it reads each way, so it must be even")
         self.width, self.dropout = width, dropout
@@ -42,6 +44,10 @@ class Attentive(nn.Module):
         self, vocab_size: int, *, layers: int = 2, heads: int = 4, width: int = 128, dropout: float = 0.0
     ) -> None:
         super().__init__()
+        counts(layers=layers, heads=heads, width=width)
+        shares(dropout=dropout)
+        if width % 2 or width % heads:
+            raise ValueError(f"the encoder's width {width} is odd or not {heads} heads; give for example {heads * 32}")
         self.width, self.dropout = width, dropout
         self.embedding = Embedding(vocab_size, width)
         self.positions = Sinusoidal(width)

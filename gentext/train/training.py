@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -131,12 +131,12 @@ class Training:
     def validate(self) -> tuple[float, bool]:
         """Nats per token on valid under the averaged weights, and whether that is the best so far.
 
-        Of a family that gives a term `kl` it is the evidence lower bound. Without a valid split it is NaN, and the
-        latest weights are the best.
+        Of a family that gives a term `kl` it is the evidence lower bound, under the same draw of z at every validation.
+        Without a valid split it is NaN, and the latest weights are the best.
         """
         self.family.eval()
         total, tokens, kl, texts = 0.0, 0.0, 0.0, 0.0
-        with self.average.applied():
+        with self.average.applied(), self._own_draw():
             for batch in self.valid():
                 mine = self.group.share(batch).to(self.device)
                 with self._precision():
@@ -171,6 +171,13 @@ class Training:
     def valid(self) -> Iterator[Batch]:
         """The valid split once, in order."""
         return in_order(self.corpus, "valid", VALID_ROWS, self.loop.window, rows=VALID_ROWS, family=self.family)
+
+    @contextmanager
+    def _own_draw(self) -> Iterator[None]:
+        """What is drawn from torch's generators inside is the same each time, and moves nothing outside."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self.streams.derive("valid") + self.group.rank)
+            yield
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.loop.precision == "fp32":

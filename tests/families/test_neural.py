@@ -14,6 +14,10 @@ from gentext.families.seq2seq import Seq2Seq
 from gentext.families.transformer import Transformer
 from gentext.types import EOS, PAD, Batch, Family, Hidden, Step, map_state, pad, select
 
+
+from gentext.families.vae_encoder import Attentive, Recurrent
+from gentext.types import EOS, PAD, Batch, Family, Hidden, map_state, pad, select
+
 V = 23
 SMALL = {"width": 16, "layers": 2}
 GPT2 = {"positions": "learned", "norm": "layer", "activation": "gelu", "qk_norm": False, "bias": True, "tied": True}
@@ -213,3 +217,28 @@ def test_map_state_reaches_every_tensor_of_a_state(family):
         map_state(at.state, lambda tensor: seen.append(len(tensor)) or tensor)
     assert seen
     assert set(seen) == {2}
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "advice"),
+    [
+        (Transformer, {"positions": "rotray"}, "rotary, learned, sinusoidal, relative, none"),
+        (Transformer, {"norm": "foo"}, "rms, layer"),
+        (Transformer, {"activation": "foo"}, "relu2, gelu, swiglu"),
+        (Transformer, {"context": 0}, "context is 0; give 1"),
+        (Transformer, {"heads": 0}, "heads is 0; give 1"),
+        (Transformer, {"dropout": 1.0}, "dropout is 1.0"),
+        (Seq2Seq, {"attention": "bahdanu"}, "luong, bahdanau"),
+        (Seq2Seq, {"layers": 0}, "layers is 0"),
+        (Seq2Seq, {"dropout": -0.1}, r"\[0, 1\)"),
+        (LSTM, {"layers": 0}, "layers is 0"),
+        (LSTM, {"drop_weight": 1.5}, "drop_weight is 1.5"),
+        (LSTM, {"drop_words": float("nan")}, "drop_words is nan"),
+        (Recurrent, {"layers": 0}, "layers is 0"),
+        (Attentive, {"width": 20, "heads": 3}, "20 is odd or not 3 heads; give for example 96"),
+        (Attentive, {"layers": -1}, "layers is -1"),
+    ],
+)
+def test_settings_that_make_no_model_are_refused(make, options, advice):
+    with pytest.raises(ValueError, match=advice):
+        make(V, **options)

@@ -6,10 +6,7 @@ import pytest
 import torch
 from train import tiny
 
-from gentext.families.lstm import LSTM
 from gentext.families.vae import VAE
-from gentext.families.vae_encoder import Recurrent
-from gentext.losses import KL, NLL, Objective
 from gentext.seeding import Streams
 from gentext.train.ahead import Ahead, Inferring
 from gentext.train.group import Group
@@ -20,15 +17,7 @@ from gentext.train.training import Training
 @pytest.fixture
 def vae(tmp_path):
     corpus = tiny.corpus(tmp_path)
-    torch.manual_seed(0)
-    v = corpus.tokenizer.vocab_size
-    return corpus, VAE(Recurrent(v, width=8), LSTM(v, layers=1, width=8), latent=3)
-
-
-def loop(**options):
-    made = tiny.loop(**options)
-    made.loss = Objective(nll=NLL(), kl=KL())
-    return made
+    return corpus, tiny.vae(corpus)
 
 
 def weights(part) -> torch.Tensor:
@@ -38,7 +27,7 @@ def weights(part) -> torch.Tensor:
 def test_ahead_of_a_step_the_encoder_moves_alone(vae, notes):
     corpus, family = vae
     assert isinstance(family, Inferring)
-    training = Training(loop(), family, corpus, Streams(0), notes(), Group())
+    training = Training(tiny.bound(), family, corpus, Streams(0), notes(), Group())
     encoder, space, decoder = weights(family.encoder), weights(family.space), weights(family.decoder)
     Ahead(batches=2, limit=4)(training)
     assert training.place.step == 0
@@ -56,7 +45,7 @@ def test_it_ends_when_z_tells_no_more(vae, notes, monkeypatch):
     told = iter([0.1, 0.5, 0.4, 0.9])
     monkeypatch.setattr(VAE, "information", lambda self, batch, rng: torch.full((len(batch),), next(told)))
     monitor = notes()
-    loop(steps=6, valid_every=1, ahead=Ahead(batches=1, limit=2)).run(
+    tiny.bound(steps=6, valid_every=1, ahead=Ahead(batches=1, limit=2)).run(
         family, corpus, streams=Streams(0), monitor=monitor
     )
     assert monitor.curve("valid/information") == pytest.approx([0.1, 0.5, 0.4])
@@ -66,9 +55,9 @@ def test_it_ends_when_z_tells_no_more(vae, notes, monkeypatch):
 def test_only_an_encoder_can_be_ahead(vae, notes):
     corpus, family = vae
     with pytest.raises(ValueError, match="train=gradient"):
-        loop(ahead=Ahead()).run(family.decoder, corpus, streams=Streams(0), monitor=notes())
+        tiny.bound(ahead=Ahead()).run(family.decoder, corpus, streams=Streams(0), monitor=notes())
     with pytest.raises(ValueError, match="one process"):
-        loop(ahead=Ahead(), processes=2).check(family)
+        tiny.bound(ahead=Ahead(), processes=2).check(family)
     with pytest.raises(ValueError, match="1 or more"):
         Ahead(batches=0)
 
@@ -76,9 +65,9 @@ def test_only_an_encoder_can_be_ahead(vae, notes):
 def test_a_part_is_put_back_and_the_others_stay_as_they_were_trained(vae, notes):
     corpus, family = vae
     encoder, decoder = weights(family.encoder), weights(family.decoder)
-    stages = Stages(autoencode=Rewound(loop(steps=3, valid_every=1000), "decoder"))
+    stages = Stages(autoencode=Rewound(tiny.bound(steps=3, valid_every=1000), "decoder"))
     stages.run(family, corpus, streams=Streams(0), monitor=notes())
     assert torch.equal(weights(family.decoder), decoder)
     assert not torch.equal(weights(family.encoder), encoder)
     with pytest.raises(ValueError, match=r"no part 'critic'.*encoder, decoder"):
-        Stages(first=Rewound(loop(), "critic")).check(family)
+        Stages(first=Rewound(tiny.bound(), "critic")).check(family)

@@ -5,7 +5,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gentext.losses import NLL, Objective
+from gentext.families.lstm import LSTM
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Recurrent
+from gentext.losses import KL, NLL, Objective
 from gentext.text.corpus import Corpus
 from gentext.text.files import Text
 from gentext.text.tokenizer import Char
@@ -74,6 +77,19 @@ def family(corpus: Corpus, **options) -> Tiny:
 def loop(**options) -> Gradient:
     defaults = {"steps": 12, "batch_size": 8, "window": 16, "lr": 1e-2, "valid_every": 5, "log_every": 1}
     return Gradient(Objective(nll=NLL()), **{**defaults, **options})
+
+
+def vae(corpus: Corpus, **options) -> VAE:
+    torch.manual_seed(0)
+    v = corpus.tokenizer.vocab_size
+    return VAE(Recurrent(v, width=8), LSTM(v, layers=1, width=8), **{"latent": 3, **options})
+
+
+def bound(**options) -> Gradient:
+    """A loop that descends the evidence lower bound."""
+    made = loop(**options)
+    made.loss = Objective(nll=NLL(), kl=KL())
+    return made
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:

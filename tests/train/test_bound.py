@@ -1,0 +1,56 @@
+"""A VAE on its way down its bound: what is judged, and what a validation may not move."""
+
+import pytest
+import torch
+from train import tiny
+
+from gentext.seeding import Streams
+from gentext.train.average import Average
+from gentext.train.group import Group
+from gentext.train.training import Training
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return tiny.corpus(tmp_path)
+
+
+def test_an_average_keeps_the_statistics_that_belong_to_its_weights(corpus):
+    family = tiny.vae(corpus, posterior="normalised").train()
+    average = Average(family, 0.99)
+    batch = next(iter(corpus.batches("train", 64)))
+    family.space.mean.weight.data.mul_(1e3)
+    for step in range(1000, 1150):
+        with torch.no_grad():
+            family.space.mean.weight.mul_(0.96)  # so that the average is many times what it is now
+            family(batch)
+        average.update(step)
+    last = family.space.norm.running_var.clone()
+    with average.applied(), torch.no_grad():
+        spread = family.eval().encode(batch).mean.std(0)
+    assert (spread < 1).all()  # 0.6 while it trains
+    assert torch.equal(family.space.norm.running_var, last)
+
+
+def test_a_normalised_average_goes_on_to_the_same_numbers(corpus, notes):
+    def run(monitor):
+        family = tiny.vae(corpus, posterior="normalised")
+        tiny.bound(steps=12, save_every=0.0, ema=0.9).run(family, corpus, streams=Streams(0), monitor=monitor)
+        return family
+
+    whole = run(notes("whole"))
+    with pytest.raises(tiny.Killed):
+        run(notes("parts", die_at=7))
+    assert tiny.same(run(notes("parts", resume=True)), whole)
+
+
+def test_a_validation_draws_alike_each_time_and_moves_nothing(corpus, notes):
+    curves = {}
+    for every in (5, 10):
+        monitor, family = notes(f"{every}"), tiny.vae(corpus)
+        tiny.bound(steps=10, valid_every=every, lr=1e-3).run(family, corpus, streams=Streams(0), monitor=monitor)
+        curves[every] = monitor.curve("train/nll"), monitor.curve("valid/nll")[-1], family
+    assert curves[5][:2] == curves[10][:2]
+    assert tiny.same(curves[5][2], curves[10][2])
+    training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), notes(), Group())
+    assert training.validate()[0] == training.validate()[0]
