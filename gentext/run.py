@@ -170,7 +170,9 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
     write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
-    known = getattr(decoder, "distribution", lambda family: None)(job.family) if job.evidence.scores else None
+    length = corpus.truth.length if corpus.truth is not None else None
+    drawn_from = getattr(decoder, "distribution", lambda *_: None)
+    known = drawn_from(job.family, length) if job.evidence.scores else None
     decoded = None
     if known is not None and known is not job.family and corpus.truth is not None:
         decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)

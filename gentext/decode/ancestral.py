@@ -59,14 +59,15 @@ class Ancestral:
         keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
         return self.temperature == 1 and keeps_all and self.rules.idle
 
-    def distribution(self, family: Family) -> Family | None:
+    def distribution(self, family: Family, length: int | None = None) -> Family | None:
         """What this draws from: the family, or the family at another temperature; None where it truncates or rules.
 
-        At another temperature a family of inexact likelihood has none.
+        length: every draw is made so long. A family of inexact likelihood has none at another temperature; at its own
+        its bound holds for texts of one length too.
         """
-        if self.plain:
+        if self.plain and (length is None or family.likelihood != "exact"):
             return family
-        return Tempered(family, self.temperature) if replace(self, temperature=1.0).plain else None
+        return Tempered(family, self.temperature, length) if replace(self, temperature=1.0).plain else None
 
     @torch.no_grad()
     def __call__(

@@ -1,4 +1,4 @@
-"""A family at another temperature: itself a distribution, whose likelihood is known."""
+"""A family at another temperature, or told how long a text is: itself a distribution, whose likelihood is known."""
 
 from __future__ import annotations
 
@@ -6,30 +6,41 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gentext.types import Family, State, Step, Tokens
+from gentext.types import EOS, Family, State, Step, Tokens
 
 
 class Tempered(Family):
     """The distribution that a family is drawn from at a temperature: its logits by `temperature`, token by token.
 
+    length: every text has exactly so many tokens, so that EOS costs nothing after them and cannot come before; null:
+      it comes when it comes.
     A prompt means what it means to the family. Where the family's likelihood is no exact one, as where z is summed
     over, this has none: log p(x | z) of one z is not even a bound.
     """
 
-    def __init__(self, family: Family, temperature: float) -> None:
+    def __init__(self, family: Family, temperature: float, length: int | None = None) -> None:
         super().__init__()
-        self.family, self.temperature = family, temperature
+        self.family, self.temperature, self.length = family, temperature, length
         self.vocab_size = family.vocab_size
         self.likelihood = "exact" if family.likelihood == "exact" else "none"
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self._at(self.family.start(n, rng=rng))
+        return self._begin(self.family.start(n, rng=rng))
 
     def step(self, state: State, tokens: Tokens) -> Step:
-        return self._at(self.family.step(state, tokens))
+        inner, said = state
+        return self._at(self.family.step(inner, tokens), said + 1)
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        return self._at(self.family.prime(prompt, rng=rng))
+        return self._begin(self.family.prime(prompt, rng=rng))
 
-    def _at(self, step: Step) -> Step:
-        return Step(step.logits / self.temperature, step.state)
+    def _begin(self, step: Step) -> Step:
+        return self._at(step, torch.zeros(len(step.logits), dtype=torch.long, device=step.logits.device))
+
+    def _at(self, step: Step, said: Int[Tensor, " n"]) -> Step:
+        logits = step.logits / self.temperature
+        if self.length is not None:
+            ends = torch.arange(logits.shape[1], device=logits.device) == EOS
+            over = (said >= self.length)[:, None]
+            logits = logits.masked_fill(torch.where(over, ~ends, ends), -torch.inf)
+        return Step(logits, (step.state, said))

@@ -55,6 +55,22 @@ def test_a_prompt_is_to_a_tempered_family_what_it_is_to_the_family(make):
             assert torch.allclose(Tempered(model, 0.5)(asked).log_prob[:, 0], cold, atol=1e-5)
 
 
+def test_texts_of_one_length_have_the_frequencies_of_draws_of_that_length(rng):
+    model = family()
+    draw = model.sample(20_000, 2, decoder=Ancestral(temperature=0.7, min_len=2), rng=rng)
+    told = Ancestral(temperature=0.7).distribution(model, 2)
+    every = [[a, b] for a in range(2, 7) for b in range(2, 7) if EOS not in (a, b)]
+    with torch.no_grad():
+        cut, ended = told.log_prob(pad(every)).exp(), told.log_prob(pad([[*text, EOS] for text in every])).exp()
+    assert torch.allclose(cut, ended)  # that it ends there is no news
+    assert float(ended.sum()) == pytest.approx(1.0, abs=1e-5)
+    found = torch.tensor([(draw.tokens == torch.tensor(text)).all(1).float().mean() for text in every])
+    assert torch.allclose(found, ended, atol=0.015)
+    with torch.no_grad():
+        assert told.log_prob(pad([[4, EOS]])).item() == -torch.inf
+    assert Ancestral().distribution(model, 2).length == 2
+
+
 def test_a_bound_at_another_temperature_is_no_likelihood_at_all():
     vae = VAE(Recurrent(7, width=8), LSTM(7, layers=1, width=8), latent=2)
     assert Ancestral().distribution(vae).likelihood == "bound"

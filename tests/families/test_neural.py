@@ -12,11 +12,8 @@ from safetensors.torch import load_model, save_model
 from gentext.families.lstm import LSTM
 from gentext.families.seq2seq import Seq2Seq
 from gentext.families.transformer import Transformer
-from gentext.types import EOS, PAD, Batch, Family, Hidden, Step, map_state, pad, select
-
-
 from gentext.families.vae_encoder import Attentive, Recurrent
-from gentext.types import EOS, PAD, Batch, Family, Hidden, map_state, pad, select
+from gentext.types import EOS, PAD, Batch, Family, Hidden, Step, map_state, pad, select
 
 V = 23
 SMALL = {"width": 16, "layers": 2}
