@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -71,7 +72,9 @@ class Space:
     def analogy(self, one: str, other: str, third: str, *, decoder: Decoder | None = None, seed: int = 0) -> str:
         """What is to `third` as `other` is to `one`: the text at other - one + third."""
         a, b, c = self.encode([one, other, third])
-        return self.write((b - a + c)[None], decoder=decoder, seed=seed)[0]
+        z = b - a + c
+        z = F.normalize(z, dim=0) if isinstance(self.family.space, Sphere) else z  # its decoder knows no other place
+        return self.write(z[None], decoder=decoder, seed=seed)[0]
 
     def neighbours(self, text: str, among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:
         """The `n` texts whose z lie nearest to the text's, nearest first, with their Euclidean distances."""

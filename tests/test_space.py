@@ -64,6 +64,13 @@ def test_an_analogy_of_nothing_gives_the_text_back(space):
     assert space.analogy(one, one, third) == space.reconstruct([third])[0]
 
 
+def test_an_analogy_lies_on_the_sphere_where_the_posterior_does(corpus, monkeypatch):
+    space, places = Space(make(corpus, posterior="vmf"), corpus.tokenizer, 30), []
+    monkeypatch.setattr(Space, "write", lambda self, z, **how: places.append(z) or ["a"])
+    space.analogy("the cat sees 3 dogs", "the old horse sees 20 dogs", "the bird sees 4 dogs")
+    assert float(places[0].norm()) == pytest.approx(1, abs=1e-5)
+
+
 def test_the_nearest_neighbour_of_a_text_is_itself(space, corpus):
     found = space.neighbours("the bird sees 7 dogs", corpus.lines("train"), n=4)
     assert len(found) == 4
