@@ -40,11 +40,9 @@ class Space:
 
     def write(self, z: Float[Tensor, "n z"], *, decoder: Decoder | None = None, seed: int = 0) -> list[str]:
         """The text under every z."""
-        decoder, rng, rows = decoder or Ancestral(top_k=1), Streams(seed)("sample"), []
-        for part in z.split(AT_ONCE):
-            draw = Under(self.family, part).sample(len(part), self.max_len, decoder=decoder, rng=rng)
-            rows += [row[row != PAD].tolist() for row in draw.tokens]
-        return self.tokenizer.decode(rows)
+        decoder, rng = decoder or Ancestral(top_k=1), Streams(seed)("sample")
+        draw = Under(self.family, z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
+        return self.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
 
     def reconstruct(self, texts: Sequence[str], *, decoder: Decoder | None = None, seed: int = 0) -> list[str]:
         """Every text as it comes back from its own place."""
