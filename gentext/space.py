@@ -27,16 +27,11 @@ class Space:
     family: VAE
     tokenizer: Tokenizer
     max_len: int
+    lowercase: bool = False  # the corpus was lower-cased before the tokenizer saw it
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "n z"]:
         """The posterior's mean of every text. Raises ValueError for an empty one."""
-        rows = self.tokenizer.encode(list(texts))
-        for text, row in zip(texts, rows, strict=True):
-            if not row:
-                raise ValueError(f"{text!r} is an empty sentence, which has no place among others; give it a word")
-        parts = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)]
-        return torch.cat([self.family.encode(pad([[*row, EOS] for row in part])).mean for part in parts])
+        return self._places(texts, self.tokenizer.typed(texts, lowercase=self.lowercase))
 
     def write(self, z: Float[Tensor, "n z"], *, decoder: Decoder | None = None, seed: int = 0) -> list[str]:
         """The text under every z."""
@@ -78,6 +73,15 @@ class Space:
         """The `n` texts whose z lie nearest to the text's, nearest first, with their Euclidean distances."""
         if not among:
             raise ValueError("there are no texts to look for neighbours among; give one or more")
-        distance = (self.encode(list(among)) - self.encode([text])).norm(dim=1)
+        places = self._places(among, self.tokenizer.encode(among))  # of these, unknown words are not news
+        distance = (places - self.encode([text])).norm(dim=1)
         nearest = distance.topk(min(n, len(among)), largest=False)
         return [(among[i], far) for far, i in zip(nearest.values.tolist(), nearest.indices.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def _places(self, texts: Sequence[str], rows: list[list[int]]) -> Float[Tensor, "n z"]:
+        for text, row in zip(texts, rows, strict=True):
+            if not row:
+                raise ValueError(f"{text!r} is an empty sentence, which has no place among others; give it a word")
+        parts = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)]
+        return torch.cat([self.family.encode(pad([[*row, EOS] for row in part])).mean for part in parts])
