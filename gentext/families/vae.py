@@ -55,7 +55,7 @@ class VAE(Family):
     ) -> None:
         super().__init__()
         _check(decoder, latent, posterior, spread, importance)
-        self.vocab_size, self.importance = decoder.vocab_size, importance
+        self.vocab_size, self.limit, self.importance = decoder.vocab_size, decoder.limit, importance
         decoder.condition(latent, skip=skip)
         self.encoder, self.decoder = encoder, decoder
         self.space = (
@@ -139,7 +139,7 @@ class Under(Family):
 
     def __init__(self, vae: VAE, z: Float[Tensor, "n z"]) -> None:
         super().__init__()
-        self.vae, self.z, self.vocab_size = vae, z, vae.vocab_size
+        self.vae, self.z, self.vocab_size, self.limit = vae, z, vae.vocab_size, vae.limit
         self._taken = 0  # rows, of the draw that is going on
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
