@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model
+from torch import Tensor
 
 from gentext import config
-from gentext.decode import Ancestral
+from gentext.decode import Ancestral, Beam
 from gentext.families.vae import VAE
 from gentext.seeding import Streams
 from gentext.space import Space
 from gentext.text.conditions import Conditions
 from gentext.text.tokenizer import Tokenizer
-from gentext.types import EOS, PAD, Decoder, Family, Infilling, pad
+from gentext.types import EOS, PAD, Batch, Decoder, Family, Infilling, pad
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,15 @@ class Model:
 
         prompt: the beginning of every text; where the run's corpus is of pairs, the source, of which the texts are told
           alone. `infill`, `contains` and `length` are conditions (gentext.text.conditions), which an HMM meets exactly.
-        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
+        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
+          beam they are its `n` best, best first, and fewer where it finds no more.
         """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
-        if isinstance(decoder, str):
-            decoder = config.decoder(decoder, settings, max_len=int(self.config.max_len))
+        max_len = int(self.config.max_len)
+        decoder = config.decoder(decoder, settings, max_len=max_len)
         given = None
         if prompt is not None:
             ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
@@ -64,9 +67,11 @@ class Model:
             given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens
         family = self._given(infill, contains, length, prompt)
         with torch.inference_mode():
-            draw = family.sample(
-                n, int(self.config.max_len), decoder=decoder, rng=Streams(seed)("sample"), prompt=given
-            )
+            rng = Streams(seed)("sample")
+            if isinstance(decoder, Beam) and n > 1 and not isinstance(family, VAE):  # a VAE's beams differ by their z
+                draw = _best(family, n, max_len, decoder, rng, given)
+            else:
+                draw = family.sample(n, max_len, decoder=decoder, rng=rng, prompt=given)
         rows, said = [row[row != PAD].tolist() for row in draw.tokens], 0
         if given is not None and not self._pairs:
             rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
@@ -116,6 +121,17 @@ def load(folder: str | Path) -> Model:
     family = config.build(cfg.family)
     load_model(family, folder / "model.safetensors")
     return Model(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+
+
+def _best(
+    family: Family, n: int, max_len: int, beam: Beam, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
+) -> Batch:
+    """The `n` best hypotheses of one search."""
+    if n > beam.width:
+        raise ValueError(f"asked for {n} texts of a beam that holds {beam.width}; give width={n} or more, or a lower n")
+    prompt = None if prompt is None else prompt[:1]
+    best = beam.best(family, 1, family.room(max_len, prompt), rng=rng, prompt=prompt, k=n)
+    return best.batch.rows(best.scores[0] > -torch.inf)
 
 
 def _until(text: str, stop: Sequence[str], said: int) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.decode import Ancestral
+from gentext import config
 from gentext.families.vae import VAE, Under
 from gentext.families.vae_latent import Sphere, between
 from gentext.seeding import Streams
@@ -22,7 +23,10 @@ AT_ONCE = 64  # texts
 
 @dataclass(frozen=True)
 class Space:
-    """What can be done with the z of a trained VAE. Texts are written greedily where no decoder is named."""
+    """What can be done with the z of a trained VAE. Texts are written greedily where no decoder is named.
+
+    decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
+    """
 
     family: VAE
     tokenizer: Tokenizer
@@ -33,15 +37,21 @@ class Space:
         """The posterior's mean of every text. Raises ValueError for an empty one."""
         return self._places(texts, self.tokenizer.typed(texts, lowercase=self.lowercase))
 
-    def write(self, z: Float[Tensor, "n z"], *, decoder: Decoder | None = None, seed: int = 0) -> list[str]:
+    def write(
+        self, z: Float[Tensor, "n z"], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> list[str]:
         """The text under every z."""
-        decoder, rng = decoder or Ancestral(top_k=1), Streams(seed)("sample")
+        decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample")
         draw = Under(self.family, z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
         return self.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
 
-    def reconstruct(self, texts: Sequence[str], *, decoder: Decoder | None = None, seed: int = 0) -> list[str]:
+    def reconstruct(
+        self, texts: Sequence[str], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> list[str]:
         """Every text as it comes back from its own place."""
-        return self.write(self.encode(texts), decoder=decoder, seed=seed)
+        if not texts:
+            return []
+        return self.write(self.encode(texts), decoder=decoder, seed=seed, **settings)
 
     def interpolate(
         self,
@@ -50,8 +60,9 @@ class Space:
         *,
         steps: int = 7,
         path: str | None = None,
-        decoder: Decoder | None = None,
+        decoder: Decoder | str = "greedy",
         seed: int = 0,
+        **settings: Any,
     ) -> list[str]:
         """`steps` texts from `one` to `other`, both as they come back.
 
@@ -60,17 +71,21 @@ class Space:
         if steps < 2:
             raise ValueError(f"asked for {steps} steps from one text to another; ask for 2 or more")
         path = path or ("sphere" if isinstance(self.family.space, Sphere) else "line")
-        return self.write(between(*self.encode([one, other]), steps, path), decoder=decoder, seed=seed)
+        return self.write(between(*self.encode([one, other]), steps, path), decoder=decoder, seed=seed, **settings)
 
-    def analogy(self, one: str, other: str, third: str, *, decoder: Decoder | None = None, seed: int = 0) -> str:
+    def analogy(
+        self, one: str, other: str, third: str, *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> str:
         """What is to `third` as `other` is to `one`: the text at other - one + third."""
         a, b, c = self.encode([one, other, third])
         z = b - a + c
         z = F.normalize(z, dim=0) if isinstance(self.family.space, Sphere) else z  # its decoder knows no other place
-        return self.write(z[None], decoder=decoder, seed=seed)[0]
+        return self.write(z[None], decoder=decoder, seed=seed, **settings)[0]
 
     def neighbours(self, text: str, among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:
         """The `n` texts whose z lie nearest to the text's, nearest first, with their Euclidean distances."""
+        if n < 1:
+            raise ValueError(f"asked for {n} neighbours; ask for 1 or more")
         if not among:
             raise ValueError("there are no texts to look for neighbours among; give one or more")
         places = self._places(among, self.tokenizer.encode(among))  # of these, unknown words are not news

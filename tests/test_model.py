@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from gentext.decode import Ancestral
 from gentext.families.lstm import LSTM
 from gentext.families.seq2seq import Seq2Seq
 from gentext.families.vae import VAE
@@ -77,3 +78,18 @@ def test_a_text_for_the_latent_space_is_read_likewise(caplog):
     caplog.clear()
     space.neighbours("a man", ["a man frobs"])
     assert not caplog.records
+
+
+def test_of_a_beam_the_best_are_told_once_each():
+    made = model()
+    texts = made.sample(4, decoder="beam", width=4, prompt="a man")
+    assert len(set(texts)) == 4
+    assert texts[0] == made.sample(decoder="beam", width=4, prompt="a man")[0]
+    assert len(set(made.sample(2, decoder="diverse_beam"))) == 2
+    with pytest.raises(ValueError, match="width=6 or more"):
+        made.sample(6, decoder="beam")
+
+
+def test_settings_beside_a_decoder_that_is_made_are_refused():
+    with pytest.raises(ValueError, match=r"temprature: given beside.*make the Ancestral"):
+        model().sample(decoder=Ancestral(), temprature=0.5)
