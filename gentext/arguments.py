@@ -34,14 +34,12 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
     sample = commands.add_parser("sample", help="draw from a trained run")
     sample.add_argument("run", help="a run's folder")
-    sample.add_argument("-n", type=int, default=1, help="how many texts (1)")
+    sample.add_argument("-n", type=int, help="how many texts (1); of a beam, its best")
     sample.add_argument("--prompt", help="text to go on from, or a source to translate")
     sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
     sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
     sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
-    sample.add_argument(
-        "--decode", default="ancestral", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)"
-    )
+    sample.add_argument("--decode", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)")
     sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
     latent = sample.add_mutually_exclusive_group()  # of a VAE, written greedily unless --decode says otherwise
     latent.add_argument("--reconstruct", metavar="TEXT", help="what comes back from its place in z (VAEs)")
@@ -50,7 +48,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         "--analogy", nargs=3, metavar=("A", "B", "C"), help="what is to C as B is to A: z of B - A + C (VAEs)"
     )
     latent.add_argument("--neighbours", metavar="TEXT", help="the N training texts nearest in z (VAEs)")
-    sample.add_argument("--steps", type=int, default=7, help="texts of an interpolation, both ends included (7)")
+    sample.add_argument("--steps", type=int, help="texts of an interpolation, both ends included (7)")
     sample.add_argument("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument(

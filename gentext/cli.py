@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from gentext.arguments import parser
@@ -50,36 +51,50 @@ def _sample(args: argparse.Namespace) -> None:
     import gentext
     from gentext import config
 
-    settings = config.settings(args.pairs)
-    if args.reconstruct is not None or args.interpolate or args.analogy or args.neighbours is not None:
-        for line in _latent(args, settings):
+    settings, mode = config.settings(args.pairs), next(filter(partial(_given, args), LATENT), None)
+    if mode != "interpolate" and (_given(args, "steps") or _given(args, "path")):
+        raise ValueError("--steps and --path are of an interpolation; add --interpolate FROM TO, or leave them out")
+    if mode is not None:
+        for line in _latent(args, mode, settings):
             print(line)
         return
+    n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
-    for text in gentext.load(args.run).sample(args.n, decoder=args.decode, **given, **settings):
+    for text in gentext.load(args.run).sample(n, decoder=decode, **given, **settings):
         print(text)
 
 
-def _latent(args: argparse.Namespace, settings: Mapping[str, Any]) -> Iterator[str]:
+LATENT = ("reconstruct", "interpolate", "analogy", "neighbours")
+
+
+def _given(args: argparse.Namespace, flag: str) -> bool:
+    return getattr(args, flag) not in (None, [])
+
+
+def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked of a VAE's latent space, line by line."""
     import gentext
-    from gentext import config
     from gentext.run import open_corpus
 
+    unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
+    ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
+    ignored += settings if mode == "neighbours" else ()
+    if ignored:
+        raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
     model = gentext.load(args.run)
-    if args.neighbours is not None:
+    if mode == "neighbours":
         among = open_corpus(model.config).lines("train")
-        for text, distance in model.space.neighbours(args.neighbours, among, args.n):
+        for text, distance in model.space.neighbours(args.neighbours, among, 1 if args.n is None else args.n):
             yield f"{distance:.3f}  {text}"
         return
-    name = "greedy" if args.decode == "ancestral" and not settings else args.decode
-    how = {"decoder": config.decoder(name, settings, max_len=int(model.config.max_len)), "seed": args.seed}
-    if args.reconstruct is not None:
+    how = {"decoder": args.decode or ("ancestral" if settings else "greedy"), "seed": args.seed, **settings}
+    if mode == "reconstruct":
         yield from model.space.reconstruct([args.reconstruct], **how)
-    elif args.analogy:
+    elif mode == "analogy":
         yield model.space.analogy(*args.analogy, **how)
     else:
-        yield from model.space.interpolate(*args.interpolate, steps=args.steps, path=args.path, **how)
+        steps = 7 if args.steps is None else args.steps
+        yield from model.space.interpolate(*args.interpolate, steps=steps, path=args.path, **how)
 
 
 def _inspect(args: argparse.Namespace) -> None:

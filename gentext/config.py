@@ -21,6 +21,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import gentext
+from gentext.types import Decoder
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
 NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples")
@@ -110,8 +111,18 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     return dict(OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
 
 
-def decoder(name: str, changed: Mapping[str, Any], *, max_len: int) -> Any:
-    """The decoder of an option of conf/decode with some of its settings changed. Raises: ValueError for no such one."""
+def decoder(name: str | Decoder, changed: Mapping[str, Any], *, max_len: int) -> Any:
+    """The decoder of an option of conf/decode with some of its settings changed, or the one that is made already.
+
+    Raises: ValueError for no such one, and for changes of one that is made.
+    """
+    if not isinstance(name, str):
+        if changed:
+            raise ValueError(
+                f"{', '.join(changed)}: given beside a decoder that is made already; make the {type(name).__name__} "
+                "with them, or name an option of conf/decode, such as decoder='ancestral'"
+            )
+        return name
     options = sorted(path.stem for path in (folder() / "decode").glob("*.yaml"))
     if name not in options:
         raise ValueError(f"no decoder is called {name!r}; {near(name, options)}")

@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model
+from torch import Tensor
 
 from gentext import config
-from gentext.decode import Ancestral
+from gentext.decode import Ancestral, Beam
 from gentext.families.vae import VAE
 from gentext.seeding import Streams
 from gentext.space import Space
 from gentext.text.conditions import Conditions
 from gentext.text.tokenizer import Tokenizer
-from gentext.types import EOS, PAD, Decoder, Family, Infilling, pad
+from gentext.types import EOS, PAD, Batch, Decoder, Family, Infilling, pad
 
 
 @dataclass(frozen=True)
@@ -46,28 +48,32 @@ class Model:
     ) -> list[str]:
         """`n` texts, each cut before the first of the strings `stop` that it says after the prompt.
 
-        `infill`, `contains` and `length` are conditions (gentext.text.conditions), which an HMM meets exactly.
-        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
+        prompt: the beginning of every text; where the run's corpus is of pairs, the source, of which the texts are told
+          alone. `infill`, `contains` and `length` are conditions (gentext.text.conditions), which an HMM meets exactly.
+        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
+          beam they are its `n` best, best first, and fewer where it finds no more.
         """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
-        if isinstance(decoder, str):
-            decoder = config.decoder(decoder, settings, max_len=int(self.config.max_len))
+        max_len = int(self.config.max_len)
+        decoder = config.decoder(decoder, settings, max_len=max_len)
         given = None
         if prompt is not None:
-            ids = self.tokenizer.encode([prompt])[0]
+            ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
-            given = pad([ids] * n).tokens
-        family = self._given(Conditions(infill, contains, length), prompt)
+            given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens
+        family = self._given(infill, contains, length, prompt)
         with torch.inference_mode():
-            draw = family.sample(
-                n, int(self.config.max_len), decoder=decoder, rng=Streams(seed)("sample"), prompt=given
-            )
+            rng = Streams(seed)("sample")
+            if isinstance(decoder, Beam) and n > 1 and not isinstance(family, VAE):  # a VAE's beams differ by their z
+                draw = _best(family, n, max_len, decoder, rng, given)
+            else:
+                draw = family.sample(n, max_len, decoder=decoder, rng=rng, prompt=given)
         rows, said = [row[row != PAD].tolist() for row in draw.tokens], 0
-        if given is not None:
+        if given is not None and not self._pairs:
             rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
         return [_until(text, stop, said) for text in self.tokenizer.decode(rows)]
 
@@ -76,10 +82,20 @@ class Model:
         """Its latent space. Raises ValueError where it has none."""
         if not isinstance(self.family, VAE):
             raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
-        return Space(self.family, self.tokenizer, int(self.config.max_len))
+        return Space(self.family, self.tokenizer, int(self.config.max_len), self._lowercase)
 
-    def _given(self, conditions: Conditions, prompt: str | None) -> Family:
+    @property
+    def _pairs(self) -> bool:
+        """Whether each text of the corpus answers a source: then its configuration names the source's column."""
+        return self.config.data.get("source") is not None
+
+    @property
+    def _lowercase(self) -> bool:
+        return bool(self.config.data.get("lowercase"))
+
+    def _given(self, infill: str | None, contains: Sequence[str], length: int | None, prompt: str | None) -> Family:
         """The family given the conditions; itself where there are none."""
+        conditions = Conditions(infill, contains, length)
         if not conditions:
             return self.family
         if prompt is not None:
@@ -89,6 +105,8 @@ class Model:
                 f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
                 "family=hmm"
             )
+        if self._lowercase:
+            conditions = Conditions(infill and infill.lower(), [phrase.lower() for phrase in contains], length)
         return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 
 
@@ -103,6 +121,17 @@ def load(folder: str | Path) -> Model:
     family = config.build(cfg.family)
     load_model(family, folder / "model.safetensors")
     return Model(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+
+
+def _best(
+    family: Family, n: int, max_len: int, beam: Beam, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
+) -> Batch:
+    """The `n` best hypotheses of one search."""
+    if n > beam.width:
+        raise ValueError(f"asked for {n} texts of a beam that holds {beam.width}; give width={n} or more, or a lower n")
+    prompt = None if prompt is None else prompt[:1]
+    best = beam.best(family, 1, family.room(max_len, prompt), rng=rng, prompt=prompt, k=n)
+    return best.batch.rows(best.scores[0] > -torch.inf)
 
 
 def _until(text: str, stop: Sequence[str], said: int) -> str:

@@ -174,6 +174,7 @@ class Family(nn.Module):
     """
 
     likelihood: ClassVar[Likelihood] = "exact"
+    limit: int | None = None  # tokens that it can read, BOS and prompt included; None: any number
     vocab_size: int
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
@@ -226,8 +227,23 @@ class Family(nn.Module):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        """A draw of `n` sequences. A family that is not autoregressive overrides this."""
-        return decoder(self, n, max_len, rng=rng, prompt=prompt)
+        """A draw of `n` sequences, cut where the family can read no further.
+
+        A family that is not autoregressive overrides this.
+        """
+        return decoder(self, n, self.room(max_len, prompt), rng=rng, prompt=prompt)
+
+    def room(self, max_len: int, prompt: Int[Tensor, "n p"] | None) -> int:
+        """The tokens that can follow a prompt, `max_len` at most. Raises ValueError where there are none."""
+        if self.limit is None:
+            return max_len
+        said = 0 if prompt is None else prompt.shape[1]
+        if said >= self.limit:
+            raise ValueError(
+                f"the prompt has {said} tokens, and this {type(self).__name__} reads {self.limit} in all, its start "
+                f"included; give {self.limit - 1} or fewer, or train with a longer context or positions=rotary"
+            )
+        return min(max_len, self.limit - said)
 
     def size(self) -> int:
         """Free parameters, as the board counts them."""

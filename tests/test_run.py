@@ -115,7 +115,7 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert main(["sample", str(folder), "--decode", "beam", "width=3", "-n", "2"]) == 0
     first, second = capsys.readouterr().out.splitlines()
-    assert first == second == model.sample(decoder=Beam(width=3))[0]
+    assert first == model.sample(decoder=Beam(width=3))[0] != second
     assert main(["sample", str(folder), "--decode", "fixed"]) == 0
     assert len(capsys.readouterr().out.split()) == int(model.config.max_len)
     assert main(["sample", str(folder), "--decode", "bean"]) == 2

@@ -10,6 +10,7 @@ from train import tiny
 
 from gentext import config, panels
 from gentext.cli import main
+from gentext.decode import Beam
 from gentext.families.lstm import LSTM
 from gentext.families.vae import VAE
 from gentext.families.vae_encoder import Attentive
@@ -59,9 +60,23 @@ def test_interpolation_goes_from_one_reconstruction_to_the_other(space):
     assert space.interpolate(one, other, steps=3, path="sphere") != []
 
 
+def test_a_decoder_may_be_named_and_no_texts_give_none(space):
+    texts = ["the cat sees 3 dogs", "the bird sees 4 dogs"]
+    assert space.reconstruct(texts, decoder="beam", width=1) == space.reconstruct(texts)
+    assert space.reconstruct(texts, decoder=Beam(width=2)) == space.reconstruct(texts, decoder="beam", width=2)
+    assert space.reconstruct([]) == []
+
+
 def test_an_analogy_of_nothing_gives_the_text_back(space):
     one, third = "the cat sees 3 dogs", "the bird sees 4 dogs"
     assert space.analogy(one, one, third) == space.reconstruct([third])[0]
+
+
+def test_an_analogy_lies_on_the_sphere_where_the_posterior_does(corpus, monkeypatch):
+    space, places = Space(make(corpus, posterior="vmf"), corpus.tokenizer, 30), []
+    monkeypatch.setattr(Space, "write", lambda self, z, **how: places.append(z) or ["a"])
+    space.analogy("the cat sees 3 dogs", "the old horse sees 20 dogs", "the bird sees 4 dogs")
+    assert float(places[0].norm()) == pytest.approx(1, abs=1e-5)
 
 
 def test_the_nearest_neighbour_of_a_text_is_itself(space, corpus):
@@ -79,6 +94,7 @@ def test_the_nearest_neighbour_of_a_text_is_itself(space, corpus):
         (lambda space: space.interpolate("", "the cat"), "empty sentence"),
         (lambda space: space.interpolate("the cat", "a dog", steps=1), "2 or more"),
         (lambda space: space.neighbours("the cat", []), "one or more"),
+        (lambda space: space.neighbours("the cat", ["a dog"], -1), "1 or more"),
     ],
 )
 def test_what_has_no_place_is_answered_with_advice(space, ask, advice):
@@ -121,5 +137,20 @@ def test_the_command_line_walks_through_a_trained_runs_space(corpus, tmp_path, m
     assert way[0] == said("--reconstruct", cat)[0]
     assert way[-1] == said("--analogy", cat, cat, bird)[0]
     assert len(said("--neighbours", cat, "-n", "4")) == 4
+    assert len(said("--interpolate", cat, bird, "temperature=0.7", "batch_size=3")) == 7
+    assert len(said("--interpolate", cat, bird, "--steps", "60", "--decode", "beam", "width=10")) == 60
+    for words, advice in (
+        (("--reconstruct", cat, "--prompt", "a", "--stop", "b"), "no use for --prompt, --stop"),
+        (("--analogy", cat, cat, bird, "--length", "3"), "no use for --length"),
+        (("--reconstruct", cat, "-n", "3"), "no use for -n"),
+        (("--reconstruct", cat, "--steps", "3"), "add --interpolate"),
+        (("--path", "line"), "add --interpolate"),
+        (("--neighbours", cat, "temperature=0.7"), "no use for temperature"),
+        (("--neighbours", cat, "--decode", "beam"), "no use for --decode"),
+        (("--neighbours", cat, "-n", "-1"), "1 or more"),
+        (("-n", "0"), "1 or more"),
+    ):
+        assert main(["sample", str(tmp_path), *words]) == 2
+        assert advice in capsys.readouterr().err
     assert main(["sample", str(tmp_path), "--interpolate", "", bird]) == 2
     assert "empty sentence" in capsys.readouterr().err

@@ -19,7 +19,7 @@ class SeqGAN(Family):
         super().__init__()
         self.generator, self.critic = generator, critic
         self.vocab_size = generator.vocab_size
-        self.likelihood = generator.likelihood
+        self.likelihood, self.limit = generator.likelihood, generator.limit
         if isinstance(generator, Prepared):
             self.prepare = generator.prepare  # a generator that looks at the text before it is trained does so here too
 

@@ -65,6 +65,7 @@ class Transformer(Family):
         self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
         self.embedding = Embedding(vocab_size, width)
         self.positions = _positions(positions, width, heads, context)
+        self.limit = self.positions.limit
         self.blocks = nn.ModuleList(
             Block(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout) for _ in range(layers)
         )

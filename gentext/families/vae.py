@@ -55,7 +55,7 @@ class VAE(Family):
     ) -> None:
         super().__init__()
         _check(decoder, latent, posterior, spread, importance)
-        self.vocab_size, self.importance = decoder.vocab_size, importance
+        self.vocab_size, self.limit, self.importance = decoder.vocab_size, decoder.limit, importance
         decoder.condition(latent, skip=skip)
         self.encoder, self.decoder = encoder, decoder
         self.space = (
@@ -134,21 +134,32 @@ class VAE(Family):
 class Under(Family):
     """The decoder under given vectors as a family of its own, so that any decode setting can write from them.
 
-    Row i of a draw is written under row i, as long as one draw holds them all (Ancestral's batch_size).
+    Row i of a draw is written under row i: a draw that is split takes them part by part, and must take them all.
     """
 
     def __init__(self, vae: VAE, z: Float[Tensor, "n z"]) -> None:
         super().__init__()
-        self.vae, self.z, self.vocab_size = vae, z, vae.vocab_size
+        self.vae, self.z, self.vocab_size, self.limit = vae, z, vae.vocab_size, vae.limit
+        self._taken = 0  # rows, of the draw that is going on
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self.vae.decoder.start(n, given=self.z)
+        return self.vae.decoder.start(n, given=self._next(n))
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        return self.vae.decoder.prime(prompt, given=self.z)
+        return self.vae.decoder.prime(prompt, given=self._next(len(prompt)))
 
     def step(self, state: State, tokens: Tokens) -> Step:
         return self.vae.step(state, tokens)
+
+    def hidden(self, state: State) -> Float[Tensor, "n d"]:
+        return self.vae.hidden(state)
+
+    def _next(self, n: int) -> Float[Tensor, "n z"]:
+        end = self._taken + n
+        if end > len(self.z):
+            raise ValueError(f"rows {self._taken} to {end} of {len(self.z)} vectors: draw one row for each of them")
+        part, self._taken = self.z[self._taken : end], end % len(self.z)
+        return part
 
 
 def _alike(batch: Batch, size: int) -> Iterator[Int[Tensor, " k"]]:

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from scipy import special
 from torch import Tensor, nn
 
-HEIGHTS = 1 << 14  # places of the table that heights on the sphere are drawn from
 CELLS = 1 << 22  # densities held at once, of every draw under every text
 
 
@@ -104,17 +103,37 @@ class VonMisesFisher(NamedTuple):
     concentration: float
     log_normaliser: float
     divergence: float  # from the uniform distribution, the same for every mean
-    heights: Float[Tensor, " h"]  # quantiles of the cosine between a draw and the mean
 
     def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
         n, z = self.mean.shape
-        place = torch.rand(n, k, 1, generator=rng, device=self.mean.device) * (len(self.heights) - 1)
-        low = place.long().clamp_max(len(self.heights) - 2)
-        height = torch.lerp(self.heights[low], self.heights[low + 1], place - low)
+        height = self._heights(n * k, rng).view(n, k, 1)
         noise = torch.randn(n, k, z, generator=rng, device=self.mean.device)
         mean = self.mean[:, None]
         aside = F.normalize(noise - (noise * mean).sum(-1, keepdim=True) * mean, dim=-1)
-        return F.normalize(height * mean + (1 - height.square()).clamp_min(0).sqrt() * aside, dim=-1)
+        onward, sideward = height.to(mean.dtype), (1 - height.square()).clamp_min(0).sqrt().to(mean.dtype)
+        return F.normalize(onward * mean + sideward * aside, dim=-1)
+
+    def _heights(self, m: int, rng: torch.Generator | None) -> Float[Tensor, " m"]:
+        """Cosines w between draws and their mean: density (1 - w^2)^((z - 3) / 2) exp(concentration w).
+
+        By rejection, exactly: a uniform point's height, moved towards the mean, is proposed and most often kept.
+        Source: Wood 1994, algorithm VM*.
+        """
+        z, device = self.mean.shape[1], self.mean.device
+        b = (z - 1) / (2 * self.concentration + math.hypot(2 * self.concentration, z - 1))
+        x = (1 - b) / (1 + b)
+        peak = self.concentration * x + (z - 1) * math.log1p(-x * x)
+        heights = torch.empty(m, dtype=torch.double, device=device)
+        left = torch.arange(m, device=device)
+        while len(left):
+            noise = torch.randn(len(left), z, generator=rng, device=device, dtype=torch.double)
+            u = F.normalize(noise, dim=1)[:, 0]
+            w = (u + x) / (1 + x * u)
+            luck = torch.rand(len(left), generator=rng, device=device, dtype=torch.double).log()
+            keep = luck <= self.concentration * w + (z - 1) * (-x * w).log1p() - peak
+            heights[left[keep]] = w[keep]
+            left = left[~keep]
+        return heights
 
     def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
         return self.concentration * (z * self.mean[:, None]).sum(-1) + self.log_normaliser
@@ -130,7 +149,6 @@ class Sphere(nn.Module):
     """Von Mises-Fisher posteriors of one fixed concentration, and a uniform prior: the KL is a constant.
 
     Source: Xu and Durrett 2018, section 3; Davidson et al. 2018 for the densities.
-    Differs: the height of a draw over the mean's equator comes from a table of its quantiles, not from rejection.
     """
 
     def __init__(self, width: int, latent: int, concentration: float) -> None:
@@ -143,16 +161,15 @@ class Sphere(nn.Module):
         self.latent, self.concentration = latent, concentration
         self.mean = nn.Linear(width, latent)
         half = latent / 2
-        bessel = math.log(special.ive(half - 1, concentration)) + concentration
+        bessel = _log_bessel(half - 1, concentration)
         self.log_area = math.log(2) + half * math.log(math.pi) - special.gammaln(half)
         self.log_normaliser = (half - 1) * math.log(concentration) - half * math.log(2 * math.pi) - bessel
-        ratio = special.ive(half, concentration) / special.ive(half - 1, concentration)
+        ratio = math.exp(_log_bessel(half, concentration) - bessel)
         self.divergence = float(concentration * ratio + self.log_normaliser + self.log_area)
-        self.register_buffer("heights", torch.tensor(_heights(latent, concentration)).float(), persistent=False)
 
     def forward(self, hidden: Float[Tensor, "n d"]) -> VonMisesFisher:
         mean = F.normalize(self.mean(hidden), dim=-1)
-        return VonMisesFisher(mean, self.concentration, self.log_normaliser, self.divergence, self.heights)
+        return VonMisesFisher(mean, self.concentration, self.log_normaliser, self.divergence)
 
     def prior(self, n: int, rng: torch.Generator | None = None) -> Float[Tensor, "n z"]:
         return F.normalize(torch.randn(n, self.latent, generator=rng, device=self.mean.weight.device), dim=-1)
@@ -161,14 +178,16 @@ class Sphere(nn.Module):
         return z.new_full(z.shape[:2], -self.log_area)
 
 
-def _heights(latent: int, concentration: float) -> np.ndarray:
-    """Evenly spaced quantiles of w, whose density is (1 - w^2)^((z - 3) / 2) exp(concentration w)."""
-    edges = np.cos(np.linspace(np.pi, 0, 8 * HEIGHTS + 1))
-    angles = np.arccos((edges[1:] + edges[:-1]) / 2)
-    log_density = (latent - 2) * np.log(np.sin(angles)) + concentration * np.cos(angles)  # of the angle
-    mass = np.exp(log_density - log_density.max()) * -np.diff(np.arccos(edges))
-    cumulative = np.concatenate([[0.0], np.cumsum(mass)])
-    return np.interp(np.linspace(0, 1, HEIGHTS), cumulative / cumulative[-1], edges)
+def _log_bessel(order: float, x: float) -> float:
+    """log I_order(x), by the terms of its power series around the largest: those left out are below rounding.
+
+    scipy's own, scaled or not, is zero from orders of some hundreds on.
+    """
+    peak = (math.hypot(order, x) - order) / 2
+    wide = 40 * math.sqrt(peak + 1) + 40
+    k = np.arange(max(0, math.floor(peak - wide)), math.ceil(peak + wide))
+    terms = (2 * k + order) * math.log(x / 2) - special.gammaln(k + 1) - special.gammaln(k + order + 1)
+    return float(special.logsumexp(terms))
 
 
 def aggregate(posteriors: Sequence[Posterior], z: Float[Tensor, "m z"]) -> Float[Tensor, " m"]:
@@ -184,16 +203,23 @@ def aggregate(posteriors: Sequence[Posterior], z: Float[Tensor, "m z"]) -> Float
 def between(one: Float[Tensor, " z"], other: Float[Tensor, " z"], steps: int, path: str) -> Float[Tensor, "k z"]:
     """`steps` places from `one` to `other`: evenly along a `line`, or along a `sphere` around the origin.
 
-    On the sphere the angle goes evenly from one to the other, and the distance from the origin too.
+    On the sphere the angle goes evenly from one to the other, and the distance from the origin too; between opposite
+    directions all ways round are as short, and one of them is taken.
     """
     if path not in ("line", "sphere"):
         raise ValueError(f"path is {path!r}; it must be line or sphere")
     share = torch.linspace(0, 1, steps, device=one.device)[:, None]
     if path == "line":
         return torch.lerp(one, other, share)
-    a, b = F.normalize(one, dim=0), F.normalize(other, dim=0)
-    angle = torch.arccos((a @ b).clamp(-1, 1))
+    a, b = F.normalize(one.double(), dim=0), F.normalize(other.double(), dim=0)
+    aside = b - (a @ b) * a
+    angle = torch.atan2(aside.norm(), a @ b)
     if float(angle) < 1e-4:  # one direction: there is no circle to go along
         return torch.lerp(one, other, share)
-    direction = (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin()
-    return direction * torch.lerp(one.norm(), other.norm(), share)
+    if float(angle) > math.pi - 1e-4:  # what is left of `aside` is rounding
+        if len(a) == 1:
+            raise ValueError("z is one number, and the two have opposite signs: no sphere joins them; take path=line")
+        axis = F.one_hot(a.abs().argmin(), len(a)).double()
+        aside = axis - (a @ axis) * a
+    direction = (share * angle).cos() * a + (share * angle).sin() * F.normalize(aside, dim=0)
+    return direction.to(one.dtype) * torch.lerp(one.norm(), other.norm(), share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ UNKNOWN = "⁇"  # how an unknown token reads; U+2047 as in SentencePiece
 BYTES = 256
 
 Kind = Literal["word", "char", "bpe"]
+
+log = logging.getLogger("gentext")
 
 
 @runtime_checkable
@@ -63,6 +66,19 @@ class Tokenizer:
             return [encoding.ids for encoding in self.model.encode_batch_fast(texts)]
         cut, known = self._cut, self._ids.get  # a fixed vocabulary: a dictionary beats the library four times over
         return [[known(token, UNK) for token in cut(text)] for text in texts]
+
+    def typed(self, texts: Sequence[str], *, lowercase: bool = False) -> list[list[int]]:
+        """The ids of texts that somebody typed: a warning names the words that are unknown.
+
+        lowercase: the corpus was lower-cased before this tokenizer saw it.
+        """
+        texts = [text.lower() if lowercase else text for text in texts]
+        if self.rules.kind != "bpe":
+            words = dict.fromkeys(word for text in texts for word in self._cut(self._cased(text)))
+            unknown = [repr(word) for word in words if word not in self._ids]
+            if unknown:
+                log.warning("the training text (nearly) never says %s: read as unknown", ", ".join(unknown))
+        return self.encode(texts)
 
     def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
         """The text of each row of ids: up to the first EOS, PAD and BOS skipped."""

@@ -3,7 +3,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gentext.decode import Ancestral
+from gentext.families.seqgan import SeqGAN
 from gentext.families.transformer import Transformer
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Recurrent
 from gentext.types import BOS, EOS, Batch, Family, pad
 
 ROWS = [[5, 6, 7, 8, EOS], [9, EOS], [4, 4, 10, EOS]]
@@ -135,3 +139,18 @@ def test_flops_agree_with_torchs_counter(options):
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
         family(batch)
     assert counter.get_total_flops() == family.flops(9)
+
+
+def test_a_draw_after_a_prompt_ends_with_the_learned_positions():
+    torch.manual_seed(0)
+    family = Transformer(20, width=16, layers=1, heads=2, positions="learned", context=6).eval()
+    prompt, rng = torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.Generator().manual_seed(0)
+    endless = Ancestral(min_len=3)
+    for whole in (family, SeqGAN(family, torch.nn.Identity())):
+        assert whole.sample(2, 6, decoder=endless, rng=rng, prompt=prompt).tokens.shape[1] == 3
+        assert whole.sample(2, 2, decoder=Ancestral(), rng=rng, prompt=prompt).tokens.shape[1] <= 2
+        assert whole.sample(2, 9, decoder=Ancestral(min_len=6), rng=rng).tokens.shape[1] == 6
+        with pytest.raises(ValueError, match="give 5 or fewer"):
+            whole.sample(1, 6, decoder=Ancestral(), rng=rng, prompt=torch.tensor([[5] * 6]))
+    vae = VAE(Recurrent(20, width=8), family, latent=2).eval()
+    assert vae.sample(2, 6, decoder=endless, rng=rng, prompt=prompt).tokens.shape[1] == 3

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gentext.decode import Ancestral
+from gentext.decode import Ancestral, Beam, Contrastive
 from gentext.families.lstm import LSTM
 from gentext.families.ngram import NGram
 from gentext.families.seq2seq import Seq2Seq
@@ -65,6 +65,21 @@ def test_a_prompt_is_gone_on_from_under_z(decoder):
     z = torch.randn(len(batch), 3)
     stepped = Family.forward(Under(vae, z), prompted).log_prob
     assert torch.allclose(vae.decoder(prompted, z).log_prob, stepped, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "decoder", [Ancestral(top_k=1, batch_size=3), Beam(width=2, batch_size=4), Contrastive(top_k=2, batch_size=6)]
+)
+def test_a_draw_that_is_split_is_written_under_all_rows(decoder):
+    vae, z, rng = make(), 3 * torch.randn(7, 3), torch.Generator().manual_seed(0)
+    whole = Under(vae, z)
+    for _ in range(2):  # the rows begin anew with each draw
+        draw = whole.sample(7, 6, decoder=decoder, rng=rng)
+        for row, place in zip(draw.tokens, z, strict=True):
+            alone = Under(vae, place[None]).sample(1, 6, decoder=decoder, rng=rng)
+            assert row[row != PAD].tolist() == alone.tokens[0][alone.tokens[0] != PAD].tolist()
+    with pytest.raises(ValueError, match="one row for each"):
+        whole.sample(8, 6, decoder=decoder, rng=rng)
 
 
 @pytest.mark.parametrize("posterior", ["normal", "vmf"])

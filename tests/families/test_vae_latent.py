@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import mpmath
+import numpy as np
 import pytest
 import torch
 from scipy import special
 
-from gentext.families.vae_latent import Gaussian, Normal, Sphere
+from gentext.families.vae_latent import Gaussian, Normal, Sphere, between
 
 
 def rng() -> torch.Generator:
@@ -88,6 +90,66 @@ def test_draws_on_the_sphere_have_its_density_mean_and_divergence(latent, concen
     if latent < 8:  # beyond, a uniform draw hardly ever comes near the mean
         covered = (q.log_prob(uniform) - space.log_prior(uniform)).exp().mean(1)
         assert torch.allclose(covered, torch.ones(2), atol=0.05)
+
+
+@pytest.mark.parametrize(("latent", "concentration"), [(2, 3.0), (32, 30.0), (32, 300.0)])
+def test_heights_on_the_sphere_have_the_density_into_its_lower_tail(latent, concentration):
+    space, n = Sphere(3, latent, concentration), 200_000
+    with torch.no_grad():
+        q = space(torch.randn(1, 3))
+        z = q.sample(n, rng())
+    height = (z[0] @ q.mean[0]).double().numpy()
+    angle = np.linspace(0, math.pi, 400_001)[1:-1]
+    log_mass = (latent - 2) * np.log(np.sin(angle)) + concentration * np.cos(angle)
+    mass = np.exp(log_mass - log_mass.max())
+    mass /= mass.sum()
+    for power in (1, 2, 3):
+        seen, expected = height**power, float((mass * np.cos(angle) ** power).sum())
+        assert seen.mean() == pytest.approx(expected, abs=5 * seen.std() / math.sqrt(n) + 1e-6)
+    below = 1 - np.cumsum(mass)
+    for share in (1e-3, 1e-2, 0.3):
+        edge = math.cos(angle[np.searchsorted(-below, -share)])
+        assert (height < edge).mean() == pytest.approx(share, abs=5 * math.sqrt(share / n) + 1e-6)
+
+
+def test_importance_weights_on_the_sphere_are_one_on_average():
+    """Over all heights the mean is 1, but rests on draws that never come; above a height it is the prior's share."""
+    space, n, edge = Sphere(3, 32, 30.0), 200_000, 0.35
+    with torch.no_grad():
+        q = space(torch.randn(1, 3))
+        z = q.sample(n, rng())
+        weight = (space.log_prior(z) - q.log_prob(z)).double().exp()[0]
+    assert float(weight.mean()) < 1.1
+    kept = torch.where(z[0] @ q.mean[0] > edge, weight, 0.0)
+    share = 0.5 * special.betainc(31 / 2, 1 / 2, 1 - edge**2)
+    assert float(kept.mean()) == pytest.approx(share, abs=5 * float(kept.std()) / math.sqrt(n))
+
+
+@pytest.mark.parametrize(("latent", "concentration"), [(2, 0.1), (32, 30.0), (700, 30.0), (700, 5_000.0)])
+def test_densities_on_the_sphere_are_exact_in_any_dimension(latent, concentration):
+    space, half = Sphere(3, latent, concentration), mpmath.mpf(latent) / 2
+    with mpmath.workdps(40):
+        bessel = mpmath.besseli(half - 1, concentration)
+        area = mpmath.log(2 * mpmath.pi**half / mpmath.gamma(half))
+        log_normaliser = (half - 1) * mpmath.log(concentration) - half * mpmath.log(2 * mpmath.pi) - mpmath.log(bessel)
+        divergence = concentration * mpmath.besseli(half, concentration) / bessel + log_normaliser + area
+    assert space.log_normaliser == pytest.approx(float(log_normaliser), rel=1e-10, abs=1e-9)
+    assert space.divergence == pytest.approx(float(divergence), rel=1e-8, abs=1e-8)
+    assert space(torch.randn(2, 3)).sample(3, rng()).isfinite().all()
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-9, 1e-6, 1e-5, 1e-3])
+def test_a_way_round_the_sphere_joins_opposite_places(off):
+    one = torch.tensor([1.0, 0.0, 0.0])
+    other = torch.tensor([-1.0, off, 0.0])
+    way = between(one, other, 9, "sphere")
+    assert torch.allclose(way.norm(dim=1), torch.ones(9), atol=1e-5)
+    assert torch.allclose(way[0], one, atol=1e-5)
+    assert torch.allclose(way[-1], other, atol=2e-4)
+    cosines = (way[1:] * way[:-1]).sum(1)
+    assert torch.allclose(cosines, torch.full((8,), math.cos(math.pi / 8)), atol=1e-3)
+    with pytest.raises(ValueError, match="path=line"):
+        between(one[:1], -one[:1], 9, "sphere")
 
 
 def test_the_prior_has_its_own_density():
