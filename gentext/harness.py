@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -31,6 +32,13 @@ MISSING = {
     "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
 }
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """A family whose bound is the tighter the more draws of a latent it weighs for each text: a VAE."""
+
+    importance: int
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,8 @@ def _scores(
     convention = "stream" if corpus.stream else "line"
     if corpus.stream and isinstance(family, Windowed):
         convention += f"+back:{family.context}"
+    if family.likelihood == "bound" and isinstance(family, Weighed):
+        convention += f"+iw:{family.importance}"
     if corpus.stream and split != "samples":
         glue = " " if corpus.tokenizer.rules.kind == "word" else ""
         whole = glue.join(texts)

@@ -35,7 +35,8 @@ class Objective:
     """The sum of weight(step) * term over named terms.
 
     It is a sum over sequences, and the loop divides by the tokens of a mean step: so it means the same however a batch
-    is divided over steps and processes, and a token the same in whatever batch it stands.
+    is divided over steps and processes, and a token the same in whatever batch it stands. A row without a token counts
+    nothing. Terms that are `pooled` look at the texts of a batch together, so theirs cannot be divided.
     """
 
     def __init__(self, **terms: Term) -> None:
@@ -48,9 +49,15 @@ class Objective:
         """`step` of `total` decides the weights that are schedules."""
         if not self._looked:
             self._look(outputs)
-        values = {name: term(outputs, batch).sum() for name, term in self.terms.items()}
+        real = batch.mask.any(1)
+        values = {name: torch.where(real, term(outputs, batch), 0.0).sum() for name, term in self.terms.items()}
         weighted = [_at(self.terms[name].weight, step, total) * value for name, value in values.items()]
         return Loss(sum(weighted[1:], weighted[0]), {name: value.detach() for name, value in values.items()})
+
+    @property
+    def pooled(self) -> list[str]:
+        """The names of terms that are no sums over texts."""
+        return [name for name, term in self.terms.items() if isinstance(term, POOLED)]
 
     def _look(self, outputs: Outputs) -> None:
         self._looked = True
@@ -161,6 +168,9 @@ class MMD:
             return z.new_zeros(n)
         within = (_likeness(z, z) + _likeness(prior, prior)) * (1 - torch.eye(n, device=z.device))
         return (within.sum() / (n * (n - 1)) - 2 * _likeness(z, prior).mean()).expand(n)
+
+
+POOLED = (FreeBits, TargetRate, MMD)
 
 
 def _likeness(one: Float[Tensor, "n z"], other: Float[Tensor, "m z"]) -> Float[Tensor, "n m"]:

@@ -11,8 +11,11 @@ from train import tiny
 from gentext.families.lstm import LSTM
 from gentext.families.vae import VAE
 from gentext.families.vae_encoder import Attentive
+from gentext.harness import Evidence, judge, score
 from gentext.latent import reader
 from gentext.metrics.latent import Autoencoder
+from gentext.metrics.likelihood import HeldOutLikelihood
+from gentext.train.loop import Quiet
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +67,13 @@ def test_the_same_seed_reads_the_same_and_only_a_vae_is_read(drawn):
     one, two = (reader(vae, corpus, "valid", seed=1, device="cpu").read(5, 4) for _ in range(2))
     assert torch.equal(one.bound, two.bound)
     assert reader(vae.decoder, corpus, "valid", seed=1, device="cpu") is None
+
+
+def test_a_bounds_signature_tells_its_draws(drawn, tmp_path):
+    vae, corpus = drawn
+    metric = HeldOutLikelihood(resamples=100)
+    for family, told in ((vae, "nll_test|line|iw:20|split:valid"), (vae.decoder, "nll_test|line|split:valid")):
+        found, _ = judge({"likelihood": metric}, Evidence(scores=score(
+            family, corpus, "valid", device="cpu", monitor=Quiet(tmp_path)
+        )))  # fmt: skip
+        assert found["nll_test"].signature.startswith(told)

@@ -5,7 +5,7 @@ import torch
 
 from gentext.losses import KL, MMD, NLL, FreeBits, Given, Objective, TargetRate
 from gentext.schedules import Linear
-from gentext.types import Outputs, pad
+from gentext.types import Batch, Outputs, pad
 
 
 @pytest.fixture
@@ -98,3 +98,9 @@ def test_discrepancy_is_none_for_draws_of_one_distribution():
 def test_weights_that_reward_the_wrong_thing_are_refused(make, advice):
     with pytest.raises(ValueError, match=advice):
         make()
+
+
+def test_a_row_without_a_token_counts_nothing(case):
+    batch, _, outputs = case
+    idle = Batch(batch.tokens, torch.stack([batch.mask[0], torch.zeros_like(batch.mask[1])]))
+    assert Objective(kl=KL())(outputs, idle, step=0, total=1).total == 1.0

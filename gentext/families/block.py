@@ -18,7 +18,6 @@ def swiglu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 ACTIVATIONS = {"relu2": relu2, "gelu": partial(F.gelu, approximate="tanh"), "swiglu": swiglu}
-
 NORMS = ("rms", "layer")
 
 

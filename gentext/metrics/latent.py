@@ -41,8 +41,9 @@ class LatentUse(TextMetric):
     iw_nll rests on `importance` draws of z for each text and is the tightest bound: at most negative_elbo, and at least
     the negative log-likelihood on average. Of a family without z, for which every draw says the same, it is exact, and
     over the same texts: the line that a VAE has to stay below. mutual_information is that of z and the text under the
-    aggregate posterior of the texts at hand, at most posterior_kl but for the error of one draw for each text.
-    active_units counts the parts of z whose mean varies from text to text by more than `threshold`.
+    aggregate posterior of the n texts at hand, at most posterior_kl but for the error of one draw for each text; it
+    cannot exceed ln n, and so bounds from below that of z and all texts of the corpus. active_units counts the parts
+    of z whose mean varies from text to text by more than `threshold`.
     Sources: Burda et al. 2016, equation 8 and section 5.2 (units); Hoffman and Johnson 2016 (mutual information).
     """
 
@@ -106,7 +107,9 @@ class LatentUse(TextMetric):
                 f"reconstruction_nll|{told}", -figures["elbo"] - figures["kl"], direction=None
             ),
             "posterior_kl": self._mean(f"posterior_kl|{told}", figures["kl"], direction=None),
-            "mutual_information": self._mean(f"mutual_information|{told}", figures["information"], direction=None),
+            "mutual_information": self._mean(
+                f"mutual_information|{told}", figures["information"], "lower", direction=None
+            ),
             "active_units": Value(
                 float(active), f"active_units|of:{len(units)}|above:{self.threshold:g}|{told}", None, n, "units"
             ),

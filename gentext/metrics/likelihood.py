@@ -32,7 +32,7 @@ class Costs:
     nats: Float[ndarray, " n"]
     counts: Mapping[str, Int[ndarray, " n"]]
     exactness: Exactness
-    convention: str  # line | stream
+    convention: str  # line | stream, and of a bound its draws: line|iw:20
     split: str
 
     def shared(self, resamples: int, seed: int, **figures: tuple[str, str, float]) -> dict[str, Value | Absent]:
@@ -77,7 +77,9 @@ class ScoredMetric(TextMetric):
 
     def read(self, scores: Scores) -> None:
         """Add scores; all must be of one kind, convention and split."""
-        how, lengths = pack(["\n".join((scores.kind, scores.convention.split("+")[0], scores.split))])
+        convention, *rest = scores.convention.split("+")
+        draws = [part for part in rest if part.startswith("iw:")]  # how tight a bound is; the rest parts no column
+        how, lengths = pack(["\n".join((scores.kind, "|".join([convention, *draws]), scores.split))])
         self.append("how", how)
         self.append("how_lengths", lengths)
         for name in ("log_prob", *COUNTS):

@@ -10,7 +10,7 @@ import numpy as np
 from gentext.panels import Table
 from gentext.results import record as records
 from gentext.results.board import SIGNS
-from gentext.results.record import Record, per_sequence
+from gentext.results.record import Record, per_sequence, ways
 from gentext.results.significance import (
     Comparison,
     bootstrap_test,
@@ -136,7 +136,7 @@ def _figures(records: Sequence[Record]) -> dict[str, Arrays]:
 
 
 def _one_signature(records: Sequence[Record], name: str) -> bool:
-    return len({record.values[name].signature if name in record.values else None for record in records}) == 1
+    return all(name in record.values for record in records) and len(ways(r.values[name] for r in records)) == 1
 
 
 def _paired(records: Sequence[Record], name: str) -> bool:

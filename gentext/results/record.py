@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -139,6 +139,18 @@ def _below(path: Path) -> Iterator[Record]:
             yield _record(json.loads(line), str(path.parent))
     else:
         yield read(path)
+
+
+def ways(values: Iterable[Value]) -> list[str]:
+    """The signatures of figures of one name, sorted: one where they may be compared.
+
+    How many draws a bound rests on (iw:K) parts it from bounds of another number, and not from what is exact.
+    """
+    signatures = {value.signature for value in values}
+    parts = {signature: signature.split("|") for signature in signatures}
+    if len({part for found in parts.values() for part in found if part.startswith("iw:")}) == 1:
+        signatures = {"|".join(part for part in found if not part.startswith("iw:")) for found in parts.values()}
+    return sorted(signatures)
 
 
 def per_sequence(record: Record) -> dict[str, np.ndarray]:

@@ -40,7 +40,10 @@ class Ahead:
     """Before each step of all parameters, the encoder alone descends the loss until it gains nothing more.
 
     It looks back every `batches` batches, and stops after `limit` of them; all of it ends for good at the first
-    validation at which the mutual information of z and text on valid has not risen.
+    validation at which the mutual information of z and text on valid has not risen. That is estimated in batches of 64
+    texts, so it reads ln 64 = 4.16 nats at most, and ends where z tells that much.
+    What it reads is training text too: a step of all parameters, which is what train.epochs and train.steps count,
+    may read 1 + `limit` times the text of an ordinary one.
     Source: He et al. 2019, algorithm 1, "aggressive" training.
     Differs: validations come every `valid_every` steps and not every epoch; the optimiser is the loop's.
     """

@@ -108,10 +108,17 @@ class Gradient:
         self.ahead = ahead
 
     def check(self, family: Family) -> None:
-        """Raises: ValueError where the family has no parameters to move."""
+        """Raises: ValueError where the family has no parameters to move, or the loss cannot be divided as is asked."""
         if not any(p.requires_grad for p in family.parameters()):
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
+            )
+        parts = {"accumulate": self.accumulate, "processes": self.processes, "nodes": self.nodes}
+        divided = [f"train.{name}={number}" for name, number in parts.items() if number > 1]
+        if self.loss.pooled and divided:
+            raise ValueError(
+                f"the loss's {' and '.join(self.loss.pooled)} looks at all texts of a batch together, and "
+                f"{' and '.join(divided)} divides it; give 1, and the texts that you want in train.batch_size"
             )
         if self.ahead is not None:
             self.ahead.check(family, self.processes * self.nodes)

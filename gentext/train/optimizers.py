@@ -23,7 +23,8 @@ class Optimizer:
 
     Weight decay acts on matrices alone: never on biases, gains and embeddings, of which few rows see a gradient.
     lr_embedding: the rate of embeddings that are not the output layer too; None: `lr`.
-    muon: orthogonalised momentum on the hidden matrices, and AdamW on embeddings, output, biases and gains.
+    muon: orthogonalised momentum on the hidden matrices, and AdamW on embeddings, output, tables of positions, biases
+      and gains.
     """
 
     name: str
@@ -82,13 +83,21 @@ def _embeddings(family: nn.Module) -> set[int]:
 
 
 def _hidden(family: Family) -> list[nn.Parameter]:
-    """The matrices between embedding and output."""
-    embeddings = {id(p) for m in family.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
-    return [
-        p
-        for p in family.parameters()
-        if p.requires_grad and p.dim() == 2 and id(p) not in embeddings and family.vocab_size not in p.shape
-    ]
+    """The matrices between embedding and output: those of linear and recurrent layers, whatever their size.
+
+    A linear layer of a family's own, not of a part of it, with an output for each token is an output layer.
+    """
+    outputs = {
+        id(layer)
+        for module in family.modules()
+        if isinstance(module, Family)
+        for layer in module.children()
+        if isinstance(layer, nn.Linear) and layer.out_features == module.vocab_size
+    }
+    layers = [m for m in family.modules() if isinstance(m, nn.Linear | nn.RNNBase | nn.RNNCellBase)]
+    between = {id(p) for m in layers if id(m) not in outputs for p in m.parameters(recurse=False)}
+    between -= {id(p) for m in family.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    return [p for p in family.parameters() if p.requires_grad and p.dim() == 2 and id(p) in between]
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,10 @@ class Training:
                 with self._precision():
                     outputs = self.family(mine)
                 total += float(outputs.log_prob.sum())
-                kl += float(outputs.terms["kl"].sum()) if "kl" in outputs.terms else 0.0
-                texts += len(mine) if "kl" in outputs.terms else 0
+                if "kl" in outputs.terms:
+                    real = mine.mask.any(1)  # a process that no row is left for has one that counts nothing
+                    kl += float(outputs.terms["kl"][real].sum())
+                    texts += int(real.sum())
                 tokens += float(mine.mask.sum())
         total, tokens, kl, texts = self.group.sum([total, tokens, kl, texts])
         if not tokens:

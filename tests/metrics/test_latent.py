@@ -48,6 +48,8 @@ def test_the_figures_fit_together():
     assert found["active_units"].value == 2
     assert found["active_units"].signature.startswith("active_units|of:4|above:0.01|")
     assert {name for name, value in found.items() if value.exactness == "upper"} == {"iw_nll", "negative_elbo"}
+    assert found["mutual_information"].exactness == "lower"  # of 40 texts it is ln 40 at most
+    assert found["mutual_information"].signature == "mutual_information|split:test|seqs:40 of 10000|v:1"
 
 
 def test_a_language_model_is_the_zero_line_over_the_same_texts():

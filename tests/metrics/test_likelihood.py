@@ -49,7 +49,7 @@ def test_a_bound_is_marked_and_none_is_absent():
     bound = scores([-1.0, -2.0], kind="bound", convention="line+iw:500")
     found = values(HeldOutLikelihood(), bound)
     assert {value.exactness for value in found.values()} == {"upper"}
-    assert found["nll_test"].signature == "nll_test|line|split:test|seqs:2|v:1"  # stands in one column with the exact
+    assert found["nll_test"].signature == "nll_test|line|iw:500|split:test|seqs:2|v:1"
     with pytest.raises(Absent, match="neither exact nor a bound"):
         values(HeldOutLikelihood(), scores([-1.0], kind="none"))
     with pytest.raises(Absent, match="there are none"):

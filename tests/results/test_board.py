@@ -220,3 +220,14 @@ def test_records_kept_as_lines_are_ranked_as_files_are(tmp_path):
     (tmp_path / "kept" / "records.jsonl").write_text(json.dumps(record.plain(one)) + "\n")
     files, lines = record.find([tmp_path / "record.ancestral.json"]), record.find([tmp_path / "kept"])
     assert record.plain(files[0]) == record.plain(lines[0])
+
+
+def test_bounds_of_one_number_of_draws_stand_beside_the_exact_and_no_others():
+    exact = made("lstm", signature="bleu4|line|split:test|v:1")
+    few, many = (made("vae", signature=f"bleu4|line|iw:{k}|split:test|v:1") for k in (1, 200))
+    (ranked,) = board.rank([exact, many], columns=["bleu4"])
+    assert ranked.columns == ("bleu4",)
+    (ranked,) = board.rank([exact, many, few], columns=["bleu4"])
+    assert ranked.columns == ()
+    assert "iw:1" in ranked.notes[0]
+    assert "iw:200" in ranked.notes[0]

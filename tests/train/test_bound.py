@@ -1,9 +1,12 @@
 """A VAE on its way down its bound: what is judged, and what a validation may not move."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from train import tiny
 
+from gentext.losses import MMD, NLL, FreeBits, Objective, TargetRate
 from gentext.seeding import Streams
 from gentext.train.average import Average
 from gentext.train.group import Group
@@ -54,3 +57,22 @@ def test_a_validation_draws_alike_each_time_and_moves_nothing(corpus, notes):
     assert tiny.same(curves[5][2], curves[10][2])
     training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), notes(), Group())
     assert training.validate()[0] == training.validate()[0]
+
+
+@pytest.mark.parametrize("term", [FreeBits(1.0), TargetRate(1.0), MMD()])
+@pytest.mark.parametrize("divided", ["accumulate", "processes", "nodes"])
+def test_what_looks_at_a_batch_as_a_whole_is_not_divided(corpus, term, divided):
+    loop = tiny.loop(**{divided: 2})
+    loop.loss = Objective(nll=NLL(), rate=term)
+    with pytest.raises(ValueError, match=f"loss's rate .*train.{divided}=2 .*train.batch_size"):
+        loop.check(tiny.vae(corpus))
+
+
+def test_a_validation_counts_no_idle_row(corpus, notes, monkeypatch):
+    monitor = notes()
+    training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), monitor, Group())
+    training.validate()
+    monkeypatch.setattr(training, "valid", lambda: [*batches, replace(batches[0], mask=batches[0].mask & False)])
+    batches = list(corpus.batches("valid", 64))
+    training.validate()
+    assert monitor.curve("valid/kl")[1] == pytest.approx(monitor.curve("valid/kl")[0])

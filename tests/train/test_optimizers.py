@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from gentext.families.transformer import Transformer
 from gentext.train.muon import STEPS, Muon, orthogonal
 from gentext.train.optimizers import OPTIMIZERS, Optimizer, Rate
 from gentext.types import Family
@@ -51,6 +52,19 @@ def test_muon_needs_a_hidden_matrix():
 
     with pytest.raises(ValueError, match="adamw"):
         _build("muon", Bare())
+
+
+@pytest.mark.parametrize("positions", ["learned", "relative"])
+def test_muon_moves_what_is_hidden_whatever_its_size(positions):
+    net = Transformer(
+        16, layers=1, heads=2, width=16, context=16, positions=positions
+    )  # every size is the vocabulary's
+    rest, muon = _build("muon", net)
+    moved = {id(p) for group in muon.param_groups for p in group["params"]}
+    block = net.blocks[0]
+    assert moved == {id(layer.weight) for layer in (block.qkv, block.mix, block.up, block.down)}
+    plain = {id(p) for group in rest.param_groups for p in group["params"]}
+    assert {id(net.embedding.weight), id(net.output.weight), id(net.positions.weight)} <= plain
 
 
 @pytest.mark.parametrize(
