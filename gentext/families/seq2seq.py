@@ -75,6 +75,7 @@ class Seq2Seq(Family):
         sizes = [cell.hidden_size for cell in self.layers]
         output = self.attend.out_features if skip else None
         self.under = Condition(width, sizes, self.embedding.embedding_dim, output)
+        self.bridge.requires_grad_(False)  # what is given takes its place
 
     def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
         return self._begin(torch.full((n, 1), EOS, device=self.embedding.weight.device), given)

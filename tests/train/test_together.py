@@ -11,6 +11,9 @@ import torch
 from safetensors.torch import load_model
 from train import tiny
 
+from gentext.families.seq2seq import Seq2Seq
+from gentext.families.vae import VAE
+from gentext.families.vae_encoder import Recurrent
 from gentext.seeding import Streams
 from gentext.train.group import Group
 from gentext.train.training import TrainingError
@@ -42,6 +45,28 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path, notes, unit, sharded
         assert together.curve(name) == pytest.approx(alone.curve(name), abs=1e-5)
     for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_bound_is_descended_by_several_processes(tmp_path, notes):
+    corpus, monitor = tiny.corpus(tmp_path), notes()
+    v = corpus.tokenizer.vocab_size
+    family = VAE(Recurrent(v, width=8), Seq2Seq(v, width=8, dropout=0.0), latent=3)
+    loop = tiny.bound(steps=3, batch_size=7, accumulate=2, processes=2, valid_every=3)
+    loop.run(family, corpus, streams=Streams(3), monitor=monitor)
+    assert len(monitor.curve("train/kl")) == 3
+
+
+@pytest.mark.slow
+def test_cells_are_trained_in_parts(tmp_path, notes):
+    curves = []
+    for options in ({}, {"processes": 2, "sharded": True}):
+        corpus, monitor = tiny.corpus(tmp_path), notes(f"{len(options)}")
+        torch.manual_seed(0)
+        family = Seq2Seq(corpus.tokenizer.vocab_size, layers=2, width=8, dropout=0.0)
+        tiny.loop(steps=4, **options).run(family, corpus, streams=Streams(3), monitor=monitor)
+        curves.append(monitor.curve("train/nll"))
+    assert curves[1] == pytest.approx(curves[0], abs=1e-5)
 
 
 @pytest.mark.slow
