@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -17,7 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.utils import get_object
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import gentext
@@ -97,10 +98,38 @@ def check(node: Any, where: str = "") -> None:
             for key in node:
                 if not str(key).startswith("_") and key not in known:
                     raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near(str(key), known)}")
+        _check_types(node, target, where)
     if isinstance(node, DictConfig):
         for key in node:
             if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
                 check(node._get_node(key), f"{where}{key}.")
+
+
+def _check_types(node: DictConfig, target: Any, where: str) -> None:
+    """Raises: ValueError for a plain value that does not fit the annotation of the target's parameter."""
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    for key in node:
+        if key not in hints or OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key):
+            continue
+        value = node[key]
+        if not isinstance(value, DictConfig | ListConfig) and not _fits(value, hints[key]):
+            annotation = inspect.formatannotation(hints[key])
+            raise ValueError(f"{where}{key} is {value!r}, and {node._target_} needs {annotation}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a number, a text, a truth value or null may be what an annotation asks for."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str, type(None)):
+        return isinstance(value, hint)
+    return hint is Any or not isinstance(value, int | float | str | None)  # an object, which a node builds
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -48,6 +48,12 @@ def test_every_option_has_a_line_of_description():
         (["+family.colour=red"], "colour"),
         (["decode.sample.temprature=1"], "temperature"),
         (["family=lstm", "train.procesess=2"], "processes"),
+        (["family=lstm", "train.batch_size=2.5"], "batch_size is 2.5, and .* needs int"),
+        (["family=lstm", "train.lr=abc"], "lr is 'abc', and .* needs float"),
+        (["family=lstm", "train.clip=abc"], r"clip is 'abc', and .* needs float \| None"),
+        (["decode.sample.temperature=abc"], "temperature is 'abc'"),
+        (["decode.sample.temperature=null"], "temperature is None"),
+        (["family=vae", "loss.kl.weight=abc"], "weight is 'abc'"),
     ],
 )
 def test_wrong_keys_and_options_are_answered_with_advice(overrides, advice):
