@@ -106,7 +106,12 @@ def check(node: Any, where: str = "") -> None:
 
 
 def _check_types(node: DictConfig, target: Any, where: str) -> None:
-    """Raises: ValueError for a plain value that does not fit the annotation of the target's parameter."""
+    """Raises: ValueError for a plain value that does not fit the annotation of a parameter of ours.
+
+    What others annotate they may mean otherwise: a Path that they make of a text.
+    """
+    if not str(node._target_).startswith("gentext."):
+        return
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
     for key in node:
         if key not in hints or OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
 from gentext.launch import check
@@ -66,3 +68,12 @@ def test_a_key_that_only_the_class_lists_can_be_given_as_any_other():
     assert config.completed(given) == [given[0], "+train.processes=1,2", *given[2:]]
     cfg = config.compose(config.completed(["family=lstm", "train.processes=2"]))
     assert config.build(cfg.train).processes == 2
+
+
+def opened(path: Path) -> Path:
+    return Path(path)
+
+
+def test_what_others_annotate_is_theirs_to_read():
+    node = OmegaConf.create({"_target_": f"{__name__}.opened", "path": "log.txt"})
+    assert config.build(node) == Path("log.txt")
