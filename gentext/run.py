@@ -164,13 +164,13 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
     stem = records.file_stem(setting)
+    length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
     begun = time.perf_counter()
-    draw = sample(job, decoder, setting)
+    draw = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
     write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
-    length = corpus.truth.length if corpus.truth is not None else None
     drawn_from = getattr(decoder, "distribution", lambda *_: None)
     known = drawn_from(job.family, length) if job.evidence.scores else None
     decoded = None
@@ -215,16 +215,18 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     return made
 
 
-def sample(job: Job, decoder: Decoder, setting: str) -> Batch:
-    """`eval.samples` sequences (of pairs: an answer to each prompt), from the stream named after the decode setting."""
+def sample(job: Job, decoder: Decoder, setting: str, length: int | None) -> Batch:
+    """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
+
+    They come from the stream named after the decode setting.
+    """
     cfg, corpus = job.cfg, job.corpus
     n, prompt, rng = cfg.eval.samples, None, Streams(cfg.seed)(f"sample/{setting}", cfg.device)
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
         prompt = corpus.batch([], prompts).prompt.to(cfg.device)
         n = len(prompt)
-    length = corpus.truth.length if corpus.truth is not None else None
-    if length is not None:  # every text of such a corpus has exactly so many tokens
+    if length is not None:
         decoder = replace(decoder, min_len=length)
     job.family.eval()
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""), torch.inference_mode():

@@ -66,8 +66,10 @@ class Reinforce(nn.Module):
         log_prob = generator(fake).log_prob
         with torch.no_grad():
             rewards = self.returns(players, real, fake, rng)
-            of_texts = torch.where(fake.mask, rewards, 0.0).sum(1) / fake.lengths
-            returns = rewards / of_texts.mean() if self.share else rewards
+            returns = rewards
+            if self.share:
+                of_texts = torch.where(fake.mask, rewards, 0.0).sum(1) / fake.lengths
+                returns = rewards / of_texts.mean()
             returns = returns - self.entropy * to_go(log_prob, self.discount)
         guessed = torch.zeros_like(returns) if self.baseline is None else self.baseline(fake, returns)
         advantage = torch.where(fake.mask, returns - guessed.detach(), 0.0)

@@ -42,9 +42,8 @@ class Group:
         mesh = init_device_mesh(device.type, (self.world,))
         for blocks in [child for child in module.modules() if isinstance(child, nn.ModuleList)]:
             for block in blocks:
-                if not isinstance(
-                    block, nn.RNNBase | nn.RNNCellBase
-                ):  # its kernels want the plain tensors that they were built with
+                # a recurrent layer's kernels want the plain tensors that they were built with
+                if not isinstance(block, nn.RNNBase | nn.RNNCellBase):
                     fully_shard(block, mesh=mesh)
         return fully_shard(module, mesh=mesh)
 
