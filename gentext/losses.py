@@ -68,7 +68,7 @@ class Objective:
             )
 
 
-def nothing() -> None:
+def no_loss() -> None:
     """`loss=none`: what a loop has that counts and does not descend."""
 
 
@@ -92,7 +92,7 @@ class NLL:
         return (1 - self.smoothing) * nll - self.smoothing * _given(outputs, "uniform").sum(1)
 
 
-class Given:
+class ModelTerm:
     """A term that the family adds itself, per token or per sequence: `ar` and `tar` of an LSTM, `bow` of a VAE."""
 
     def __init__(self, name: str, *, weight: float | Schedule = 1.0) -> None:

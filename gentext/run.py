@@ -16,15 +16,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_model, save_model
 
-from gentext import config, harness, latent, panels
+from gentext import config, panels
+from gentext.data.corpus import Corpus
+from gentext.evaluation import harness, latents
+from gentext.files import atomic, write_json, write_texts
+from gentext.language_model import Decoder, LanguageModel, SupportsPrepare
 from gentext.results import record as records
-from gentext.results.folder import clear, locked, versions, write_texts
-from gentext.results.record import Record, atomic, write_json
+from gentext.results.record import Record
+from gentext.results.run_folder import clear, locked, versions
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
 from gentext.trackers import RunMonitor, logging_to
-from gentext.train.loop import in_order
-from gentext.types import PAD, Batch, Decoder, Family, Prepared, Samples
+from gentext.train.base import in_order
+from gentext.types import PAD, Batch, Samples
 
 log = logging.getLogger("gentext")
 
@@ -59,9 +62,9 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
                 look_inside(family, corpus, streams("panels", cfg.device), folder)
                 scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
                 seed = streams.derive("latent")
-                reader = latent.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
+                reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
                 evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
-                job = Job(cfg, folder, label, family, corpus, cost, evidence, monitor)
+                job = Evaluation(cfg, folder, label, family, corpus, cost, evidence, monitor)
                 for setting in [setting for setting, record in found.items() if record is None]:
                     found[setting] = evaluate(job, decoders[setting], setting)
         else:
@@ -77,13 +80,13 @@ def standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
 
 
 @dataclass(frozen=True)
-class Job:
+class Evaluation:
     """A trained run about to be judged."""
 
     cfg: DictConfig
     folder: Path
     label: Label
-    family: Family
+    family: LanguageModel
     corpus: Corpus
     cost: dict[str, float]
     evidence: harness.Evidence  # what is the same for all decode settings
@@ -98,7 +101,9 @@ def open_corpus(cfg: DictConfig) -> Corpus:
     return corpus
 
 
-def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, monitor: RunMonitor) -> dict[str, float]:
+def train(
+    cfg: DictConfig, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: RunMonitor
+) -> dict[str, float]:
     """What the training cost. The family is trained in place, or loaded where the folder holds it trained."""
     folder, done = monitor.folder, monitor.folder / "trained.json"
     if done.exists():
@@ -128,12 +133,12 @@ def train(cfg: DictConfig, family: Family, corpus: Corpus, streams: Streams, mon
     return cost
 
 
-def prepare(family: Family, corpus: Corpus, streams: Streams, path: Path) -> float:
+def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, path: Path) -> float:
     """The seconds that a family took to look at the training text; an HMM that grows is half trained by then.
 
     What it has become lies at `path` until it is trained, so that a killed run need not do it again.
     """
-    if not isinstance(family, Prepared):
+    if not isinstance(family, SupportsPrepare):
         return 0.0
     if path.exists():
         kept = torch.load(path, weights_only=True)
@@ -147,7 +152,7 @@ def prepare(family: Family, corpus: Corpus, streams: Streams, path: Path) -> flo
     return seconds
 
 
-def look_inside(family: Family, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:
+def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:
     """Write `panels.json`, what a trained family shows of its inside; where that fails the run goes on."""
     path = folder / "panels.json"
     if not isinstance(family, panels.Panelled) or path.exists():
@@ -160,7 +165,7 @@ def look_inside(family: Family, corpus: Corpus, rng: torch.Generator, folder: Pa
         log.warning("%s has no panels: %s: %s", folder, type(error).__name__, error)
 
 
-def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
+def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
     stem = records.file_stem(setting)
@@ -183,7 +188,7 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
         sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.device) if known is not None else None,
         decoded_scores=decoded,
     )
-    values, absent = harness.judge(config.build(cfg.eval.metrics), evidence)
+    values, absent = harness.evaluate(config.build(cfg.eval.metrics), evidence)
     cost = {
         **job.cost,
         "sample_seconds": seconds,
@@ -215,7 +220,7 @@ def evaluate(job: Job, decoder: Decoder, setting: str) -> Record:
     return made
 
 
-def sample(job: Job, decoder: Decoder, setting: str, length: int | None) -> Batch:
+def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> Batch:
     """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
 
     They come from the stream named after the decode setting.

@@ -82,7 +82,7 @@ class Wandb:
         self.run.finish()
 
 
-class Lines:
+class ConsoleLines:
     """Prints each validation as a line."""
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:

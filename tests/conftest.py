@@ -1,11 +1,39 @@
-"""Shared by every test: two threads at most, and no data from outside."""
+"""Shared by every test: two threads at most, and a monitor that keeps what it is given."""
 
 import os
+from dataclasses import dataclass, field
 
 import pytest
 import torch
+from train import tiny
+
+from gentext.train.base import NullMonitor
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads():
     torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
+
+
+@dataclass
+class Notes(NullMonitor):
+    log_: list = field(default_factory=list)
+    die_at: int | None = None
+
+    def log(self, step, values):
+        self.log_.append((step, dict(values)))
+        if step == self.die_at:
+            raise tiny.Killed
+
+    def curve(self, name):
+        return [values[name] for _, values in self.log_ if name in values]
+
+
+@pytest.fixture
+def notes(tmp_path):
+    return lambda name="run", **options: Notes(_made(tmp_path / name), **options)
+
+
+def _made(folder):
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
-from gentext.launch import check
+from gentext.cli.run import check
 
 OPTIONS = [(group, name) for group, names in config.groups().items() for name in names if "hydra" not in group]
 

@@ -12,7 +12,8 @@ from scipy import stats
 
 from gentext import config
 from gentext.decode import Ancestral, Beam
-from gentext.types import BOS, EOS, PAD, UNK, Batch, Counted, Family, map_state, pad, select
+from gentext.language_model import LanguageModel, SupportsEM
+from gentext.types import BOS, EOS, PAD, UNK, Batch, map_state, pad, select
 
 V, LONGEST = 7, 4  # PAD BOS EOS UNK and three words; the longest text that is enumerated
 WORDS = [UNK, 4, 5, 6]
@@ -22,7 +23,7 @@ SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16, "states": 32, "b
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def family(request) -> Family:
+def family(request) -> LanguageModel:
     """A family of seven tokens, fitted to a few texts if it counts, else with random parameters."""
     return make(request.param)
 
@@ -41,12 +42,12 @@ def shrink(node: DictConfig) -> None:
             node[key] = SMALL[key]
 
 
-def make(name: str) -> Family:
+def make(name: str) -> LanguageModel:
     torch.manual_seed(0)
     cfg = compose(name)
     family = config.build(cfg.family)
     rng = torch.Generator().manual_seed(1)
-    if isinstance(family, Counted) and cfg.train._target_.endswith("EM"):
+    if isinstance(family, SupportsEM) and cfg.train._target_.endswith("EMTrainer"):
         for _ in range(2):
             texts = [
                 [*torch.tensor(WORDS)[torch.randint(4, (k,), generator=rng)].tolist(), EOS] for k in (0, 1, 2, 3, 4) * 8
@@ -60,7 +61,7 @@ def make(name: str) -> Family:
     return family.eval()
 
 
-def scored(family: Family) -> Family:
+def scored(family: LanguageModel) -> LanguageModel:
     if family.likelihood != "exact":
         pytest.skip(f"its likelihood is {family.likelihood}")
     return family
@@ -72,7 +73,7 @@ def enumerated(length: int) -> tuple[list[list[int]], list[list[int]]]:
     return finished, [list(words) for words in itertools.product(WORDS, repeat=length)]
 
 
-def log_prob(family: Family, rows: list[list[int]]) -> torch.Tensor:
+def log_prob(family: LanguageModel, rows: list[list[int]]) -> torch.Tensor:
     with torch.no_grad():
         return torch.cat([family.log_prob(pad(rows[i : i + 512])) for i in range(0, len(rows), 512)]).double()
 
@@ -90,7 +91,7 @@ def test_forward_equals_step(family):
     batch = pad(rows)
     with torch.no_grad():
         ours = family(batch).log_prob
-        stepped = Family.forward(family, batch).log_prob
+        stepped = LanguageModel.forward(family, batch).log_prob
     assert torch.allclose(ours, stepped, atol=2e-5), (ours - stepped).abs().max()
 
 
@@ -145,7 +146,7 @@ def test_a_prompt_is_a_prefix(family):
     prompt = torch.tensor([[4, 5], [6, PAD]])
     with torch.no_grad():
         primed = family.prime(prompt)
-        if type(family).prime is not Family.prime:
+        if type(family).prime is not LanguageModel.prime:
             pytest.skip("its prompt is not a prefix")
         at = family.step(family.step(family.start(1).state, torch.tensor([4])).state, torch.tensor([5]))
         assert torch.allclose(primed.logits[0], at.logits[0], atol=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gentext.losses import KL, MMD, NLL, FreeBits, Given, Objective, TargetRate
+from gentext.losses import KL, MMD, NLL, FreeBits, ModelTerm, Objective, TargetRate
 from gentext.schedules import Linear
 from gentext.types import Batch, Outputs, pad
 
@@ -31,7 +31,7 @@ def test_smoothed_nll_equals_torchs_cross_entropy(case):
 
 def test_terms_are_weighted_by_the_step_and_logged_bare(case):
     batch, _, outputs = case
-    objective = Objective(nll=NLL(weight=2.0), kl=Given("kl", weight=Linear(start=0.0, end=1.0)))
+    objective = Objective(nll=NLL(weight=2.0), kl=ModelTerm("kl", weight=Linear(start=0.0, end=1.0)))
     for step, weight in ((0, 0.0), (5, 0.5), (10, 1.0)):
         total, terms = objective(outputs, batch, step=step, total=10)
         assert terms["kl"] == 4
@@ -41,7 +41,7 @@ def test_terms_are_weighted_by_the_step_and_logged_bare(case):
 def test_terms_that_are_not_given_are_advised(case):
     batch, _, outputs = case
     with pytest.raises(ValueError, match=r"'tar'.*uniform, kl"):
-        Objective(tar=Given("tar"))(outputs, batch, step=0, total=1)
+        Objective(tar=ModelTerm("tar"))(outputs, batch, step=0, total=1)
     with pytest.raises(ValueError, match="loss=nll"):
         Objective()
     with pytest.raises(ValueError, match="smoothing is 1"):

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from gentext import panels, run
-from gentext.families.ngram import NGram
+from gentext.data.corpus import Corpus
+from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
-from gentext.results import inside
+from gentext.results.render_table import show_panels
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
 
 ALL = [
     Table("States", "The words of each.", ["state", "mass", "words"], [[0, 0.25, "a the"], [1, 0.75, "dog"]]),
@@ -59,12 +59,12 @@ def test_a_graph_is_told_as_successors():
 
 def test_the_terminal_shows_every_panel_and_its_figures(tmp_path, capsys):
     (tmp_path / "panels.json").write_text(json.dumps(panels.plain(ALL)))
-    inside.show(tmp_path)
+    show_panels(tmp_path)
     shown = capsys.readouterr().out
     for word in ("States", "a the", "s1 0.8, s0 0.2", "a cat", "Rows read columns.", "0.75", "epoch", "3.5"):
         assert word in shown
     with pytest.raises(ValueError, match="Below it lie"):
-        inside.show(tmp_path.parent)
+        show_panels(tmp_path.parent)
 
 
 def test_a_family_that_fails_to_show_itself_keeps_its_run(tmp_path, caplog):

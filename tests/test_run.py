@@ -14,9 +14,9 @@ import pytest
 import gentext
 from gentext.cli import main
 from gentext.decode import Beam
-from gentext.families.hmm import HMM
+from gentext.models.hmm.model import HMM
 from gentext.results import record
-from gentext.train.em import EM
+from gentext.train.em import EMTrainer
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
 
@@ -259,10 +259,10 @@ def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, ca
 def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
     growing = ["family=hmm", "family.states=8", "family.grow_from=4", "train.iterations=2"]
     assert run(*growing, "out=whole") == 0
-    train = EM.run
-    monkeypatch.setattr(EM, "run", lambda *args, **options: (_ for _ in ()).throw(OSError(4, "killed")))
+    train = EMTrainer.run
+    monkeypatch.setattr(EMTrainer, "run", lambda *args, **options: (_ for _ in ()).throw(OSError(4, "killed")))
     assert run(*growing) == 2
-    monkeypatch.setattr(EM, "run", train)
+    monkeypatch.setattr(EMTrainer, "run", train)
     monkeypatch.setattr(HMM, "prepare", None)
     assert run(*growing) == 0
     whole, parts = (record.find([tmp_path / out])[0] for out in ("whole", "runs"))
@@ -272,7 +272,7 @@ def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
 
 
 def test_two_runs_in_one_folder(tmp_path, capsys):
-    from gentext.results.folder import locked
+    from gentext.results.run_folder import locked
 
     assert run() == 0
     (folder,) = folders(tmp_path)

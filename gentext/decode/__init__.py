@@ -1,7 +1,5 @@
 """Turns a family's logits into sequences, once for every family: each decoder is a callable that satisfies Decoder."""
 
-from gentext.decode.ancestral import Ancestral
-from gentext.decode.beam import Beam
-from gentext.decode.contrastive import Contrastive
+import lazy_loader
 
-__all__ = ["Ancestral", "Beam", "Contrastive"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,11 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.decode import filters
-from gentext.decode.draw import draw, likeliest
-from gentext.decode.rows import check, join, split
-from gentext.decode.rules import Rules
+from gentext.decode.chunks import check, join, split
+from gentext.decode.logit_rules import LogitRules
+from gentext.decode.sampling import draw, likeliest
 from gentext.decode.tempered import Tempered
-from gentext.types import EOS, PAD, Batch, Family, select
+from gentext.language_model import LanguageModel
+from gentext.types import EOS, PAD, Batch, select
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Ancestral:
         _ = self.rules  # checks its own fields
 
     @property
-    def rules(self) -> Rules:
-        return Rules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
+    def rules(self) -> LogitRules:
+        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
 
     @property
     def plain(self) -> bool:
@@ -59,7 +60,7 @@ class Ancestral:
         keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
         return self.temperature == 1 and keeps_all and self.rules.idle
 
-    def distribution(self, family: Family, length: int | None = None) -> Family | None:
+    def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
         """What this draws from: the family, or the family at another temperature; None where it truncates or rules.
 
         length: every draw is made so long. A family of inexact likelihood has none at another temperature; at its own
@@ -72,7 +73,7 @@ class Ancestral:
     @torch.no_grad()
     def __call__(
         self,
-        family: Family,
+        family: LanguageModel,
         n: int,
         max_len: int,
         *,
@@ -85,7 +86,7 @@ class Ancestral:
         return join([self._rows(family, rows, max_len, rng, given) for rows, given in parts], prompt)
 
     @torch.inference_mode()  # a quarter off the time of a step of one row; `join` makes ordinary tensors of these
-    def _rows(self, family: Family, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
+    def _rows(self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         tokens = torch.full((n, max_len), PAD, device=at.logits.device)
         row = torch.arange(n, device=tokens.device)  # the row of `tokens` that each line of the state writes

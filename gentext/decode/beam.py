@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.decode.draw import finite
-from gentext.decode.pool import Pool
-from gentext.decode.rows import check, join, split
-from gentext.decode.rules import Rules
-from gentext.types import EOS, PAD, Batch, Family, State, select
+from gentext.decode.chunks import check, join, split
+from gentext.decode.hypotheses import Pool
+from gentext.decode.logit_rules import LogitRules
+from gentext.decode.sampling import finite
+from gentext.language_model import LanguageModel
+from gentext.types import EOS, PAD, Batch, State, select
 
 
 class Best(NamedTuple):
@@ -59,8 +60,8 @@ class Beam:
         _ = self.rules  # checks its own fields
 
     @property
-    def rules(self) -> Rules:
-        return Rules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
+    def rules(self) -> LogitRules:
+        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
 
     @property
     def plain(self) -> bool:
@@ -69,7 +70,7 @@ class Beam:
 
     def __call__(
         self,
-        family: Family,
+        family: LanguageModel,
         n: int,
         max_len: int,
         *,
@@ -82,7 +83,7 @@ class Beam:
     @torch.no_grad()
     def best(
         self,
-        family: Family,
+        family: LanguageModel,
         n: int,
         max_len: int,
         *,
@@ -104,7 +105,7 @@ class Beam:
             scores.append(best.scores)
         return Best(join(tokens, None if prompt is None else prompt.repeat_interleave(k, 0)), torch.cat(scores))
 
-    def _search(self, family: Family, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Pool:
+    def _search(self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Pool:
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         device, g, b = at.logits.device, self.groups, self.width // self.groups
         pool = Pool.empty(n, g, b, max_len, device)

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gentext.decode.draw import likeliest
-from gentext.decode.rows import check, join, split
-from gentext.decode.rules import Rules
-from gentext.types import EOS, PAD, Batch, Family, Hidden, select
+from gentext.decode.chunks import check, join, split
+from gentext.decode.logit_rules import LogitRules
+from gentext.decode.sampling import likeliest
+from gentext.language_model import LanguageModel, SupportsHidden
+from gentext.types import EOS, PAD, Batch, select
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Contrastive:
         _ = self.rules  # checks its own fields
 
     @property
-    def rules(self) -> Rules:
-        return Rules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
+    def rules(self) -> LogitRules:
+        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
 
     @property
     def plain(self) -> bool:
@@ -51,7 +52,7 @@ class Contrastive:
     @torch.no_grad()
     def __call__(
         self,
-        family: Family,
+        family: LanguageModel,
         n: int,
         max_len: int,
         *,
@@ -59,7 +60,7 @@ class Contrastive:
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
         """One sequence for each row. `rng` draws only what is latent in the family."""
-        if not isinstance(family, Hidden):
+        if not isinstance(family, SupportsHidden):
             raise ValueError(
                 f"{type(family).__name__} shows no hidden states, which contrastive search compares; "
                 "try decode=nucleus or decode=beam"
@@ -68,7 +69,7 @@ class Contrastive:
         parts = split(n, family.vocab_size, max(1, self.batch_size // self.top_k), prompt)
         return join([self._rows(family, rows, max_len, rng, given) for rows, given in parts], prompt)
 
-    def _rows(self, family: Family, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
+    def _rows(self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         tokens = torch.full((n, max_len), PAD, device=at.logits.device)
         row = torch.arange(n, device=tokens.device)

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from gentext.types import EOS, Family, State, Step, Tokens
+from gentext.language_model import LanguageModel
+from gentext.types import EOS, State, Step, Tokens
 
 
-class Tempered(Family):
+class Tempered(LanguageModel):
     """The distribution that a family is drawn from at a temperature: its logits by `temperature`, token by token.
 
     length: every text has exactly so many tokens, so that EOS costs nothing after them and cannot come before; null:
@@ -18,7 +19,7 @@ class Tempered(Family):
     over, this has none: log p(x | z) of one z is not even a bound.
     """
 
-    def __init__(self, family: Family, temperature: float, length: int | None = None) -> None:
+    def __init__(self, family: LanguageModel, temperature: float, length: int | None = None) -> None:
         super().__init__()
         self.family, self.temperature, self.length = family, temperature, length
         self.vocab_size = family.vocab_size

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torchmetrics
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
@@ -71,3 +73,17 @@ class TextMetric(torchmetrics.Metric):
     def compute(self) -> dict[str, float]:
         """The bare figures, those that can be computed, for use as any other torchmetrics.Metric."""
         return {name: value.value for name, value in self.values().items() if isinstance(value, Value)}
+
+
+def pack(texts: Sequence[str]) -> tuple[UInt8[ndarray, " t"], Int[ndarray, " n"]]:
+    """The texts end to end as UTF-8 bytes, and the bytes of each."""
+    parts = [text.encode("utf-8", "surrogatepass") for text in texts]
+    lengths = np.array([len(part) for part in parts], dtype=np.int64)
+    return np.frombuffer(b"".join(parts), dtype=np.uint8).copy(), lengths
+
+
+def unpack(packed: UInt8[ndarray, " t"], lengths: Int[ndarray, " n"]) -> list[str]:
+    """The texts that were packed."""
+    whole = packed.tobytes()
+    edges = [0, *lengths.cumsum().tolist()]
+    return [whole[begin:end].decode("utf-8", "surrogatepass") for begin, end in pairwise(edges)]

@@ -8,8 +8,8 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.metrics.pairs import PairMetric
-from gentext.metrics.pretrained import Pretrained
+from gentext.metrics.pair_metric import PairMetric
+from gentext.metrics.pretrained import PretrainedEncoder
 from gentext.types import Value
 
 NAMES = ("bertscore_precision", "bertscore_recall", "bertscore_f1")
@@ -25,7 +25,7 @@ class BERTScore(PairMetric):
 
     higher_is_better: ClassVar[bool | None] = True
 
-    def __init__(self, encoder: Pretrained, resamples: int = 1000, seed: int = 0) -> None:
+    def __init__(self, encoder: PretrainedEncoder, resamples: int = 1000, seed: int = 0) -> None:
         super().__init__(resamples, seed)
         self.encoder = encoder
 

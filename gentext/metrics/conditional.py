@@ -11,8 +11,8 @@ from typing import ClassVar
 import sacrebleu
 from torchmetrics.text import ROUGEScore
 
-from gentext.metrics.pairs import PairMetric
-from gentext.text.words import word_rule
+from gentext.data.words import word_rule
+from gentext.metrics.pair_metric import PairMetric
 from gentext.types import Value
 
 ROUGE = ("rouge1", "rouge2", "rougeL")

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from gentext.data.ngram_arrays import NgramRanks, orders
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import subsample
-from gentext.metrics.sentences import SentenceMetric
-from gentext.text.ngrams import Grams, orders
+from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
 
-class NgramDistribution(SentenceMetric):
+class NgramDistribution(WordMetric):
     """msj1..max_order, ngram_js1.., ngram_kl1.., ngram_reverse_kl1..: samples against references, order by order.
 
     msjN: MS-Jaccard-N, the geometric mean over orders 1 .. N of what two multisets of n-grams share by what either
@@ -84,7 +84,7 @@ FIGURES = (("msj", True), ("ngram_js", False), ("ngram_kl", False), ("ngram_reve
 class Pair:
     """The n-grams of one order in the first `n` sentences (samples) and in the rest (references)."""
 
-    def __init__(self, grams: Grams, n: int) -> None:
+    def __init__(self, grams: NgramRanks, n: int) -> None:
         mine = grams.sentence < n
         self.rank, self.sentence, self.size = grams.rank[mine], grams.sentence[mine], grams.size
         self.references = np.bincount(grams.rank[~mine], minlength=grams.size).astype(np.float64)

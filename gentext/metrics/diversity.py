@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from gentext.data.ngram_arrays import NgramRanks, Sentences, orders, ranked
+from gentext.data.suffix_array import fingerprints
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import bootstrap, subsample
-from gentext.metrics.sentences import SentenceMetric
-from gentext.text.ngrams import Grams, Sentences, orders, ranked
-from gentext.text.suffixes import fingerprints
+from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
 
-class Diversity(SentenceMetric):
+class Diversity(WordMetric):
     """distinct1..max_order, entropy1..max_order, unique, near_duplicates, repetition.
 
     distinctN: different n-grams by all n-grams. entropyN: of the n-grams' frequencies, nats. unique: different samples
@@ -88,20 +88,20 @@ class Diversity(SentenceMetric):
         return found
 
 
-def distinct(grams: Grams, chosen: Bool[ndarray, " n"]) -> float:
+def distinct(grams: NgramRanks, chosen: Bool[ndarray, " n"]) -> float:
     """Different n-grams of the chosen sentences by all of theirs; NaN where they have none."""
     counts = np.bincount(grams.rank[chosen[grams.sentence]], minlength=grams.size)
     return np.count_nonzero(counts) / counts.sum() if counts.any() else np.nan
 
 
-def entropy(grams: Grams, chosen: Bool[ndarray, " n"]) -> float:
+def entropy(grams: NgramRanks, chosen: Bool[ndarray, " n"]) -> float:
     """The entropy of the n-grams' frequencies in the chosen sentences, nats."""
     counts = np.bincount(grams.rank[chosen[grams.sentence]], minlength=grams.size)
     counts = counts[counts > 0]
     return float(np.log(counts.sum()) - (counts * np.log(counts)).sum() / counts.sum()) if len(counts) else np.nan
 
 
-def repetition(grams: Grams, lengths: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
+def repetition(grams: NgramRanks, lengths: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     """The share of each sentence's n-grams that stand earlier in it; zero where it has none."""
     units = grams.units()
     again = np.bincount(units.sentence[units.unit != grams.rank], minlength=len(lengths))

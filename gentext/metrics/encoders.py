@@ -15,8 +15,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
-from gentext.text.ngrams import hashed, orders
-from gentext.text.words import word_rule
+from gentext.data.ngram_arrays import hashed, orders
+from gentext.data.words import word_rule
 from gentext.types import Samples
 
 CHUNK = 8192  # texts at once: bounds the memory of their n-grams' vectors

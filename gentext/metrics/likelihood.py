@@ -16,9 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap_ratio
-from gentext.metrics.packing import pack, unpack
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")

@@ -13,10 +13,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from gentext.metrics.base import Absent, TextMetric
+from gentext.data.words import word_rule
+from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap_ratio
-from gentext.metrics.packing import pack, unpack
-from gentext.text.words import word_rule
 from gentext.types import Samples, Value
 
 JUDGES = ("kneser_ney", "transformer")

@@ -9,15 +9,15 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from gentext.data.ngram_arrays import Sentences, unigrams
+from gentext.data.suffix_array import fingerprints, longest_matches
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import bootstrap_ratio, wilson
-from gentext.metrics.sentences import SentenceMetric
-from gentext.text.ngrams import Sentences, unigrams
-from gentext.text.suffixes import fingerprints, longest_matches
+from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
 
-class Memorisation(SentenceMetric):
+class Memorisation(WordMetric):
     """novelty1..max_order, verbatim, copied_span, copied_share.
 
     noveltyN: the share of the samples' n-grams, repetitions counted, that the training text does not hold.

@@ -19,7 +19,7 @@ log = logging.getLogger("gentext")
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class PretrainedEncoder:
     """Any model of transformers or sentence-transformers, by folder or by name on the hub; needs the extra `hf`.
 
     `pooling` turns token vectors into a text's: their mean (most sentence encoders), or the first's or last's token.

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from itertools import zip_longest
 from statistics import NormalDist
 
-from gentext.results.record import Record, ways
+from gentext.results.record import Record, comparable_signatures
 from gentext.results.significance import holm, over_seeds
 from gentext.types import Exactness, Value
 
@@ -150,7 +150,7 @@ def _figures(record: Record) -> dict[str, Value]:
 
 def _uniform(name: str, figures: Sequence[Mapping[str, Value]], notes: list[str]) -> bool:
     """Whether a column holds figures of one signature; if not, the notes say where they part and what to run."""
-    signatures = ways(values[name] for values in figures if name in values)
+    signatures = comparable_signatures(values[name] for values in figures if name in values)
     parts = zip_longest(*(signature.split("|") for signature in signatures), fillvalue="-")
     apart = [sorted(set(part)) for part in parts if len(set(part)) > 1]
     if apart:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -13,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from gentext.files import _finite, atomic, write_json
+from gentext.results import migrations
 from gentext.results.cost import efficiencies
 from gentext.types import Value
 
-FORMAT = 1
+FORMAT = 2
 BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
 
 
@@ -103,19 +102,22 @@ def read(path: Path) -> Record:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a record of gentext: {error}. Remove it or run the job again") from error
+    return _record(found, path)
+
+
+def _record(found: Any, path: Path) -> Record:
+    """Raises: ValueError where plain data is no record that can be read, naming the file."""
+    found = migrations.record(found) if isinstance(found, dict) else found
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         given = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ValueError(f"{path} has record format {given}; this gentext reads format {FORMAT}")
-    return _record(found, str(path.parent))
-
-
-def _record(found: dict[str, Any], folder: str) -> Record:
+        raise ValueError(f"{path} has record format {given}; this gentext reads formats 1 to {FORMAT}")
     values = {}
     for name, value in found.pop("values").items():
         interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
         values[name] = Value(**{**value, "value": float(value["value"]), "interval": interval})
     known = {f.name for f in fields(Record)}
-    return Record(values=values, folder=folder, **{key: value for key, value in found.items() if key in known})
+    kept = {key: value for key, value in found.items() if key in known}
+    return Record(values=values, folder=str(path.parent), **kept)
 
 
 def find(paths: Sequence[str | Path]) -> list[Record]:
@@ -136,12 +138,12 @@ def _below(path: Path) -> Iterator[Record]:
             yield from _below(found)
     elif path.suffix == ".jsonl":
         for line in path.read_text(encoding="utf-8").splitlines():
-            yield _record(json.loads(line), str(path.parent))
+            yield _record(json.loads(line), path)
     else:
         yield read(path)
 
 
-def ways(values: Iterable[Value]) -> list[str]:
+def comparable_signatures(values: Iterable[Value]) -> list[str]:
     """The signatures of figures of one name, sorted: one where they may be compared.
 
     How many draws a bound rests on (iw:K) parts it from bounds of another number, and not from what is exact.
@@ -160,39 +162,3 @@ def per_sequence(record: Record) -> dict[str, np.ndarray]:
         return {}
     with np.load(path) as arrays:
         return {name: arrays[name].astype(np.float64) for name in arrays.files}
-
-
-class atomic:  # noqa: N801 - reads as a verb at the place of use
-    """A context manager that gives a temporary path and moves it over `path` only if the block succeeds."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> Path:
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        os.close(handle)
-        self.temporary = Path(name)
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            os.chmod(self.temporary, 0o644)
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
-
-
-def write_json(node: Any, path: Path) -> None:
-    """Plain data as JSON, atomically; what is not finite is written as a string, which float() reads back."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(_finite(node), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _finite(node: Any) -> Any:
-    if isinstance(node, float) and not math.isfinite(node):
-        return str(node)
-    if isinstance(node, Mapping):
-        return {str(key): _finite(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_finite(value) for value in node]
-    return node

@@ -9,16 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gentext.files import write_json
 from gentext.results import record as records
-from gentext.results.folder import locked
 from gentext.results.record import Record
+from gentext.results.run_folder import locked
 from gentext.results.significance import over_seeds
 
 log = logging.getLogger("gentext")
 FEWEST = 3  # seeds of which an interval can be made
 
 
-def tell(folders: Iterable[Path]) -> None:
+def write_seed_summaries(folders: Iterable[Path]) -> None:
     """Write `over_seeds` into the records of the runs that lie beside one another in each of these folders.
 
     A row is what differs in nothing but its seed, as on the board. A run that another process is at work on is left.
@@ -60,6 +61,6 @@ def _write(record: Record) -> None:
     folder = Path(record.folder)
     try:
         with locked(folder):
-            records.write_json(records.plain(record), records.path_of(folder, record.decode))
+            write_json(records.plain(record), records.path_of(folder, record.decode))
     except ValueError as error:
         log.warning("its figures over seeds are not in its record: %s", error)

@@ -1,0 +1,5 @@
+"""How parameters move: by counting, by gradient, in stages."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsEM, SupportsPrepare
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
+from gentext.train.base import Monitor, in_order
 from gentext.train.checkpoint import Checkpoint
-from gentext.train.loop import Monitor, in_order
-from gentext.types import Batch, Counted, Family, Prepared
+from gentext.types import Batch
 
 log = logging.getLogger("gentext")
 
@@ -35,7 +36,7 @@ class Place:
     tokens: int = 0
 
 
-class EM:
+class EMTrainer:
     """Alternates `accumulate` over the training split and `maximize`, and keeps the parameters that are best on valid.
 
     It stops after `patience` iterations that better valid by less than `tolerance` nats a token. `every` is how many
@@ -63,22 +64,22 @@ class EM:
         self.iterations, self.patience, self.tolerance = iterations, patience, tolerance
         self.batch_size, self.every, self.restarts = batch_size, every, restarts
 
-    def check(self, family: Family) -> None:
+    def check(self, family: LanguageModel) -> None:
         """Raises: ValueError where the family cannot count."""
-        if not isinstance(family, Counted):
+        if not isinstance(family, SupportsEM):
             raise ValueError(
                 f"train=em needs a family that counts (accumulate and maximize); {type(family).__name__} has neither. "
                 "Try train=gradient loss=nll"
             )
 
     @torch.no_grad()
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place."""
         self.check(family)
         if getattr(family, "closed_form", False):
             self._pass(family, in_order(corpus, "train", self.batch_size, window=4096), corpus, monitor, "counting")
             return
-        sitting = _Sitting(family, streams, monitor)
+        sitting = EMState(family, streams, monitor)
         if not sitting.restored():
             self._begin(family, corpus, streams, monitor)
         place = sitting.place
@@ -99,11 +100,11 @@ class EM:
             sitting.save()
         sitting.finish()
 
-    def _begin(self, family: Family, corpus: Corpus, streams: Streams, monitor: Monitor) -> None:
+    def _begin(self, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: Monitor) -> None:
         """Of several beginnings, the one that a few passes bring furthest on train."""
         if self.restarts == 1:
             return
-        if not isinstance(family, Prepared):
+        if not isinstance(family, SupportsPrepare):
             raise ValueError(f"restarts={self.restarts} needs a family that begins at random; use restarts=1")
         best, state = -math.inf, None
         for i in range(self.restarts):
@@ -127,7 +128,7 @@ class EM:
         return corpus.batches("train", self.batch_size, rng=streams("batches"))
 
     def _pass(
-        self, family: Counted, batches: Iterator[Batch], corpus: Corpus, monitor: Monitor, description: str
+        self, family: SupportsEM, batches: Iterator[Batch], corpus: Corpus, monitor: Monitor, description: str
     ) -> float:
         """One E-step over some batches and its M-steps; mean nats per token under the parameters before them."""
         total, tokens, waiting = 0.0, 0, 0
@@ -144,7 +145,7 @@ class EM:
                 family.maximize()
         return total / max(tokens, 1)
 
-    def _valid(self, family: Family, corpus: Corpus) -> float:
+    def _valid(self, family: LanguageModel, corpus: Corpus) -> float:
         total, tokens = 0.0, 0
         for batch in in_order(corpus, "valid", self.batch_size, WINDOW, rows=ROWS):
             total += float(family.log_prob(batch).double().sum())
@@ -152,10 +153,10 @@ class EM:
         return total / max(tokens, 1)
 
 
-class _Sitting:
+class EMState:
     """What a killed run needs to go on to the same numbers: kept in memory, and on disk every so often."""
 
-    def __init__(self, family: Family, streams: Streams, monitor: Monitor) -> None:
+    def __init__(self, family: LanguageModel, streams: Streams, monitor: Monitor) -> None:
         self.family, self.streams, self.place = family, streams, Place()
         self.best: dict[str, torch.Tensor] | None = None
         self.resume, self.checkpoint = monitor.resume, Checkpoint(monitor.folder / "checkpoint")

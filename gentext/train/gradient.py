@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import torch
 
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel
 from gentext.losses import Objective
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
-from gentext.train.ahead import Ahead
-from gentext.train.group import Group
-from gentext.train.loop import Monitor
+from gentext.train.aggressive import AggressiveEncoder
+from gentext.train.base import Monitor
+from gentext.train.distributed import ProcessGroup
+from gentext.train.distributed_launch import train_together
+from gentext.train.fit import fit
+from gentext.train.gradient_state import GradientState
 from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
-from gentext.train.sitting import descend
-from gentext.train.together import train_together
-from gentext.train.training import Training
-from gentext.types import Family
 
 
-class Gradient:
+class GradientTrainer:
     """Descends `loss` until the first of its budgets is spent, and leaves the weights that are best on valid.
 
     steps, epochs, seconds: the budgets; null for none. No steps at all leave the family as it is.
@@ -68,7 +68,7 @@ class Gradient:
         sharded: bool = False,
         nodes: int = 1,
         rendezvous: str = "localhost:0",
-        ahead: Ahead | None = None,
+        ahead: AggressiveEncoder | None = None,
     ) -> None:
         if not isinstance(loss, Objective):
             raise ValueError(
@@ -107,7 +107,7 @@ class Gradient:
         self.processes, self.sharded, self.nodes, self.rendezvous = processes, sharded, nodes, rendezvous
         self.ahead = ahead
 
-    def check(self, family: Family) -> None:
+    def check(self, family: LanguageModel) -> None:
         """Raises: ValueError where the family has no parameters to move, or the loss cannot be divided as is asked."""
         if not any(p.requires_grad for p in family.parameters()):
             raise ValueError(
@@ -123,7 +123,7 @@ class Gradient:
         if self.ahead is not None:
             self.ahead.check(family, self.processes * self.nodes)
 
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises: TrainingError on divergence."""
         self.check(family)
         parameter = next(family.parameters())
@@ -131,7 +131,7 @@ class Gradient:
             train_together(self, family, corpus, streams, monitor)
             return
         with torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
-            descend(Training(self, family, corpus, streams, monitor, Group()))
+            fit(GradientState(self, family, corpus, streams, monitor, ProcessGroup()))
 
     def steps_over(self, batches: int) -> int | None:
         """The steps that the budgets allow, of an epoch of so many batches; None where only seconds bound them."""

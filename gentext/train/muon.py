@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gentext.train.group import divided, full
+from gentext.train.distributed import gather_tensor, shard_like
 
 STEPS = 3  # Newton-Schulz's
 QUINTIC = (3.4445, -4.7750, 2.0315)  # its polynomial's coefficients: singular values end in [0.7, 1.2] or so
@@ -45,11 +45,11 @@ class Muon(torch.optim.Optimizer):
         buffers = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        steps = orthogonal(torch.stack([_wide(full(tensor)) for tensor in ahead]))
+        steps = orthogonal(torch.stack([_wide(gather_tensor(tensor)) for tensor in ahead]))
         turned = [step if len(step) == len(matrix) else step.mT for step, matrix in zip(steps, matrices, strict=True)]
         rate = group["lr"] * 0.2 * steps.shape[2] ** 0.5
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(matrices, [divided(s, m) for s, m in zip(turned, matrices, strict=True)], alpha=-rate)
+        torch._foreach_add_(matrices, [shard_like(s, m) for s, m in zip(turned, matrices, strict=True)], alpha=-rate)
 
 
 def orthogonal(matrices: Float[Tensor, "n k d"]) -> Float[Tensor, "n k d"]:

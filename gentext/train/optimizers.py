@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from gentext.language_model import LanguageModel
 from gentext.train.muon import Muon
-from gentext.types import Family
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop", "muon")
 SCHEDULES = ("constant", "linear", "cosine", "wsd")
@@ -82,7 +82,7 @@ def _embeddings(family: nn.Module) -> set[int]:
     return {key for key in matrices if users[key] == 1}
 
 
-def _hidden(family: Family) -> list[nn.Parameter]:
+def _hidden(family: LanguageModel) -> list[nn.Parameter]:
     """The matrices between embedding and output: those of linear and recurrent layers, whatever their size.
 
     A linear layer of a family's own, not of a part of it, with an output for each token is an output layer.
@@ -90,7 +90,7 @@ def _hidden(family: Family) -> list[nn.Parameter]:
     outputs = {
         id(layer)
         for module in family.modules()
-        if isinstance(module, Family)
+        if isinstance(module, LanguageModel)
         for layer in module.children()
         if isinstance(layer, nn.Linear) and layer.out_features == module.vocab_size
     }

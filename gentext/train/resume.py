@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 
+from gentext.train.base import TrainingError, TrainState
 from gentext.train.checkpoint import Checkpoint
-from gentext.train.course import Place
-from gentext.train.duel import Duel
-from gentext.train.group import divided, whole
-from gentext.train.training import Training, TrainingError
+from gentext.train.distributed import gather_tree, shard_like
+from gentext.train.progress import Progress
 from gentext.types import map_state
 
 log = logging.getLogger("gentext")
@@ -25,11 +24,11 @@ Writer = Callable[[Path | None], None]
 WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
 
 
-def checkpoint(training: Training | Duel) -> Checkpoint:
+def checkpoint(training: TrainState) -> Checkpoint:
     return Checkpoint(training.monitor.folder / "checkpoint")
 
 
-def save(training: Training | Duel, *, best: bool = False) -> None:
+def save(training: TrainState, *, best: bool = False) -> None:
     """Write a checkpoint; `best`: the averaged weights are the best on valid so far."""
     state = state_dict(training)
     writers: dict[str, Writer] = {STATE: lambda path: torch.save(state, path)}
@@ -44,7 +43,7 @@ def save(training: Training | Duel, *, best: bool = False) -> None:
     training.course.saved()
 
 
-def state_dict(training: Training | Duel) -> dict[str, Any]:
+def state_dict(training: TrainState) -> dict[str, Any]:
     """All that decides how the run goes on, but for the weights."""
     mine = {
         "torch": torch.get_rng_state(),
@@ -54,14 +53,14 @@ def state_dict(training: Training | Duel) -> dict[str, Any]:
     return {
         "place": asdict(training.course.place),
         "feed": training.feed.state_dict(),
-        "optimizers": [whole(optimizer.state_dict()) for optimizer in training.optimizers],
-        "average": whole(training.average.weights),
+        "optimizers": [gather_tree(optimizer.state_dict()) for optimizer in training.optimizers],
+        "average": gather_tree(training.average.weights),
         "streams": training.streams.state_dict(),
         "processes": training.group.gather(mine),
     }
 
 
-def restore(training: Training | Duel) -> bool:
+def restore(training: TrainState) -> bool:
     """Go on from the folder's checkpoint, and say if there is one. Raises: TrainingError where it is of another model.
 
     Only the leading process reads it: the folder of another machine need not hold it.
@@ -75,16 +74,16 @@ def restore(training: Training | Duel) -> bool:
         optimizer.load_state_dict(held)
         _divide(optimizer)
     for weight, held in zip(training.average.weights, state["average"], strict=True):
-        weight.copy_(divided(held, weight))
+        weight.copy_(shard_like(held, weight))
     training.streams.load_state_dict(state["streams"])
     training.feed.load_state_dict(state["feed"])
-    training.course.go_on_from(Place(**state["place"]))
+    training.course.go_on_from(Progress(**state["place"]))
     _restore_own(training, state["processes"])
     log.info("going on from step %d of %s", training.course.place.step, training.monitor.folder)
     return True
 
 
-def _read(training: Training | Duel) -> dict[str, Any] | None:
+def _read(training: TrainState) -> dict[str, Any] | None:
     """What the last save holds, its weights put into the shell; None where there is none."""
     files = checkpoint(training).files
     if files is None:
@@ -100,7 +99,7 @@ def _read(training: Training | Duel) -> dict[str, Any] | None:
     return state
 
 
-def finish(training: Training | Duel) -> None:
+def finish(training: TrainState) -> None:
     """Leave the weights that were best on valid in the family, or in its shell where it is sharded."""
     files = checkpoint(training).files
     if training.group.leads and files is not None and BEST in files:
@@ -109,28 +108,28 @@ def finish(training: Training | Duel) -> None:
     training.shell.eval()
 
 
-def _gather(training: Training | Duel) -> None:
+def _gather(training: TrainState) -> None:
     """Put the whole weights into the shell; every process has to."""
     if training.shell is not training.family:
-        training.shell.load_state_dict(whole(training.family.state_dict()))
+        training.shell.load_state_dict(gather_tree(training.family.state_dict()))
 
 
 @torch.no_grad()
-def _scatter(training: Training | Duel) -> None:
+def _scatter(training: TrainState) -> None:
     """Put the shell's weights into the family."""
     if training.shell is not training.family:
         held = training.shell.state_dict()
         for name, tensor in training.family.state_dict().items():
-            tensor.copy_(divided(held[name], tensor))
+            tensor.copy_(shard_like(held[name], tensor))
 
 
-def _save_weights(training: Training | Duel, path: Path | None) -> None:
+def _save_weights(training: TrainState, path: Path | None) -> None:
     _gather(training)
     if path is not None:
         save_model(training.shell, str(path))
 
 
-def _save_averaged(training: Training | Duel, path: Path | None) -> None:
+def _save_averaged(training: TrainState, path: Path | None) -> None:
     with training.average.applied():
         _save_weights(training, path)
 
@@ -140,10 +139,10 @@ def _divide(optimizer: torch.optim.Optimizer) -> None:
     for parameter, held in optimizer.state.items():
         for name, value in held.items():
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
-                held[name] = divided(value, parameter)
+                held[name] = shard_like(value, parameter)
 
 
-def _restore_own(training: Training | Duel, processes: list[dict[str, Any]]) -> None:
+def _restore_own(training: TrainState, processes: list[dict[str, Any]]) -> None:
     """What each process has to itself: torch's global generators and its rows' carried states."""
     if len(processes) != training.group.world:
         log.warning(

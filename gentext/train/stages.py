@@ -10,11 +10,11 @@ from pathlib import Path
 
 from safetensors.torch import load_model, save_model
 
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
+from gentext.train.base import Monitor, ProgressBar, Trainer
 from gentext.train.checkpoint import Checkpoint
-from gentext.train.loop import Bar, Loop, Monitor
-from gentext.types import Family
 
 COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as the step does
 
@@ -22,17 +22,17 @@ COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as th
 class Stages:
     """Runs named loops in turn on one family. A resumed run repeats no stage that is done."""
 
-    def __init__(self, **loops: Loop) -> None:
+    def __init__(self, **loops: Trainer) -> None:
         if not loops:
             raise ValueError("train.stages has no loop; name one at least")
         self.loops = loops
 
-    def check(self, family: Family) -> None:
+    def check(self, family: LanguageModel) -> None:
         """Raises: ValueError where a stage's loop does, before any begins; the last needs most: it is asked first."""
         for loop in reversed(self.loops.values()):
             loop.check(family)
 
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
         self.check(family)
         before: dict[str, float] = {"step": 0}
@@ -72,20 +72,20 @@ class Stage:
         self.place |= {"step": at, **counted}
         self._monitor.log(at, {**values, **counted})
 
-    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[Bar]:
+    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)
 
 
-class Rewound:
+class ResetPart:
     """Runs a loop, and then puts one part of the family back to where it stood: what the others learned stays.
 
     With `part` a VAE's decoder and an autoencoder's loss, it pretrains the encoder (Li et al. 2019, section 3.1).
     """
 
-    def __init__(self, loop: Loop, part: str) -> None:
+    def __init__(self, loop: Trainer, part: str) -> None:
         self.loop, self.part = loop, part
 
-    def check(self, family: Family) -> None:
+    def check(self, family: LanguageModel) -> None:
         """Raises: ValueError where the family has no such part."""
         known = [name for name, _ in family.named_children()]
         if self.part not in known:
@@ -94,7 +94,7 @@ class Rewound:
             )
         self.loop.check(family)
 
-    def run(self, family: Family, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         self.check(family)
         part = family.get_submodule(self.part)
         before = copy.deepcopy(part.state_dict())

@@ -19,10 +19,10 @@ from nltk.tokenize import NLTKWordTokenizer
 from rich.console import Console
 from rich.table import Table
 
-from gentext.text.corpus import Corpus
-from gentext.text.files import Text
-from gentext.text.tokenizer import Word
-from gentext.text.words import treebank
+from gentext.data.corpus import Corpus
+from gentext.data.text_files import LocalText
+from gentext.data.tokenizer import Word
+from gentext.data.words import treebank
 
 LINE, TYPES = 20, 50_000  # words a line, types
 
@@ -52,7 +52,7 @@ def epoch(path: Path, cache: Path) -> tuple[float, ...]:
     torch.set_num_threads(2)
     base, start = memory("VmHWM"), time.perf_counter()
     corpus = Corpus.open(
-        Text(str(path), words="whitespace", valid=10_000, test=10_000), Word("whitespace"), cache=cache
+        LocalText(str(path), words="whitespace", valid=10_000, test=10_000), Word("whitespace"), cache=cache
     )
     opened = time.perf_counter()
     tokens = sum(int(batch.mask.sum()) for batch in corpus.batches("train", 64, rng=torch.Generator().manual_seed(0)))

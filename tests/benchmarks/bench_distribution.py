@@ -21,12 +21,12 @@ from scipy import stats
 from scipy.linalg import sqrtm
 from sklearn.neighbors import NearestNeighbors
 
+from gentext.data.ngram_arrays import hashed, orders
 from gentext.metrics.distribution import Pair
 from gentext.metrics.embedding import frechet_distance, mean_and_covariance, vendi_score
-from gentext.metrics.manifold import reach
 from gentext.metrics.mauve import area, principal, quantise
+from gentext.metrics.precision_recall import reach
 from gentext.results.significance import bootstrap_test, randomisation_test
-from gentext.text.ngrams import hashed, orders
 
 
 def best(act: Callable[[], object], patience: float = 5.0) -> tuple[float, object]:

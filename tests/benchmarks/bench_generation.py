@@ -12,8 +12,9 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from gentext.decode import Ancestral
-from gentext.families.transformer import Transformer
-from gentext.types import BOS, EOS, Family
+from gentext.language_model import LanguageModel
+from gentext.models.transformer.model import Transformer
+from gentext.types import BOS, EOS
 
 V, NEW = 69, 256  # Shakespeare's 65 characters and the four reserved ids
 BARS = {1: 1_700, 64: 16_000}  # tokens a second
@@ -27,7 +28,7 @@ def ours() -> Transformer:
     return family
 
 
-def endless(family: Family) -> Family:
+def endless(family: LanguageModel) -> LanguageModel:
     """The family with EOS made impossible, so that every sequence is 256 tokens long."""
     family.output.floor[EOS] = -torch.inf
     return family

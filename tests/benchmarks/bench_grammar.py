@@ -13,7 +13,7 @@ from nltk.grammar import PCFG
 from nltk.parse import BottomUpLeftCornerChartParser, InsideChartParser
 from nltk.tree import Tree
 
-from gentext.text.grammar import Grammar
+from gentext.truth.grammar import Grammar
 
 N = 20_000
 BAR = 5_000  # sentences a second, for drawing and for scoring
@@ -72,7 +72,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     garbage = [" ".join(rng.choice(truth.rules.words, 60)) for _ in range(2_000)]
     refuse = len(garbage) / best(lambda: truth.log_prob(garbage), 3)
-    theirs = PCFG.fromstring((files("gentext.text") / "captions.pcfg").read_text())
+    theirs = PCFG.fromstring((files("gentext.truth") / "captions.pcfg").read_text())
     parser = InsideChartParser(theirs)
     sentences = [text.split() for text in texts[:100]]
     nltk = len(sentences) / best(lambda: [list(parser.parse(words)) for words in sentences], 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from hmmlearn.hmm import CategoricalHMM
 
-from gentext.families.hmm import HMM
+from gentext.models.hmm.model import HMM
 from gentext.types import EOS, RESERVED, Batch, pad
 
 V, LINES, ITERATIONS = 5_000, 1_126, 5

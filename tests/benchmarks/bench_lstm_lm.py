@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from gentext.families.lstm import LSTM
 from gentext.losses import NLL, Objective
+from gentext.models.lstm import LSTM
 from gentext.types import RESERVED, Batch
 
 V, WIDTH, LAYERS, ROWS, WINDOW = 33_278, 200, 2, 20, 35

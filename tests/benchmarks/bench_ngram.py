@@ -16,7 +16,7 @@ import kenlm
 import torch
 
 from gentext.decode import Ancestral
-from gentext.families.ngram import NGram
+from gentext.models.ngram.model import NGram
 from gentext.types import EOS, RESERVED, Batch, pad
 
 KENLM_SCAN = 20  # tokens that KenLM samples: it scans the vocabulary for each

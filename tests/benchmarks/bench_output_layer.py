@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from gentext.families.layers import Output
+from gentext.models.output import Output
 
 TOKENS, WIDTH = 700, 200  # 20 rows of 35, as the word-level LSTM reads WikiText-2
 

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from gentext.decode.draw import draw
+from gentext.decode.sampling import draw
 
 
 def milliseconds(act, rounds: int) -> float:

@@ -17,14 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from gentext.critics import TextCNN
+from gentext.adversarial import Reinforce
+from gentext.adversarial.baselines import MovingBaseline
+from gentext.adversarial.critics import TextCNN
+from gentext.adversarial.losses import PointwiseLoss
+from gentext.adversarial.model import TextGAN
+from gentext.adversarial.rewards import ProbabilityReward
 from gentext.decode import Ancestral
-from gentext.estimators import Reinforce
-from gentext.estimators.baselines import Moving
-from gentext.estimators.rewards import Probability
-from gentext.families.lstm import LSTM
-from gentext.families.seqgan import SeqGAN
-from gentext.games import Adversity
+from gentext.models.lstm import LSTM
 from gentext.train.optimizers import Optimizer
 from gentext.types import BOS, Batch
 
@@ -100,9 +100,9 @@ def adam(rate: float) -> Optimizer:
 
 def ours(real: Batch) -> dict[str, float]:
     torch.manual_seed(0)
-    players = SeqGAN(LSTM(V, layers=1, width=WIDTH, tied=False), TextCNN(V, embedding=EMBEDDING, filters=FILTERS))
+    players = TextGAN(LSTM(V, layers=1, width=WIDTH, tied=False), TextCNN(V, embedding=EMBEDDING, filters=FILTERS))
     generator, critic, rng = players.generator.eval(), players.critic.eval(), torch.Generator().manual_seed(0)
-    estimator = Reinforce(Adversity(), Probability(), baseline=Moving(), rollouts=ROLLOUTS)
+    estimator = Reinforce(PointwiseLoss(), ProbabilityReward(), baseline=MovingBaseline(), rollouts=ROLLOUTS)
     (moves,), (learns,) = (adam(rate).build(player) for rate, player in ((1e-2, generator), (1e-4, critic)))
 
     def play():

@@ -21,12 +21,12 @@ from rich.table import Table
 from torch import nn
 
 from gentext import config
+from gentext.data.corpus import Corpus
 from gentext.seeding import Streams
-from gentext.text.corpus import Corpus
-from gentext.train.group import Group
-from gentext.train.loop import Quiet
-from gentext.train.sitting import descend
-from gentext.train.training import Training
+from gentext.train.base import NullMonitor
+from gentext.train.distributed import ProcessGroup
+from gentext.train.fit import fit
+from gentext.train.gradient_state import GradientState
 
 ROWS, WINDOW, STEPS = 12, 64, 2_000
 RECIPE = [
@@ -89,12 +89,14 @@ def peer_step(v: int):
     return step
 
 
-def setup(overrides: list[str], folder: Path) -> tuple[Training, Corpus]:
+def setup(overrides: list[str], folder: Path) -> tuple[GradientState, Corpus]:
     cfg = config.compose([*RECIPE, *overrides])
     corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=WINDOW)
     cfg.vocab_size, streams = corpus.tokenizer.vocab_size, Streams(cfg.seed)
     torch.manual_seed(streams.derive("parameters"))
-    return Training(config.build(cfg.train), config.build(cfg.family), corpus, streams, Quiet(folder), Group()), corpus
+    return GradientState(
+        config.build(cfg.train), config.build(cfg.family), corpus, streams, NullMonitor(folder), ProcessGroup()
+    ), corpus
 
 
 def in_turns(ours, theirs, rounds: int = 12, steps: int = 10) -> tuple[float, float]:
@@ -110,7 +112,7 @@ def in_turns(ours, theirs, rounds: int = 12, steps: int = 10) -> tuple[float, fl
 
 
 @torch.no_grad()
-def nats(training: Training, corpus: Corpus) -> float:
+def nats(training: GradientState, corpus: Corpus) -> float:
     """Nats per character over the last tenth, in windows of 64 that see nothing before themselves but one character."""
     total = tokens = 0.0
     for batch in corpus.windows("test", 64, WINDOW):
@@ -132,7 +134,7 @@ def main() -> None:
         ours, theirs = in_turns(training.update, peer_step(corpus.tokenizer.vocab_size))
         training, corpus = setup([*budget, *given.overrides], Path(folder))
         begun = time.perf_counter()
-        descend(training)
+        fit(training)
         seconds = time.perf_counter() - begun
         loss = nats(training, corpus)
     parameters = sum(p.numel() for p in training.family.parameters())

@@ -19,10 +19,10 @@ from rich.table import Table
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gentext.families.lstm import LSTM
-from gentext.families.vae import VAE
-from gentext.families.vae_encoder import Recurrent
 from gentext.losses import KL, NLL, Objective
+from gentext.models.lstm import LSTM
+from gentext.models.vae.encoders import LSTMEncoder
+from gentext.models.vae.model import VAE
 from gentext.types import EOS, RESERVED, pad
 
 V, ROWS, LATENT, WIDTH, EMBEDDING, LONGEST = 2_595, 32, 16, 256, 300, 60
@@ -38,7 +38,7 @@ def captions(n: int) -> list[list[int]]:
 def our_steps(bf16: bool) -> Callable[[list[list[int]]], None]:
     torch.manual_seed(0)
     decoder = LSTM(V, layers=1, width=WIDTH, embedding=EMBEDDING, tied=False)
-    family = VAE(Recurrent(V, width=WIDTH), decoder, latent=LATENT).train()
+    family = VAE(LSTMEncoder(V, width=WIDTH), decoder, latent=LATENT).train()
     adam, objective = torch.optim.Adam(family.parameters(), lr=1e-3, fused=True), Objective(nll=NLL(), kl=KL())
 
     def steps(texts: list[list[int]]) -> None:

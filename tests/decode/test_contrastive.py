@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gentext.decode import Ancestral, Contrastive
-from gentext.types import BOS, EOS, Family
+from gentext.language_model import LanguageModel
+from gentext.types import BOS, EOS
 
 
 def test_alpha_0_is_greedy(make_chain, rng):
@@ -26,7 +27,7 @@ def test_it_makes_the_naive_loops_choices(make_chain, rng):
 
 
 def test_a_family_without_hidden_states_is_advised(chain, rng):
-    class Blind(Family):
+    class Blind(LanguageModel):
         vocab_size = 7
 
     with pytest.raises(ValueError, match="no hidden states"):

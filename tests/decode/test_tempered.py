@@ -5,11 +5,11 @@ import torch
 
 from gentext.decode import Ancestral
 from gentext.decode.tempered import Tempered
-from gentext.families.lstm import LSTM
-from gentext.families.seq2seq import Seq2Seq
-from gentext.families.transformer import Transformer
-from gentext.families.vae import VAE
-from gentext.families.vae_encoder import Recurrent
+from gentext.models.lstm import LSTM
+from gentext.models.seq2seq import Seq2Seq
+from gentext.models.transformer.model import Transformer
+from gentext.models.vae.encoders import LSTMEncoder
+from gentext.models.vae.model import VAE
 from gentext.types import EOS, PAD, Batch, pad
 
 
@@ -72,6 +72,6 @@ def test_texts_of_one_length_have_the_frequencies_of_draws_of_that_length(rng):
 
 
 def test_a_bound_at_another_temperature_is_no_likelihood_at_all():
-    vae = VAE(Recurrent(7, width=8), LSTM(7, layers=1, width=8), latent=2)
+    vae = VAE(LSTMEncoder(7, width=8), LSTM(7, layers=1, width=8), latent=2)
     assert Ancestral().distribution(vae).likelihood == "bound"
     assert Ancestral(temperature=0.5).distribution(vae).likelihood == "none"

@@ -7,7 +7,7 @@ from torchmetrics.functional.text.bert import bert_score
 
 from gentext.metrics.base import Absent
 from gentext.metrics.bertscore import BERTScore, match
-from gentext.metrics.pretrained import Pretrained, _loaded
+from gentext.metrics.pretrained import PretrainedEncoder, _loaded
 from gentext.types import Samples
 
 SAMPLES = ("a man rides a red horse", "two dogs play in the snow", "a cat")
@@ -17,7 +17,7 @@ REFERENCES = ("the man rides a horse", "dogs play in snow near a tree", "a dog s
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     folder = tiny_bert.write(tmp_path_factory.mktemp("hub") / "tiny-bert", [*SAMPLES, *REFERENCES])
-    return Pretrained(str(folder), batch_size=2)
+    return PretrainedEncoder(str(folder), batch_size=2)
 
 
 def values(encoder, samples, references):

@@ -11,7 +11,7 @@ from metrics import tiny_bert
 
 from gentext.metrics import encoders
 from gentext.metrics.encoders import Encoder, HashedNgrams, embed
-from gentext.metrics.pretrained import Pretrained, _loaded
+from gentext.metrics.pretrained import PretrainedEncoder, _loaded
 from gentext.types import Samples
 
 CAPTIONS = ("a man rides a red horse .", "a cat sleeps", "", "two dogs play in the snow near a tree .", "a cat sleeps")
@@ -112,7 +112,7 @@ def hidden(path, text):
     [("mean", lambda h: h.mean(0)), ("first", lambda h: h[0]), ("last", lambda h: h[-1])],
 )
 def test_a_pretrained_model_is_pooled_text_by_text(folder, pooling, pool):
-    encoder = Pretrained(str(folder), pooling=pooling, batch_size=2)
+    encoder = PretrainedEncoder(str(folder), pooling=pooling, batch_size=2)
     assert isinstance(encoder, Encoder)
     expected = torch.stack([torch.nn.functional.normalize(pool(hidden(folder, text)), dim=0) for text in CAPTIONS])
     torch.testing.assert_close(encoder.encode(CAPTIONS), expected)
@@ -120,32 +120,32 @@ def test_a_pretrained_model_is_pooled_text_by_text(folder, pooling, pool):
 
 
 def test_token_vectors_leave_the_models_own_marks_out(folder):
-    vectors = Pretrained(str(folder), batch_size=3).token_vectors(CAPTIONS)
+    vectors = PretrainedEncoder(str(folder), batch_size=3).token_vectors(CAPTIONS)
     assert [len(rows) for rows in vectors] == [len(text.split()) for text in CAPTIONS]
     torch.testing.assert_close(vectors[1], torch.nn.functional.normalize(hidden(folder, CAPTIONS[1])[1:-1]))
 
 
 def test_the_signature_names_the_weights_and_no_folder(folder):
-    signature = Pretrained(str(folder)).signature()
+    signature = PretrainedEncoder(str(folder)).signature()
     assert signature.startswith("tiny-bert-")
     assert str(folder.parent) not in signature
 
 
 def test_a_text_that_is_cut_is_told(folder, caplog):
     with caplog.at_level(logging.WARNING, logger="gentext"):
-        Pretrained(str(folder)).encode(["a cat", "a " * 30])
+        PretrainedEncoder(str(folder)).encode(["a cat", "a " * 30])
     assert "reads 12 tokens: 1 of 2 texts are longer" in caplog.text
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ValueError, match=r"gentext\[hf\]"):
-        Pretrained("nobody/knows").encode(["a"])
+        PretrainedEncoder("nobody/knows").encode(["a"])
     with pytest.raises(ValueError, match="pooling is 'max'"):
-        Pretrained("nobody/knows", pooling="max")
+        PretrainedEncoder("nobody/knows", pooling="max")
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path):
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        Pretrained(str(tmp_path)).encode(["a"])
+        PretrainedEncoder(str(tmp_path)).encode(["a"])

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gentext.metrics.base import Absent
+from gentext.metrics.base import Absent, pack, unpack
 from gentext.metrics.lm_score import LMScore, Scorer
-from gentext.metrics.packing import pack, unpack
 from gentext.types import Samples
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gentext.data.ngram_arrays import hashed
 from gentext.metrics.base import Absent
 from gentext.metrics.memorisation import Memorisation, longest_copies
-from gentext.text.ngrams import hashed
 from gentext.types import Samples, Value
 
 TEXTS = st.lists(st.text("abc ", max_size=14), min_size=1, max_size=6)

@@ -11,11 +11,11 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
-from gentext.metrics.classifier import TwoSample
+from gentext.data.words import treebank
+from gentext.metrics.c2st import C2ST
 from gentext.metrics.embedding import Frechet
 from gentext.metrics.encoders import HashedNgrams
 from gentext.metrics.mauve import Mauve
-from gentext.text.words import treebank
 from gentext.types import Samples
 
 pytestmark = [
@@ -96,6 +96,6 @@ def test_a_fitted_encoder_does_not(texts):
 
 
 def test_classifiers_see_what_is_not_human(texts):
-    found = {name: judged(TwoSample(words="whitespace"), texts, name) for name in ("human", "trigram", "shuffled")}
+    found = {name: judged(C2ST(words="whitespace"), texts, name) for name in ("human", "trigram", "shuffled")}
     assert abs(found["human"] - 0.5) < 0.03
     assert 0.55 < found["trigram"] < found["shuffled"]

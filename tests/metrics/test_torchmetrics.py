@@ -11,18 +11,18 @@ import torch
 import torch.distributed as dist
 import torchmetrics
 
-from gentext.metrics.classifier import TwoSample
+from gentext.metrics.bleu import BLEU, SelfBLEU
+from gentext.metrics.c2st import C2ST
 from gentext.metrics.conditional import Answers, Meteor, Rouge, Sacrebleu
 from gentext.metrics.distribution import NgramDistribution
 from gentext.metrics.diversity import Diversity
 from gentext.metrics.embedding import Frechet, Vendi
+from gentext.metrics.known_truth import KnownTruth
 from gentext.metrics.likelihood import HeldOutLikelihood, OwnLikelihood, PaddedLikelihood
-from gentext.metrics.manifold import Manifold
 from gentext.metrics.mauve import Mauve
 from gentext.metrics.memorisation import Memorisation
-from gentext.metrics.overlap import BLEU, SelfBLEU
-from gentext.metrics.profile import Profile
-from gentext.metrics.truth import KnownTruth
+from gentext.metrics.precision_recall import PrecisionRecall
+from gentext.metrics.text_profile import TextProfile
 from gentext.types import Samples, Scores
 
 
@@ -76,12 +76,12 @@ def metrics() -> torchmetrics.MetricCollection:
             "padded": PaddedLikelihood(resamples=0),
             "truth": KnownTruth(),
             "ngrams": NgramDistribution(resamples=0),
-            "profile": Profile(resamples=0),
+            "profile": TextProfile(resamples=0),
             "frechet": Frechet(resamples=0),
             "vendi": Vendi(resamples=0),
             "mauve": Mauve(seeds=1),
-            "manifold": Manifold(resamples=0),
-            "c2st": TwoSample("naive_bayes"),
+            "manifold": PrecisionRecall(resamples=0),
+            "c2st": C2ST("naive_bayes"),
             "sacrebleu": Sacrebleu(resamples=0),
             "rouge": Rouge(resamples=0),
             "meteor": Meteor(resamples=0),

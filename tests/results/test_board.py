@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gentext import files
 from gentext.cli import main
-from gentext.results import board, forms, record
-from gentext.results.folder import clear, locked, read_texts, tidy, write_texts
+from gentext.files import read_texts, write_texts
+from gentext.results import board, record, render_board
 from gentext.results.merge import merge
 from gentext.results.record import Record
+from gentext.results.run_folder import clear, locked, tidy
 from gentext.types import Value
 
 
@@ -55,8 +57,8 @@ def test_a_broken_record_is_named(tmp_path):
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.json"
-    record.write_json({"a": 1}, path)
-    with contextlib.suppress(RuntimeError), record.atomic(path) as temporary:
+    files.write_json({"a": 1}, path)
+    with contextlib.suppress(RuntimeError), files.atomic(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(path.read_text()) == {"a": 1}
@@ -85,7 +87,7 @@ def test_best_and_bounds_are_marked(capsys):
     (ranked,) = board.rank(rows, columns=["bleu4", "bits_per_char"], sort="bleu4")
     assert [row.family for row in ranked.rows] == ["human", "vae", "ngram"]
     assert [row.cells["bleu4"].best for row in ranked.rows] == [False, True, False]
-    forms.show([ranked], "markdown")
+    render_board.show([ranked], "markdown")
     shown = capsys.readouterr().out
     assert "**0.7000**" in shown
     assert "≤1.5±0.1" in shown
@@ -93,7 +95,7 @@ def test_best_and_bounds_are_marked(capsys):
 
 @pytest.mark.parametrize("format", ["terminal", "markdown", "csv", "json", "latex"])
 def test_every_format_holds_every_row(format, capsys):
-    forms.show(board.rank([made(), made("lstm")]), format)
+    render_board.show(board.rank([made(), made("lstm")]), format)
     out = capsys.readouterr().out
     assert "ngram" in out
     assert "lstm" in out
@@ -176,7 +178,7 @@ def test_latex_compiles(tmp_path, capsys):
     one = replace(
         made("odd_name & 50% ~^{}", exactness="upper"), variant="a_b=1 $x$", decode="top_k=5 · temperature=0.7"
     )
-    forms.show(board.rank([one, made("lstm")]), "latex")
+    render_board.show(board.rank([one, made("lstm")]), "latex")
     body = capsys.readouterr().out
     page = ["\\documentclass{article}", "\\usepackage{booktabs}", "\\begin{document}", body, "\\end{document}"]
     (tmp_path / "page.tex").write_text("\n".join(page))

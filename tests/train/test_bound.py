@@ -8,9 +8,9 @@ from train import tiny
 
 from gentext.losses import MMD, NLL, FreeBits, Objective, TargetRate
 from gentext.seeding import Streams
-from gentext.train.average import Average
-from gentext.train.group import Group
-from gentext.train.training import Training
+from gentext.train.distributed import ProcessGroup
+from gentext.train.ema import EMA
+from gentext.train.gradient_state import GradientState
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def corpus(tmp_path):
 
 def test_an_average_keeps_the_statistics_that_belong_to_its_weights(corpus):
     family = tiny.vae(corpus, posterior="normalised").train()
-    average = Average(family, 0.99)
+    average = EMA(family, 0.99)
     batch = next(iter(corpus.batches("train", 64)))
     family.space.mean.weight.data.mul_(1e3)
     for step in range(1000, 1150):
@@ -55,7 +55,7 @@ def test_a_validation_draws_alike_each_time_and_moves_nothing(corpus, notes):
         curves[every] = monitor.curve("train/nll"), monitor.curve("valid/nll")[-1], family
     assert curves[5][:2] == curves[10][:2]
     assert tiny.same(curves[5][2], curves[10][2])
-    training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), notes(), Group())
+    training = GradientState(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), notes(), ProcessGroup())
     assert training.validate()[0] == training.validate()[0]
 
 
@@ -70,7 +70,7 @@ def test_what_looks_at_a_batch_as_a_whole_is_not_divided(corpus, term, divided):
 
 def test_a_validation_counts_no_idle_row(corpus, notes, monkeypatch):
     monitor = notes()
-    training = Training(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), monitor, Group())
+    training = GradientState(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), monitor, ProcessGroup())
     training.validate()
     monkeypatch.setattr(training, "valid", lambda: [*batches, replace(batches[0], mask=batches[0].mask & False)])
     batches = list(corpus.batches("valid", 64))

@@ -6,11 +6,11 @@ import pytest
 import torch
 from train import tiny
 
-from gentext.families.hmm import HMM
+from gentext.models.hmm.model import HMM
 from gentext.seeding import Streams
 from gentext.train import em
-from gentext.train.em import EM
-from gentext.train.loop import in_order
+from gentext.train.base import in_order
+from gentext.train.em import EMTrainer
 
 
 def hmm(corpus, **options):
@@ -21,7 +21,7 @@ def hmm(corpus, **options):
 def run(folder, monitor, family=None, *, unit="line", **options):
     corpus = tiny.corpus(folder, unit=unit)
     family = hmm(corpus) if family is None else family
-    EM(**{"iterations": 6, "batch_size": 16, **options}).run(family, corpus, streams=Streams(0), monitor=monitor)
+    EMTrainer(**{"iterations": 6, "batch_size": 16, **options}).run(family, corpus, streams=Streams(0), monitor=monitor)
     return family
 
 
@@ -84,6 +84,6 @@ def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes, monkeypatch):
 def test_bad_options_are_refused(tmp_path, notes):
     for option in ("iterations", "patience", "batch_size", "every", "restarts"):
         with pytest.raises(ValueError, match=option):
-            EM(**{option: 0})
+            EMTrainer(**{option: 0})
     with pytest.raises(ValueError, match="train=gradient"):
         run(tmp_path, notes(), tiny.family(tiny.corpus(tmp_path)))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from train import tiny
 
+from gentext.language_model import LanguageModel
 from gentext.losses import NLL, Objective
 from gentext.seeding import Streams
-from gentext.train.gradient import Gradient
-from gentext.train.loop import Loop
-from gentext.train.training import Training, TrainingError
-from gentext.types import Family
+from gentext.train.base import Trainer, TrainingError
+from gentext.train.gradient import GradientTrainer
+from gentext.train.gradient_state import GradientState
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def stream(tmp_path):
 def _train(corpus, monitor, family=None, **options):
     family = family or tiny.family(corpus)
     loop = tiny.loop(**options)
-    assert isinstance(loop, Loop)
+    assert isinstance(loop, Trainer)
     loop.run(family, corpus, streams=Streams(0), monitor=monitor)
     return family
 
@@ -98,7 +98,7 @@ def test_a_token_weighs_the_same_in_whatever_batch_it_stands(tmp_path, notes, mo
     lines = [text for n in range(30) for text in (f"{n}", f"the old horses see {n} dogs", f"cat {n}")]
     (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
     corpus, steps = tiny.corpus(tmp_path), []
-    monkeypatch.setattr(Training, "_move", lambda training: steps.append(_taken(training.family)))
+    monkeypatch.setattr(GradientState, "_move", lambda training: steps.append(_taken(training.family)))
     family = _train(corpus, notes(), steps=None, epochs=1, batch_size=7, clip=None)
     lengths = {batch.tokens.shape[1] for batch in corpus.batches("train", 7, rng=torch.Generator().manual_seed(0))}
     assert len(lengths) > 1  # rows of like length meet
@@ -214,11 +214,11 @@ def test_settings_that_make_no_sense_are_refused(wrong, advice):
 
 def test_wrong_pairings_are_advised(corpus, notes):
     with pytest.raises(ValueError, match="loss=nll"):
-        Gradient(None, steps=1)
+        GradientTrainer(None, steps=1)
     with pytest.raises(ValueError, match="train=em"):
-        _train(corpus, notes(), Family())
+        _train(corpus, notes(), LanguageModel())
     with pytest.raises(ValueError, match="uniform"):
-        Gradient(Objective(nll=NLL(smoothing=0.1)), steps=1).run(
+        GradientTrainer(Objective(nll=NLL(smoothing=0.1)), steps=1).run(
             tiny.family(corpus), corpus, streams=Streams(0), monitor=notes()
         )
 

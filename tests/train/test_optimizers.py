@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from gentext.families.transformer import Transformer
+from gentext.language_model import LanguageModel
+from gentext.models.transformer.model import Transformer
 from gentext.train.muon import STEPS, Muon, orthogonal
 from gentext.train.optimizers import OPTIMIZERS, Optimizer, Rate
-from gentext.types import Family
 
 
-class Net(Family):
+class Net(LanguageModel):
     def __init__(self, tied: bool) -> None:
         super().__init__()
         self.vocab_size = 11
@@ -43,7 +43,7 @@ def test_every_parameter_is_in_one_group_of_its_kind(name, tied):
 
 
 def test_muon_needs_a_hidden_matrix():
-    class Bare(Family):
+    class Bare(LanguageModel):
         vocab_size = 11
 
         def __init__(self):

@@ -13,7 +13,7 @@ from safetensors.torch import load_model
 from train import tiny
 
 from gentext.seeding import Streams
-from gentext.train.training import TrainingError
+from gentext.train.base import TrainingError
 
 OPTIONS = {"ema": 0.9, "accumulate": 2, "save_every": 0.0, "steps": 17}
 
@@ -67,7 +67,7 @@ import torch
 from train import tiny
 from safetensors.torch import save_model
 from gentext.seeding import Streams
-from gentext.train.loop import Quiet
+from gentext.train.base import NullMonitor
 torch.set_num_threads(1)
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 out.mkdir(exist_ok=True)
@@ -75,7 +75,7 @@ corpus = tiny.corpus(folder)
 family = tiny.family(corpus, dropout=0.3)
 print("ready", flush=True)
 loop = tiny.loop(steps=120, valid_every=40, ema=0.9, save_every=0.02)
-loop.run(family, corpus, streams=Streams(3), monitor=Quiet(out, resume=True))
+loop.run(family, corpus, streams=Streams(3), monitor=NullMonitor(out, resume=True))
 save_model(family, str(out / "done.safetensors"))
 """
 

@@ -4,8 +4,8 @@ import pytest
 from train import tiny
 
 from gentext.seeding import Streams
-from gentext.train.em import EM
-from gentext.train.loop import Loop
+from gentext.train.base import Trainer
+from gentext.train.em import EMTrainer
 from gentext.train.stages import Stages
 
 
@@ -13,7 +13,7 @@ def _run(folder, monitor, **loops):
     corpus = tiny.corpus(folder)
     family = tiny.family(corpus, dropout=0.2)
     stages = Stages(**{"first": tiny.loop(steps=6), "second": tiny.loop(steps=5, lr=3e-3, save_every=0.0), **loops})
-    assert isinstance(stages, Loop)
+    assert isinstance(stages, Trainer)
     stages.run(family, corpus, streams=Streams(3), monitor=monitor)
     return family
 
@@ -53,5 +53,5 @@ def test_stages_need_a_loop():
 def test_a_stage_that_cannot_be_is_told_of_before_the_first_begins(tmp_path, notes):
     monitor = notes()
     with pytest.raises(ValueError, match="train=em needs a family that counts"):
-        _run(tmp_path, monitor, second=EM())
+        _run(tmp_path, monitor, second=EMTrainer())
     assert monitor.log_ == []

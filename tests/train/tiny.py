@@ -5,22 +5,23 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gentext.families.lstm import LSTM
-from gentext.families.vae import VAE
-from gentext.families.vae_encoder import Recurrent
+from gentext.data.corpus import Corpus
+from gentext.data.text_files import LocalText
+from gentext.data.tokenizer import Char
+from gentext.language_model import LanguageModel
 from gentext.losses import KL, NLL, Objective
-from gentext.text.corpus import Corpus
-from gentext.text.files import Text
-from gentext.text.tokenizer import Char
-from gentext.train.gradient import Gradient
-from gentext.types import BOS, PAD, Family, Outputs, Step
+from gentext.models.lstm import LSTM
+from gentext.models.vae.encoders import LSTMEncoder
+from gentext.models.vae.model import VAE
+from gentext.train.gradient import GradientTrainer
+from gentext.types import BOS, PAD, Outputs, Step
 
 
 class Killed(BaseException):
     """Stops a run where it stands, without a last save."""
 
 
-class Tiny(Family):
+class Tiny(LanguageModel):
     """A GRU that carries its state over a stream's windows, with dropout and tied embeddings."""
 
     def __init__(self, vocab_size, *, width=12, dropout=0.0):
@@ -66,7 +67,7 @@ def corpus(folder: Path, *, unit: str = "line") -> Corpus:
     if not path.exists():
         lines = [f"the {animal} sees {n} dogs" for animal in ("cat", "bird", "old horse") for n in range(30)]
         path.write_text("\n".join(lines), encoding="utf-8")
-    return Corpus.open(Text(str(path), unit=unit), Char(), cache=folder / "cache")
+    return Corpus.open(LocalText(str(path), unit=unit), Char(), cache=folder / "cache")
 
 
 def family(corpus: Corpus, **options) -> Tiny:
@@ -74,18 +75,18 @@ def family(corpus: Corpus, **options) -> Tiny:
     return Tiny(corpus.tokenizer.vocab_size, **options)
 
 
-def loop(**options) -> Gradient:
+def loop(**options) -> GradientTrainer:
     defaults = {"steps": 12, "batch_size": 8, "window": 16, "lr": 1e-2, "valid_every": 5, "log_every": 1}
-    return Gradient(Objective(nll=NLL()), **{**defaults, **options})
+    return GradientTrainer(Objective(nll=NLL()), **{**defaults, **options})
 
 
 def vae(corpus: Corpus, **options) -> VAE:
     torch.manual_seed(0)
     v = corpus.tokenizer.vocab_size
-    return VAE(Recurrent(v, width=8), LSTM(v, layers=1, width=8), **{"latent": 3, **options})
+    return VAE(LSTMEncoder(v, width=8), LSTM(v, layers=1, width=8), **{"latent": 3, **options})
 
 
-def bound(**options) -> Gradient:
+def bound(**options) -> GradientTrainer:
     """A loop that descends the evidence lower bound."""
     made = loop(**options)
     made.loss = Objective(nll=NLL(), kl=KL())

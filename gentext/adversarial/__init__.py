@@ -1,0 +1,5 @@
+"""All of a GAN: generator and critic, losses, gradient estimators, the game."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,15 @@
+from .baselines import LearnedBaseline as LearnedBaseline
+from .baselines import MovingBaseline as MovingBaseline
+from .critics import GRUCritic as GRUCritic
+from .critics import TextCNN as TextCNN
+from .estimator import Estimator as Estimator
+from .gumbel import Gumbel as Gumbel
+from .losses import PointwiseLoss as PointwiseLoss
+from .losses import RankingLoss as RankingLoss
+from .model import TextGAN as TextGAN
+from .reinforce import Reinforce as Reinforce
+from .rewards import ConstantReward as ConstantReward
+from .rewards import IdentityReward as IdentityReward
+from .rewards import OddsReward as OddsReward
+from .rewards import ProbabilityReward as ProbabilityReward
+from .trainer import AdversarialTrainer as AdversarialTrainer

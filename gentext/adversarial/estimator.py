@@ -1,0 +1,46 @@
+"""What an estimator is given and must say, and the texts that are played with: one fixed length, PAD after EOS."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from gentext.adversarial.losses import AdversarialLoss
+from gentext.decode import Ancestral
+from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.types import PAD, Batch
+
+
+class EstimatorOutput(NamedTuple):
+    loss: Float[Tensor, ""]  # whose gradient moves the generator, and a learnt baseline
+    figures: dict[str, float | Tensor]  # what is logged
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A module, so that what it learns (a baseline) is saved and restored with the players."""
+
+    game: AdversarialLoss
+
+    def check(self, players: SupportsAdversarial) -> None:
+        """Raises: ValueError where these players cannot be moved so."""
+        ...
+
+    def __call__(
+        self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
+    ) -> EstimatorOutput: ...
+
+
+def fixed(batch: Batch, length: int) -> Batch:
+    """The same texts, `length` columns wide."""
+    more = (0, length - batch.tokens.shape[1])
+    return Batch(F.pad(batch.tokens, more, value=PAD), F.pad(batch.mask, more, value=False))
+
+
+def drawn(generator: LanguageModel, n: int, length: int, rng: torch.Generator) -> Batch:
+    """`n` texts from the generator's own distribution, `length` columns wide; one that is cut there has no EOS."""
+    return fixed(generator.sample(n, length, decoder=Ancestral(), rng=rng), length)

@@ -1,0 +1,140 @@
+"""Policy gradient: tokens are actions, the critic's verdict on what becomes of them is their reward."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gentext.adversarial.baselines import LearnedBaseline, MovingBaseline
+from gentext.adversarial.critics import critic_scores
+from gentext.adversarial.estimator import EstimatorOutput, drawn
+from gentext.adversarial.losses import AdversarialLoss
+from gentext.adversarial.rewards import Reward
+from gentext.adversarial.rollouts import rollout
+from gentext.language_model import SupportsAdversarial
+from gentext.types import Batch
+
+
+class Reinforce(nn.Module):
+    """-(return - baseline) log p, of every token up to EOS, per text.
+
+    rollouts: the return of a token is the mean reward of so many texts that go on after it (Yu et al. 2017). With 0 it
+      is the reward of the text that did; of a dense critic the sum of the rewards from that token on.
+    discount: a reward that comes k tokens later counts discount^k.
+    entropy: the weight of the generator's entropy, nats per token, as a reward beside the critic's.
+    share: returns are divided by their mean over the batch's texts (Che et al. 2017, equation 9: MaliGAN's weights).
+    Source: Williams 1992; Yu et al. 2017 (SeqGAN).
+    """
+
+    def __init__(
+        self,
+        game: AdversarialLoss,
+        reward: Reward,
+        *,
+        baseline: MovingBaseline | LearnedBaseline | None = None,
+        rollouts: int = 16,
+        discount: float = 1.0,
+        entropy: float = 0.0,
+        share: bool = False,
+    ) -> None:
+        super().__init__()
+        if rollouts < 0:
+            raise ValueError(f"rollouts is {rollouts}; give 16, or 0 to reward a token with its own text's reward")
+        if not 0 <= discount <= 1:
+            raise ValueError(f"discount is {discount}; it lies in [0, 1], and 1 discounts nothing")
+        self.game, self.reward, self.baseline = game, reward, baseline
+        self.rollouts, self.discount, self.entropy, self.share = rollouts, discount, entropy, share
+
+    def check(self, players: SupportsAdversarial) -> None:
+        self.game.check(players.critic)
+        if players.critic.dense and self.rollouts:
+            raise ValueError("a dense critic rewards every token itself; give loss.rollouts=0")
+        if getattr(players.generator, "likelihood", "exact") != "exact":
+            raise ValueError(
+                f"a policy gradient needs the exact likelihood of a text, and {type(players.generator).__name__} gives "
+                "a bound; try loss=gumbel, or model@family.generator=lstm"
+            )
+        if getattr(self.reward, "of_a_logit", False) and not self.game.logit:
+            raise ValueError(
+                f"{type(self.reward).__name__} is a reward of a probability, which this game's score is none of; give "
+                "loss.reward._target_=gentext.adversarial.IdentityReward, or a game of logits such as "
+                "rule=non_saturating"
+            )
+
+    def forward(
+        self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
+    ) -> EstimatorOutput:
+        generator = players.generator
+        fake = drawn(generator, *real.tokens.shape, rng)
+        log_prob = generator(fake).log_prob
+        with torch.no_grad():
+            rewards = self.returns(players, real, fake, rng)
+            returns = rewards
+            if self.share:
+                of_texts = torch.where(fake.mask, rewards, 0.0).sum(1) / fake.lengths
+                returns = rewards / of_texts.mean()
+            returns = returns - self.entropy * to_go(log_prob, self.discount)
+        guessed = torch.zeros_like(returns) if self.baseline is None else self.baseline(fake, returns)
+        advantage = torch.where(fake.mask, returns - guessed.detach(), 0.0)
+        # what rounding leaves of nothing would move the generator as far as anything, under Adam
+        advantage = torch.where(advantage.abs() > 1e-5 * returns.abs(), advantage, 0.0)
+        loss = -(advantage * log_prob).sum() / len(fake)
+        learns = {} if self.baseline is None else {"baseline_loss": self.baseline.learn(guessed, returns, fake.mask)}
+        spread = rewards[fake.mask]
+        return EstimatorOutput(
+            sum(learns.values(), loss),
+            {
+                "generator_loss": loss.detach(),
+                **{name: value.detach() for name, value in learns.items() if value.requires_grad},
+                "reward": spread.mean(),
+                "reward_sd": spread.std(correction=0),
+                "advantage_sd": advantage[fake.mask].std(correction=0),
+                "entropy": -log_prob.detach()[fake.mask].mean(),
+            },
+        )
+
+    def returns(
+        self, players: SupportsAdversarial, real: Batch, fake: Batch, rng: torch.Generator
+    ) -> Float[Tensor, "n t"]:
+        """What each token's choice leads to; 0 after EOS."""
+        critic = players.critic
+        references = critic_scores(critic, real.tokens, real.mask)
+
+        def rewarded(texts: Batch) -> Tensor:
+            return self.reward(self.game.score(critic(texts.tokens), references))
+
+        if critic.dense:
+            return to_go(torch.where(fake.mask, rewarded(fake), 0.0), self.discount)
+        if not self.rollouts:
+            return at_end(rewarded_once(rewarded(fake)), fake.mask, self.discount)
+        return rollout(
+            players.generator,
+            fake,
+            lambda texts: rewarded_once(rewarded(texts)),
+            rollouts=self.rollouts,
+            discount=self.discount,
+            rng=rng,
+        )
+
+
+def rewarded_once(rewards: Float[Tensor, "n *k"]) -> Float[Tensor, " n"]:
+    """A text's reward, the mean of several."""
+    return rewards if rewards.dim() == 1 else rewards.mean(1)
+
+
+def to_go(rewards: Float[Tensor, "n t"], discount: float) -> Float[Tensor, "n t"]:
+    """The sum of the rewards from each token on, those k tokens later times discount^k."""
+    if discount == 1:
+        return rewards.flip(1).cumsum(1).flip(1)
+    columns, sum_ = [], torch.zeros_like(rewards[:, 0])
+    for column in rewards.T.flip(0):
+        sum_ = column + discount * sum_
+        columns.append(sum_)
+    return torch.stack(columns[::-1], 1)
+
+
+def at_end(reward: Float[Tensor, " n"], mask: Bool[Tensor, "n t"], discount: float) -> Float[Tensor, "n t"]:
+    """One reward a text, which comes with its last token, as the return of every token."""
+    left = mask.flip(1).cumsum(1).flip(1) - 1
+    return torch.where(mask, reward[:, None] * discount ** left.clamp_min(0), 0.0)

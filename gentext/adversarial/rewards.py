@@ -1,0 +1,61 @@
+"""How a score, a critic's word on how real a text is, becomes a reward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Scored = Float[Tensor, "..."]
+
+
+@runtime_checkable
+class Reward(Protocol):
+    def __call__(self, score: Scored) -> Scored: ...
+
+
+@dataclass(frozen=True)
+class ProbabilityReward:
+    """D, the probability of being real, from `low` to `high`.
+
+    Source: Yu et al. 2017 (SeqGAN), low=0 high=1; de Masson d'Autume et al. 2019 (ScratchGAN), low=-1.
+    """
+
+    of_a_logit: ClassVar[bool] = True
+    low: float = 0.0
+    high: float = 1.0
+
+    def __call__(self, score: Scored) -> Scored:
+        return self.low + (self.high - self.low) * score.sigmoid()
+
+
+@dataclass(frozen=True)
+class OddsReward:
+    """D / (1 - D), at most `highest`. Source: Che et al. 2017 (MaliGAN), equation 5."""
+
+    of_a_logit: ClassVar[bool] = True
+    highest: float = 20.0
+
+    def __call__(self, score: Scored) -> Scored:
+        return score.exp().clamp(max=self.highest)
+
+
+@dataclass(frozen=True)
+class IdentityReward:
+    """The score itself: of a Wasserstein critic, or the log rank of RankGAN."""
+
+    def __call__(self, score: Scored) -> Scored:
+        return score
+
+
+@dataclass(frozen=True)
+class ConstantReward:
+    """The same for all texts: a control, under which nothing but noise should move."""
+
+    value: float = 1.0
+
+    def __call__(self, score: Scored) -> Scored:
+        return torch.full_like(score, self.value)

@@ -1,0 +1,138 @@
+"""`train=adversarial`: a generator and a critic play; likelihood and the critic alone come before, as stages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import torch
+
+from gentext.adversarial import Estimator
+from gentext.adversarial.state import AdversarialState
+from gentext.adversarial.validation import KEEP, SampleMetric
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsEM
+from gentext.losses import Objective
+from gentext.seeding import Streams
+from gentext.train.base import Monitor
+from gentext.train.fit import fit
+from gentext.train.optimizers import SCHEDULES, Optimizer, Rate
+
+log = logging.getLogger("gentext")
+
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+
+
+class AdversarialTrainer:
+    """Rounds of a game: the critic moves `critic_steps` times, then the generator `generator_steps` times.
+
+    loss: an estimator, loss=reinforce or loss=gumbel.
+    steps, seconds: the budgets, of rounds; no rounds at all are no game. generator_steps=0: the critic learns alone.
+    batch_size: real texts of a move, and as many generated ones.
+    teach_every: rounds between two steps of likelihood (teacher forcing); null: none.
+    lr, critic_lr: their rates; `schedule` and `warmup` move both.  clip: the longest gradient of either; null for any.
+    ema: decay of the averaged generator, which is judged and kept; 0: off.
+    draw: texts that each validation judges.  watch: metrics of them that are logged.
+    judge: a family that counts (an n-gram), fitted to train: what it makes of the draw is half of keep=both.
+    keep: which weights are left. both: those with the lowest sum of two cross-entropies on valid's scale, the
+      generator's of valid and the judge's of the generator, in nats a token, so that neither noise nor a few good
+      sentences win; nll: those likeliest on valid; last. Those that the game began with are judged too; weights that
+      have collapsed are never the best, and are left only where all have, which a warning tells.
+    collapse: distinct bigrams of the draw, as a share of those of as much of valid, below which it has collapsed.
+    valid_every, log_every: rounds; patience: validations without an improvement; save_every: seconds.
+    """
+
+    def __init__(
+        self,
+        loss: Estimator | Objective | None,
+        *,
+        steps: int | None = None,
+        seconds: float | None = None,
+        batch_size: int = 64,
+        critic_steps: int = 1,
+        generator_steps: int = 1,
+        teach_every: int | None = None,
+        optimizer: str = "adamw",
+        lr: float = 1e-3,
+        critic_lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        beta1: float = 0.9,
+        beta2: float = 0.99,
+        schedule: str = "constant",
+        warmup: int = 0,
+        clip: float | None = 5.0,
+        ema: float = 0.0,
+        draw: int = 500,
+        watch: Mapping[str, SampleMetric] | None = None,
+        judge: LanguageModel | None = None,
+        keep: str = "both",
+        collapse: float = 0.5,
+        valid_every: int = 50,
+        patience: int | None = None,
+        log_every: int = 10,
+        save_every: float = 60.0,
+    ) -> None:
+        if steps is None and seconds is None:
+            raise ValueError("train=adversarial needs an end; give train.game.steps or train.game.seconds")
+        counts = {"batch_size": batch_size, "draw": draw, "valid_every": valid_every, "log_every": log_every}
+        rates = {"lr": lr, "critic_lr": critic_lr, "seconds": seconds, "clip": clip, "patience": patience}
+        for name, value in {**counts, **rates, "teach_every": teach_every}.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"train=adversarial: {name} is {value}; it must be above 0")
+        for name, value in {"steps": steps, "critic_steps": critic_steps, "generator_steps": generator_steps}.items():
+            if value is not None and value < 0:
+                raise ValueError(f"train=adversarial: {name} is {value}; give a number of steps, 0 or more")
+        for name, value, known in (
+            ("optimizer", optimizer, OPTIMIZERS),
+            ("schedule", schedule, SCHEDULES),
+            ("keep", keep, KEEP),
+        ):
+            if value not in known:
+                raise ValueError(f"train=adversarial: {name} is {value!r}; it must be one of {', '.join(known)}")
+        if judge is not None and not (isinstance(judge, SupportsEM) and getattr(judge, "closed_form", False)):
+            raise ValueError(f"the judge is a {type(judge).__name__}; it must learn in one pass, such as an n-gram")
+        if keep == "both" and judge is None and generator_steps:
+            raise ValueError("keep=both needs a judge of the draw, such as an n-gram; or give keep=nll or keep=last")
+        self.loss = loss
+        self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
+        self.critic_steps, self.generator_steps, self.teach_every = critic_steps, generator_steps, teach_every
+        self.optimizer = Optimizer(optimizer, lr, None, weight_decay, beta1, beta2, None)
+        self.critic_optimizer = Optimizer(optimizer, critic_lr, None, weight_decay, beta1, beta2, None)
+        self.rate = Rate(schedule, warmup, 0.5, 0.0)
+        self.clip, self.ema = clip, ema
+        self.draw, self.watch, self.judge, self.keep, self.collapse = draw, watch or {}, judge, keep, collapse
+        self.valid_every, self.patience = valid_every, patience
+        self.log_every, self.save_every = log_every, save_every
+
+    def check(self, family: LanguageModel) -> None:
+        """Raises: ValueError where the family has no critic to play against, or the loss is none to play for."""
+        if not isinstance(family, SupportsAdversarial):
+            raise ValueError(
+                f"train=adversarial needs a family with a generator and a critic, and {type(family).__name__} has "
+                "none of them; try family=seqgan, whose generator any differentiable family can be "
+                "(model@family.generator=transformer), or leave train and loss to the family"
+            )
+        if not any(p.requires_grad for p in family.generator.parameters()):
+            raise ValueError(
+                f"train=adversarial needs a generator with parameters, and {type(family.generator).__name__} has none; "
+                "try model@family.generator=lstm"
+            )
+        if not isinstance(self.loss, Estimator):
+            given = "loss=none" if self.loss is None else "one that is descended, such as nll"
+            raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
+        self.loss.check(family)
+
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains both players in place. Raises: TrainingError on divergence."""
+        self.check(family)
+        if corpus.stream or corpus.pairs:
+            kind = "one stream" if corpus.stream else "pairs"
+            raise ValueError(
+                f"train=adversarial plays on lines, and {corpus.name} is {kind}; use train=gradient loss=nll"
+            )
+        device = next(family.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            duel = AdversarialState(self, family, corpus, streams, monitor)
+            fit(duel)
+        if duel.all_collapsed:
+            log.warning("every validation of the game had collapsed: the last weights are left, and they have too")

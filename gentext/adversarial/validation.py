@@ -1,0 +1,134 @@
+"""What a validation of a game sees: both players, on held-out text and on a fresh draw."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.adversarial.estimator import drawn, fixed
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.types import PAD, Batch, Samples, pad
+
+if TYPE_CHECKING:
+    from gentext.adversarial.trainer import AdversarialTrainer
+
+log = logging.getLogger("gentext")
+
+KEEP = ("both", "nll", "last")
+ROWS = 256  # texts that are scored at once
+
+
+@runtime_checkable
+class SampleMetric(Protocol):
+    """A metric of samples alone: every metric of diversity is one."""
+
+    def reset(self) -> None: ...
+
+    def update(self, samples: Samples) -> None: ...
+
+    def compute(self) -> Mapping[str, float]: ...
+
+
+class AdversarialValidation:
+    """The figures of a validation.
+
+    valid/nll: nats a token of valid under the generator. valid/accuracy: how often the critic finds a held-out text
+    more real than a fresh sample (0.5: it cannot tell them apart); of two held-out texts at least. valid/entropy: nats
+    a token of the generator. valid/distinct2: different bigrams of the draw by all of them. valid/judged: nats a token
+    of the draw under the judge. valid/both: the sum of the first and the last. valid/collapsed: 1 where bigrams are too
+    few.
+    """
+
+    def __init__(
+        self, loop: AdversarialTrainer, players: SupportsAdversarial, corpus: Corpus, rng: torch.Generator
+    ) -> None:
+        self.loop, self.players, self.corpus, self.rng = loop, players, corpus, rng
+        self.device = next(players.generator.parameters()).device
+        self.valid = self._valid()
+        if self.valid is None:
+            log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
+        if loop.judge is not None:
+            for batch in corpus.batches("train", ROWS):
+                loop.judge.accumulate(batch)
+            loop.judge.maximize()
+
+    @torch.no_grad()
+    def __call__(self, step: int) -> dict[str, float]:
+        draw = drawn(self.players.generator, self.loop.draw, self.corpus.max_len, self.rng)
+        values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
+        texts = self.corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+        for metric in self.loop.watch.values():
+            metric.reset()
+            metric.update(samples=Samples(tuple(texts)))
+            values |= {f"valid/{name}": value for name, value in metric.compute().items()}
+        if self.loop.judge is not None:
+            values["valid/judged"] = nats(self.loop.judge, [draw])
+        if self.valid is None:
+            return values
+        values["valid/nll"] = nats(self.players.generator, self.corpus.batches("valid", ROWS))
+        if "valid/judged" in values:
+            values["valid/both"] = values["valid/nll"] + values["valid/judged"]
+        if len(self.valid.tokens) > 1:
+            values["valid/accuracy"] = self._accuracy(draw)
+        values["valid/collapsed"] = float(self._collapsed(draw, step))
+        return values
+
+    def _valid(self) -> Batch | None:
+        """As many held-out texts as are drawn, where there are so many."""
+        rows: list[Int[Tensor, " t"]] = []
+        for batch in self.corpus.batches("valid", ROWS):
+            rows += [row[row != PAD] for row in batch.tokens]
+        return fixed(pad(rows[: self.loop.draw]), self.corpus.max_len).to(self.device) if rows else None
+
+    def _accuracy(self, draw: Batch) -> float:
+        """Of every pair of a held-out text and a fresh one; the other half of the held-out texts are references."""
+        references = self._said(Batch(self.valid.tokens[::2], self.valid.mask[::2]))
+        real = self._scores(Batch(self.valid.tokens[1::2], self.valid.mask[1::2]), references)
+        fake = self._scores(draw, references)
+        return float((real[:, None] > fake).double().mean() + (real[:, None] == fake).double().mean() / 2)
+
+    def _said(self, texts: Batch) -> Float[Tensor, "n k"]:
+        return torch.cat([self.players.critic(rows) for rows in texts.tokens.split(ROWS)])
+
+    def _scores(self, texts: Batch, references: Float[Tensor, "m k"]) -> Float[Tensor, " n"]:
+        """How real the critic finds each text: the mean of its scores."""
+        scores = self.loop.loss.game.score(self._said(texts), references)
+        if self.players.critic.dense:
+            return torch.where(texts.mask, scores, 0.0).sum(1) / texts.lengths
+        return scores if scores.dim() == 1 else scores.mean(1)
+
+    def _collapsed(self, draw: Batch, step: int) -> bool:
+        share, human = distinct2(draw.tokens[: len(self.valid)]), distinct2(self.valid.tokens)
+        collapsed = share < self.loop.collapse * human
+        if collapsed:
+            log.warning(
+                "the generator has collapsed at round %d: %.3f of its bigrams are different, %.3f of valid's; these "
+                "weights are not kept. Lower train.game.lr, or give train.game.teach_every=5%s",
+                step,
+                share,
+                human,
+                ", or raise loss.entropy" if hasattr(self.loop.loss, "entropy") else "",
+            )
+        return collapsed
+
+
+def nats(family: LanguageModel, batches: Iterable[Batch]) -> float:
+    """The family's nats per token of some texts."""
+    where = next(iter(family.parameters()), torch.empty(0)).device
+    total, tokens = 0.0, 0
+    for batch in batches:
+        total -= float(family.log_prob(batch.to(where)).double().sum())
+        tokens += int(batch.mask.sum())
+    return total / tokens
+
+
+def distinct2(tokens: Int[Tensor, "n t"]) -> float:
+    """Different bigrams by all bigrams, EOS counting as a token."""
+    pairs = torch.stack([tokens[:, :-1], tokens[:, 1:]], -1)[tokens[:, 1:] != PAD]
+    return len(pairs.unique(dim=0)) / max(len(pairs), 1)

@@ -1,0 +1,44 @@
+"""`gentext COMMAND`, one of those that `gentext --help` lists: bad input ends in one line and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from gentext.cli.commands import ACTS
+from gentext.cli.parser import parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code: 0 done, 1 a failure of ours, 2 bad input, 130 interrupted."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if argv[:1] == ["run"]:  # Hydra parses its own arguments
+            from gentext.cli.run import launch
+
+            return launch(argv[1:])
+        return act(argv)
+    except KeyboardInterrupt:
+        print("\ngentext: interrupted. The same command goes on where this one stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `gentext board runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, MemoryError) as error:
+        from gentext.cli.run import explain
+
+        print(f"gentext: {explain(error)}", file=sys.stderr)
+        return 2
+
+
+def act(argv: Sequence[str]) -> int:
+    """Carry out any command but run. KEY=VALUE words may stand between the flags."""
+    known = parser(ACTS)
+    args, rest = known.parse_known_args(argv)
+    if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(args, "pairs")):
+        known.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.pairs += rest
+    args.act(args)
+    return 0

@@ -1,0 +1,176 @@
+"""`gentext run`: the configuration is checked before anything starts, then Hydra runs the job or the sweep."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from gentext import config
+
+log = logging.getLogger("gentext")
+SWEEP = "GENTEXT_SWEEP"  # where the jobs of one sweep write how they ended; workers inherit it
+IN_LABEL = ("family", "train", "loss", "tokenizer", "epochs", "max_len", "model")
+
+
+def launch(argv: Sequence[str]) -> int:
+    """Run or sweep; the exit code of the worst job."""
+    args = get_args_parser().parse_intermixed_args(list(argv))  # flags may stand between overrides
+    flags = [word for word in argv if word not in args.overrides]
+    overrides = config.completed(args.overrides, args.config_dir)
+    sys.argv = ["gentext run", *flags, *overrides]
+    config.register()
+    start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
+    if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):
+        start()
+        return 0
+    out = check(overrides, args.config_dir, sweep=args.multirun)
+    ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
+    try:
+        start()
+        jobs = _read(ended)
+        tell_seeds(jobs)
+        return max((job["code"] for job in jobs), default=1)
+    finally:
+        del os.environ[SWEEP]
+        ended.unlink(missing_ok=True)
+
+
+def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False) -> Path:
+    """Where the runs will lie, once every job's configuration is composed and its nodes are bound.
+
+    Raises ValueError with advice before anything starts.
+    """
+    first = next(config.expand(overrides)) if sweep else list(overrides)
+    hydra_node = config.compose(first, config_dir, with_hydra=True).hydra
+    swept = list(overrides)
+    if sweep or hydra_node.mode == RunMode.MULTIRUN:
+        swept += [f"{key}={value}" for key, value in (hydra_node.sweeper.get("params") or {}).items()]
+        jobs = list(config.expand(swept))
+    else:
+        jobs = [swept]
+    for job in jobs:
+        cfg = config.compose(job, config_dir)
+        for group in ("data", "tokenizer", "family", "train", "loss", "decode", "eval", "tracker"):
+            config.check(cfg[group], f"{group}.")
+    out = Path(cfg.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    return out
+
+
+def _job(cfg: DictConfig) -> float | None:
+    """One run; how it ended is written down, and an error of one job never ends the others."""
+    from gentext import run  # torch only now, so that a wrong key fails at once
+    from gentext.results import run_folder as folders
+    from gentext.trackers import show_log
+
+    show_log()
+    context = HydraConfig.get()
+    folder = Path(context.runtime.output_dir)
+    overrides = list(context.overrides.task)
+    command = shlex.join(["gentext", "run", *overrides])
+    ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
+    if context.mode == RunMode.MULTIRUN:
+        log.info("job %s: %s", context.job.num, " ".join(overrides))
+    try:
+        records = run.run(cfg, folder, run.Label(*label(overrides, context.runtime.choices["family"]), command))
+        if context.mode == RunMode.RUN:
+            _show(folder)
+        return objective(records)
+    except (ValueError, OSError, MemoryError) as error:
+        ended |= {"code": 2, "reason": explain(error)}
+    except Exception as error:  # a defect, ours or a user's family's: the other jobs of a sweep go on
+        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        ended |= {"code": 1, "reason": f"{type(error).__name__}: {error} (see {folder / 'traceback.txt'})"}
+    finally:
+        folders.tidy(folder)
+        with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
+            file.write(json.dumps(ended) + "\n")
+    print(f"gentext: {ended['reason']}", file=sys.stderr)
+    return None
+
+
+def tell_seeds(jobs: Sequence[dict[str, Any]]) -> None:
+    """Figures over seeds into the records of what ran, and of what ran before beside it."""
+    from gentext.results import seeds
+
+    seeds.write_seed_summaries(sorted({Path(job["folder"]).parent for job in jobs}))
+
+
+def label(overrides: Sequence[str], family: str) -> tuple[str, str]:
+    """The family's option, and what the command line changed in it, in the order given."""
+    changed = []
+    for override in overrides:
+        plain = override.lstrip("+~")
+        key = plain.partition("=")[0]
+        if key != "family" and key.split(".")[0].split("@")[0] in IN_LABEL:
+            changed.append(plain.removeprefix("family."))
+    return family, " ".join(changed)
+
+
+def objective(records: Sequence[Any]) -> float | None:
+    """What an optimising sweeper minimises: bits per character where there is a likelihood."""
+    values = records[0].values if records else {}
+    return values["bits_per_char"].value if "bits_per_char" in values else None
+
+
+class SweepSummary(Callback):
+    """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        from gentext.report import write
+
+        jobs = _read(Path(os.environ[SWEEP]))
+        done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
+        failed = [job for job in jobs if job["code"] != 0]
+        if done:
+            _show(*done, samples=config.show_samples)
+            for path in write.write(done, Path(config.out) / "report.html", failures=failed):
+                print(f"Report: {path}")
+        if failed:
+            print(f"\n{len(failed)} of {len(jobs)} jobs failed:", file=sys.stderr)
+        for job in failed:
+            print(f"  {job['reason']}\n    again: {job['command']}", file=sys.stderr)
+
+
+def _show(*folders: Path, samples: int = 0) -> None:
+    """The board of these run folders, so many samples of each row, and where everything lies."""
+    from gentext.results import board, record, render_board
+
+    ranked = board.rank(record.find(folders))
+    render_board.show(ranked)
+    if samples:
+        render_board.show_samples(ranked, samples)
+    print(f"Records, samples, models and logs: {os.path.commonpath([*map(str, folders)])}")
+
+
+def _read(ended: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ended.read_text(encoding="utf-8").splitlines()] if ended.exists() else []
+
+
+def explain(error: BaseException) -> str:
+    """An error in one sentence: what was given, what is needed, what to do."""
+    if isinstance(error, OSError) and error.strerror:
+        hints = {
+            28: "Free some space; what is written already stays valid",
+            13: "Name a folder that you may write to: out=...",
+        }
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}. {hints.get(error.errno or 0, '')}".strip()
+    return str(error) or f"out of memory or an error without words: {type(error).__name__}"

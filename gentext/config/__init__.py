@@ -1,0 +1,26 @@
+"""Configuration: schema (the keys), compose (options and overrides), build (objects), advice (errors in one line)."""
+
+from gentext.config.advice import near
+from gentext.config.build import build, check, decoder, setting, settings
+from gentext.config.compose import completed, compose, expand
+from gentext.config.schema import NOT_IDENTITY, Root, fingerprint, folder, groups, identity, register, run_name
+
+__all__ = [
+    "NOT_IDENTITY",
+    "Root",
+    "build",
+    "check",
+    "completed",
+    "compose",
+    "decoder",
+    "expand",
+    "fingerprint",
+    "folder",
+    "groups",
+    "identity",
+    "near",
+    "register",
+    "run_name",
+    "setting",
+    "settings",
+]

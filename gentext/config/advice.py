@@ -1,0 +1,69 @@
+"""Errors of a configuration in one plain sentence, with the names that are near."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from gentext.config.schema import Root, groups
+
+
+def near(given: str, known: Iterable[str], noun: str = "names") -> str:
+    """Advice: the known names most like what was given."""
+    options = sorted({str(name) for name in known if not str(name).startswith("_")})
+    close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(options)}"
+
+
+def one_line(
+    error: Exception, overrides: Sequence[str] = (), chosen: Callable[[], DictConfig] | None = None
+) -> Exception:
+    """Hydra's error as one plain sentence with advice.
+
+    Args:
+        error: what Hydra or OmegaConf raised.
+        overrides: what the user wrote.
+        chosen: composes the options that the overrides choose, for the keys near a mistyped one.
+    """
+    cause = error.__cause__
+    while isinstance(cause, HydraException | OmegaConfBaseException) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, ValueError | OSError) and not isinstance(cause, OmegaConfBaseException):
+        return cause
+    message = str(error).strip()
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        group = key.split("@")[0]
+        if group in groups() and f"Could not find '{group}/{value}'" in message:
+            return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
+        if "Could not override" in message and f"'{key}'" in message:
+            return ValueError(f"{key} is no key of this run. {_near_key(key, chosen)}")
+    reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
+    lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
+    return ValueError(
+        " ".join(line for line in lines if not line.startswith(("full_key", "object_type", "reference_type")))
+    )
+
+
+def _near_key(key: str, chosen: Callable[[], DictConfig] | None) -> str:
+    """Advice for a mistyped key: siblings at the level where it goes wrong."""
+    *parents, last = key.split(".")
+    if not parents or chosen is None:
+        return near(last, {*Root.__dataclass_fields__, *groups()}, "keys")
+    node: Any = chosen()
+    for name in parents:
+        if not isinstance(node, DictConfig) or name not in node:
+            last = name
+            break
+        node = node._get_node(name)
+    known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
+    if isinstance(node, DictConfig) and "_target_" in node:
+        known += inspect.signature(get_object(node._target_)).parameters
+    return near(last, known, "keys")

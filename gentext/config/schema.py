@@ -1,0 +1,82 @@
+"""The keys of a run, where conf/ lies, and a run's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+import gentext
+
+# What does not change a run's numbers, or is decided per record rather than per trained model.
+NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples")
+
+
+@dataclass
+class Root:
+    """Every key of a run. A wrong key or type fails at the prompt."""
+
+    data: Any = MISSING
+    tokenizer: Any = MISSING
+    family: Any = MISSING
+    train: Any = MISSING
+    loss: Any = None
+    decode: dict[str, Any] = field(default_factory=dict)
+    eval: Any = MISSING
+    tracker: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    epochs: float | None = 20  # passes over train at most, for loops that descend
+    max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
+    vocab_size: int | None = None  # set from the fitted tokenizer
+    device: str = "cpu"
+    out: str = "runs"
+    resume: bool = True  # false: start this run anew, whatever its folder holds
+    title: str = ""  # the question that a report puts on top
+    show_samples: int = 0  # so many of every row are printed below a sweep's board
+
+
+def folder() -> Path:
+    """Where conf/ lies: inside an installed package, or beside it in a checkout."""
+    package = Path(gentext.__file__).resolve().parent
+    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def register() -> None:
+    """Make the root schema and the resolvers known to Hydra."""
+    ConfigStore.instance().store("root", Root)
+    OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
+
+
+def identity(cfg: DictConfig) -> dict[str, Any]:
+    """The part of a configuration that decides a trained model, as plain data."""
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, "hydra", "vocab_size")}
+
+
+def fingerprint(node: Any) -> str:
+    """Eight hexadecimal digits of the sha256 of plain data."""
+    return hashlib.sha256(json.dumps(node, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def run_name(cfg: DictConfig) -> str:
+    """`captions/ngram-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
+    chosen = cfg.hydra.runtime.choices
+    return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(cfg), gentext.__version__])}"
+
+
+def groups() -> dict[str, dict[str, str]]:
+    """Every config group's options, each with the comment on top of its file."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(folder().rglob("*.yaml")):
+        group = path.parent.relative_to(folder()).as_posix()
+        if group == "." or path.name.startswith("_"):
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        said = [line for line in lines[:2] if line.startswith("#") and "@package" not in line]
+        found.setdefault(group, {})[path.stem] = said[0].lstrip("# ") if said else ""
+    return found

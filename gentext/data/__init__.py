@@ -1,0 +1,5 @@
+"""From text to batches: corpora, readers, splits, tokenizers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

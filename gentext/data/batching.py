@@ -1,0 +1,122 @@
+"""Rows of token ids on disk, as batches: in order, shuffled by length, or as windows that go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from gentext.data.ragged import Ragged
+from gentext.data.tokenizer import Tokenizer
+from gentext.types import PAD, Batch
+
+POOL = 50  # batches whose rows are sorted by length together
+
+
+class Encoded:
+    """One split's ids: a row a line, cut at `max_len`; of a stream, a row every `max_len` tokens."""
+
+    def __init__(self, ids: Ragged, max_len: int, *, stream: bool) -> None:
+        self.ids, self.max_len, self._stream = ids, max_len, stream
+        self.cut = 0 if stream else int((ids.lengths > max_len).sum())  # rows that lose their end
+
+    def __len__(self) -> int:
+        return -(-self.tokens // self.max_len) if self._stream else len(self.ids)
+
+    @property
+    def tokens(self) -> int:
+        """Of all rows together, before any is cut."""
+        return len(self.ids.values)
+
+    @property
+    def kept(self) -> int:
+        """Tokens of all rows together, as far as `max_len` lets them go."""
+        return self.tokens if self._stream else int(np.minimum(self.ids.lengths, self.max_len).sum())
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """Tokens of each of these rows."""
+        end = self.tokens if self._stream else self.ids.offsets[rows + 1]
+        return np.minimum(end - self._starts(rows), self.max_len)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """These rows, padded to the longest of them."""
+        return self._gather(self._starts(rows), self.lengths(rows))
+
+    def epoch(self, size: int, rng: torch.Generator | None, *, mixed: bool = False) -> Iterator[np.ndarray]:
+        """The rows of each batch: in order, or shuffled so that rows of like length meet (`mixed`: of any lengths)."""
+        if size < 1:
+            raise ValueError(f"a batch of {size} rows was asked for; it must be 1 or more")
+        n = len(self)
+        if rng is None:
+            yield from (np.arange(i, min(i + size, n)) for i in range(0, n, size))
+            return
+        order = torch.randperm(n, generator=rng).numpy()
+        batches = []
+        together = size if mixed else size * POOL
+        for start in range(0, n, together):
+            pool = order[start : start + together]
+            pool = pool[np.argsort(self.lengths(pool), kind="stable")]
+            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+        yield from (batches[i] for i in torch.randperm(len(batches), generator=rng).tolist())
+
+    def windows(self, size: int, length: int) -> Iterator[Batch]:
+        """All ids as `size` parallel rows, `length` at a time, each row going on where it stood in the batch before."""
+        if size < 1 or length < 1:
+            raise ValueError(f"windows of {size} rows and {length} tokens were asked for; both must be 1 or more")
+        n = self.tokens
+        part = -(-n // size)
+        starts = np.minimum(np.arange(size) * part, n)
+        ends = np.minimum(starts + part, n)
+        for at in range(0, part, length):
+            begin = np.minimum(starts + at, ends)
+            yield replace(self._gather(begin, np.minimum(begin + length, ends) - begin), carry=at > 0)
+
+    def sections(self, size: int, length: int, context: int, rng: torch.Generator | None) -> Iterator[Batch]:
+        """All ids cut every `length`, `size` sections at a time, each with the `context` ids before it as its prompt.
+
+        In order; or shuffled, and cut at other places each time, with `rng`.
+        """
+        if size < 1 or length < 1 or context < 0:
+            raise ValueError(f"sections of {size} rows and {length} tokens after {context} were asked for")
+        n = self.tokens
+        offset = length if rng is None else int(torch.randint(1, length + 1, (1,), generator=rng))
+        starts = np.concatenate([[0], np.arange(offset, n, length)])
+        lengths = np.diff(starts, append=n)
+        order = np.arange(len(starts)) if rng is None else torch.randperm(len(starts), generator=rng).numpy()
+        for at in range(0, len(order), size):
+            rows = order[at : at + size]
+            before = np.minimum(starts[rows], context)
+            batch = self._gather(starts[rows], lengths[rows])
+            prompt = self._gather(starts[rows] - before, before).tokens if context else None
+            yield replace(batch, prompt=prompt)
+
+    def _starts(self, rows: np.ndarray) -> np.ndarray:
+        return rows * self.max_len if self._stream else self.ids.offsets[rows]
+
+    def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> Batch:
+        column = np.arange(max(int(lengths.max(initial=0)), 1))[None]
+        mask = column < lengths[:, None]
+        tokens = np.full(mask.shape, PAD, np.int64)
+        tokens[mask] = self.ids.values[(starts[:, None] + column)[mask]]
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(mask))
+
+
+class Pieces(Sequence[str]):
+    """The rows of a stream as text, decoded as they are read."""
+
+    def __init__(self, rows: Encoded, tokenizer: Tokenizer) -> None:
+        self._rows, self._tokenizer = rows, tokenizer
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"piece {index} of {len(self)}")
+        batch = self._rows.batch(np.array([index % len(self)]))
+        return self._tokenizer.decode(batch.tokens.tolist())[0]

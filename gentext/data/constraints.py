@@ -1,0 +1,76 @@
+"""Conditions on a text, in words: blanks to fill, words to contain, a length; each a pattern of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gentext.data.tokenizer import Tokenizer
+from gentext.types import ANY, GAP, UNK
+
+BLANKS = {"___": ANY, "___*": GAP}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a text must be, all of it at once.
+
+    infill: the text with blanks: `___` is one word, `___*` any number of words, none included.
+    contains: words, or phrases, that occur somewhere.
+    length: words, exactly.
+    """
+
+    infill: str | None = None
+    contains: Sequence[str] = ()
+    length: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.contains, str):
+            raise ValueError(
+                f"contains is the text {self.contains!r}; give a list of words: contains=[{self.contains!r}]"
+            )
+        if self.length is not None and self.length < 0:
+            raise ValueError(f"length is {self.length}; give a number of words, 0 or more")
+        if self.infill is not None and not BLANKS.keys() & set(self.infill.split()):
+            raise ValueError(
+                f"infill is {self.infill!r}, which has no blank; write ___ for one word, ___* for any number of words"
+            )
+
+    def __bool__(self) -> bool:
+        return self.infill is not None or bool(self.contains) or self.length is not None
+
+    def patterns(self, tokenizer: Tokenizer) -> list[list[int]]:
+        """A pattern for each condition. Raises ValueError for a word that the tokenizer does not know."""
+        if tokenizer.rules.kind != "word":
+            raise ValueError(
+                f"infill, contains and length count words, and this run's tokens are of kind {tokenizer.rules.kind}; "
+                "train with tokenizer=word"
+            )
+        patterns = [] if self.infill is None else [_template(self.infill, tokenizer)]
+        patterns += [[GAP, *_words(phrase, tokenizer), GAP] for phrase in self.contains]
+        return patterns if self.length is None else [*patterns, [ANY] * self.length]
+
+
+def _template(text: str, tokenizer: Tokenizer) -> list[int]:
+    """A text with blanks; the words between two blanks are cut by the corpus's own rule."""
+    pattern, words = [], []
+    for piece in (*text.split(), ""):
+        if piece and piece not in BLANKS:
+            words.append(piece)
+            continue
+        if words:
+            pattern += _words(" ".join(words), tokenizer)
+        pattern += [BLANKS[piece]] if piece else []
+        words = []
+    return pattern
+
+
+def _words(phrase: str, tokenizer: Tokenizer) -> list[int]:
+    ids = tokenizer.encode([phrase])[0]
+    if not ids:
+        raise ValueError("a text cannot be asked to contain nothing; give a word")
+    if UNK in ids:
+        raise ValueError(
+            f"{phrase!r} holds a word that the training text does not; the model cannot write it. Choose another"
+        )
+    return ids

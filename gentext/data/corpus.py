@@ -1,0 +1,221 @@
+"""A corpus: text in three splits, encoded once, read from disk as batches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gentext.data.batching import Encoded, Pieces
+from gentext.data.cache import keep
+from gentext.data.download import cache_folder
+from gentext.data.prepare import Meta, encode, write_text
+from gentext.data.progress import byte_bar
+from gentext.data.ragged import Lines, Ragged, chunks
+from gentext.data.source import Source, Truth
+from gentext.data.splits import SPLITS
+from gentext.data.tokenizer import Recipe, Tokenizer
+from gentext.data.words import word_rule
+from gentext.types import EOS, Batch, pad
+
+PIECE = 256  # tokens of a piece of a stream, unless max_len says otherwise
+LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wide as its longest row
+
+log = logging.getLogger("gentext")
+
+
+class Corpus:
+    """Texts of `train`, `valid` and `test`, and their token ids, both memory-mapped.
+
+    `max_len` counts tokens, EOS included: it is the longest row that `batches` gives. A longer line is cut there, has
+    no EOS, and is counted in the fingerprint. A stream is one text: `windows` reads it through, and `lines` and
+    `batches` give it in pieces of `max_len` tokens, none of which ends in EOS but the last.
+    """
+
+    def __init__(
+        self, source: Source, tokenizer: Tokenizer, text: Path, ids: Path, meta: Meta, max_len: int | None
+    ) -> None:
+        self.name = source.name
+        self.tokenizer = tokenizer
+        self.stream = source.stream
+        self.pairs = source.pairs
+        self.truth: Truth | None = source.truth
+        self._source, self._split = source, word_rule(source.words).split
+        self._meta = meta
+        parts = [f"{split}.prompt" for split in SPLITS] if self.pairs else []
+        self._text = {part: Lines(Ragged(text / part, "uint8")) for part in (*SPLITS, *parts)}
+        stored = {part: Ragged(ids / part, meta["dtype"]) for part in (*SPLITS, *parts)}
+        self.max_len = self._limit(max_len, {split: stored[split] for split in SPLITS})
+        self._ids = {split: Encoded(stored[split], self.max_len, stream=self.stream) for split in SPLITS}
+        self._prompts = {part: Encoded(stored[part], self._longest(stored[part]), stream=False) for part in parts}
+        for split, rows in self._ids.items():
+            if rows.cut:
+                log.warning(
+                    "%s: %d of %d lines of %s are longer than max_len=%d tokens and are cut there",
+                    *(self.name, rows.cut, len(rows), split, self.max_len),
+                )
+
+    @classmethod
+    def open(
+        cls, source: Source, tokenizer: Recipe | Tokenizer, *, max_len: int | None = None, cache: Path | None = None
+    ) -> Corpus:
+        """The corpus of a source, its tokenizer fitted on train unless it is given fitted, all of it kept in `cache`.
+
+        Raises ValueError where the source holds no usable text, OSError where the cache cannot be written.
+        """
+        cache = cache_folder() if cache is None else Path(cache)
+        text, said = keep(cache / "text", source.identity(), lambda folder: write_text(source, folder))
+        fitted = tokenizer if isinstance(tokenizer, Tokenizer) else _fit(tokenizer, source, said, text, cache)
+        key = hashlib.sha256(f"{said['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
+        ids, meta = keep(cache / "ids", key, lambda folder: encode(text, fitted, folder, stream=source.stream))
+        return cls(source, fitted, text, ids, {**said, **meta}, max_len)
+
+    def lines(self, split: str) -> Sequence[str]:
+        """The texts of a split, as a sequence that reads from disk; of a stream, its pieces."""
+        rows = self._rows(split)
+        return Pieces(rows, self.tokenizer) if self.stream else self._text[split]
+
+    def prompts(self, split: str) -> Sequence[str] | None:
+        """What each text answers, where the corpus is of pairs."""
+        self._rows(split)
+        return self._text[f"{split}.prompt"] if self.pairs else None
+
+    def size(self, split: str) -> int:
+        """How many texts a split has (of a stream: pieces)."""
+        return len(self._rows(split))
+
+    def tokens(self, split: str) -> int:
+        """How many tokens a split has, one EOS a line included (of a stream: one at its end)."""
+        return self._rows(split).tokens
+
+    def kept(self, split: str) -> int:
+        """How many tokens the batches of a split hold: `tokens` less those that `max_len` cuts off."""
+        return self._rows(split).kept
+
+    def words(self, text: str) -> list[str]:
+        """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
+        return self._split(text.lower() if self._source.lowercase else text)
+
+    def batches(
+        self, split: str, size: int, *, rng: torch.Generator | None = None, mixed: bool = False
+    ) -> Iterator[Batch]:
+        """One epoch in batches of `size` rows: in order, or with `rng` shuffled.
+
+        Rows of like length are then together, which wastes little on padding; `mixed`: of any lengths.
+        """
+        rows = self._rows(split)
+        for chosen in rows.epoch(size, rng, mixed=mixed):
+            batch = rows.batch(chosen)
+            prompt = self._prompts[f"{split}.prompt"].batch(chosen).tokens if self.pairs else None
+            yield replace(batch, prompt=prompt)
+
+    def windows(self, split: str, size: int, length: int) -> Iterator[Batch]:
+        """A stream in `size` parallel rows of `length` tokens, each row going on where it stood in the batch before.
+
+        The first batch begins anew: it does not carry.
+        """
+        return self._streamed(split).windows(size, length)
+
+    def sections(
+        self, split: str, size: int, length: int, *, context: int = 0, rng: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        """A stream in sections of `length` tokens, `size` at a time, the `context` tokens before each as its prompt.
+
+        In order, or with `rng` shuffled and cut at other places each time.
+        """
+        return self._streamed(split).sections(size, length, context, rng)
+
+    def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Batch:
+        """Any texts as a batch, on the same terms as `batches`: EOS at the end, cut at `max_len` with a warning.
+
+        A prompt ends in EOS where the corpus is of pairs; elsewhere it is the beginning of the text to write.
+        """
+        end = [] if self.stream else [EOS]
+        rows = [[*ids, *end] for ids in self.tokenizer.encode(texts)]
+        cut = sum(len(row) > self.max_len for row in rows)
+        if cut:
+            log.warning(
+                "%d of %d texts are longer than max_len=%d tokens and are cut there", cut, len(rows), self.max_len
+            )
+        batch = pad([row[: self.max_len] for row in rows])
+        if prompts is None:
+            return batch
+        end = [EOS] if self.pairs else []
+        return replace(batch, prompt=pad([[*ids, *end] for ids in self.tokenizer.encode(prompts)]).tokens)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides the numbers that rest on this corpus, as plain data."""
+        source = self._source
+        said = ("name", "origin", "licence", "words", "lowercase", "stream", "pairs")
+        return {key: getattr(source, key) for key in said} | {
+            "max_len": self.max_len,
+            "tokenizer": self.tokenizer.signature(),
+            "tokenizer_sha256": self.tokenizer.sha256,
+            "splits": {
+                split: self._meta["splits"][split]
+                | {"tokens": rows.tokens, "unknown": self._meta["unknown"][split], "cut": rows.cut}
+                for split, rows in self._ids.items()
+            },
+        }
+
+    def _rows(self, split: str) -> Encoded:
+        if split not in SPLITS:
+            raise ValueError(f"{split!r} is no split; they are {', '.join(SPLITS)}")
+        return self._ids[split]
+
+    def _streamed(self, split: str) -> Encoded:
+        if not self.stream:
+            raise ValueError(f"{self.name} is a corpus of lines, not one stream. Use data.unit=stream")
+        return self._rows(split)
+
+    def _limit(self, asked: int | None, stored: dict[str, Ragged]) -> int:
+        """`max_len` as asked, or the longest row, where that is one that a batch can be as wide as."""
+        if asked is not None and asked < 2:
+            raise ValueError(
+                f"max_len is {asked}; it must be 2 or more (a token and EOS), or null for the longest line"
+            )
+        if asked is not None or self.stream:
+            return asked or PIECE
+        longest = max(map(self._longest, stored.values()))
+        for split, ids in stored.items():
+            if longest > LONGEST and self._longest(ids) == longest:
+                raise ValueError(
+                    f"line {int(ids.lengths.argmax()) + 1} of {self.name}'s {split} has {longest - 1} tokens, and a "
+                    "batch is as wide as its longest row. Give max_len=512 to cut such lines there, or read one stream "
+                    "(data.unit=stream)"
+                )
+        return longest
+
+    @staticmethod
+    def _longest(ids: Ragged) -> int:
+        return int(ids.lengths.max(initial=1))
+
+
+def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) -> Tokenizer:
+    """The recipe's tokenizer of this train split, from the cache where it was fitted before."""
+    words = tuple(getattr(source.truth, "words", ()))
+    key = json.dumps([said["splits"]["train"], repr(recipe), words])
+
+    def write(folder: Path) -> Meta:
+        parts = ("train", "train.prompt") if source.pairs else ("train",)
+        bodies = [Lines(Ragged(text / part, "uint8")) for part in parts]
+        with byte_bar("fitting the tokenizer", sum(lines.rows.values.nbytes for lines in bodies)) as advance:
+            texts = chain.from_iterable(_shown(chunks(chain(*bodies)), advance))
+            recipe.fit(texts, vocabulary=words).save(folder / "tokenizer.json")
+        return {}
+
+    folder, _ = keep(cache / "tokenizers", hashlib.sha256(key.encode()).hexdigest(), write)
+    return Tokenizer.load(folder / "tokenizer.json")
+
+
+def _shown(parts: Iterator[list[str]], advance: Callable[[int], None]) -> Iterator[list[str]]:
+    for part in parts:
+        yield part
+        advance(sum(map(len, part)))

@@ -1,0 +1,113 @@
+"""Files by their sha256: from a folder that already has them, from the cache, else from where they are published."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from gentext.data.progress import byte_bar
+
+CHUNK = 1 << 20
+TIMEOUT = 30  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One file: where it is published, and what it must be."""
+
+    sha256: str
+    url: str | None = None
+
+
+def cache_folder() -> Path:
+    """Where downloads and encoded corpora are kept: GENTEXT_CACHE, else the platform's cache folder."""
+    return Path(os.environ.get("GENTEXT_CACHE") or platformdirs.user_cache_dir("gentext", appauthor=False)).expanduser()
+
+
+def fetch(folder: str, file: str, remote: Remote) -> Path:
+    """The verified file, downloaded if need be: GENTEXT_DATA/folder/file, else cache/files/folder/file.
+
+    Raises ValueError where a file's sha256 is not the one stated, and OSError where it cannot be had.
+    """
+    given = os.environ.get("GENTEXT_DATA")
+    if given and (here := Path(given).expanduser() / folder / file).is_file():
+        return _verified(here, remote.sha256)
+    target = cache_folder() / "files" / folder / file
+    if not target.is_file():
+        if remote.url is None:
+            raise ValueError(
+                f"{folder}/{file} is not published as a file to download; put it into a folder, name that folder by "
+                f"GENTEXT_DATA, and its path there must be {folder}/{file} (GENTEXT_DATA is {given or 'not set'})"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(
+            target.with_name(target.name + ".lock")
+        ):  # one of several runs downloads, the others wait
+            if not target.is_file():
+                _download(remote, target)
+    return _verified(target, remote.sha256)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _verified(path: Path, expected: str) -> Path:
+    found = sha256(path)
+    if found != expected:
+        raise ValueError(
+            f"{path} has sha256 {found}, but {expected} is stated for it: it is another text, or damaged. Remove it to "
+            "have it downloaded again, or restore it"
+        )
+    return path
+
+
+def _download(remote: Remote, target: Path) -> None:
+    """Fetch into `target`, going on where an earlier attempt broke off; only the right file ever has that name."""
+    assert remote.url is not None
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+            have = have if answer.status == 206 else 0  # a server that cannot resume sends it all again
+            length = int(answer.headers.get("Content-Length") or 0)
+            total = have + length if length else None
+            with part.open("ab" if have else "wb") as file, byte_bar(target.name, total, done=have) as advance:
+                while chunk := answer.read(CHUNK):
+                    file.write(chunk)
+                    advance(len(chunk))
+        if total is not None and part.stat().st_size != total:
+            raise OSError(f"the connection broke off after {part.stat().st_size} of {total} bytes")
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the part is as long as the file, or longer: begin again
+            part.unlink()
+            return _download(remote, target)
+        raise OSError(_unreachable(remote.url, target, f"HTTP {error.code} {error.reason}")) from error
+    except (urllib.error.URLError, OSError) as error:
+        raise OSError(_unreachable(remote.url, target, str(getattr(error, "reason", error)))) from error
+    found = sha256(part)
+    if found != remote.sha256:
+        part.unlink()
+        raise ValueError(
+            f"{remote.url} has sha256 {found}, but {remote.sha256} is stated for it: what is published "
+            "there has changed"
+        )
+    os.replace(part, target)
+    return None
+
+
+def _unreachable(url: str, target: Path, why: str) -> str:
+    return (
+        f"could not download {url} ({why}). Try again (it goes on where it stopped), or put the file into a folder as "
+        f"{target.parent.name}/{target.name} and name that folder by GENTEXT_DATA"
+    )

@@ -1,0 +1,110 @@
+"""Where text comes from: what every source says of itself, and texts drawn from a known truth."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+import gentext
+from gentext.data.splits import Cut, TextRow
+
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "dev": "valid",
+    "validation": "valid",
+    "test": "test",
+}
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What conf/data/*.yaml instantiates: text in splits, read one row at a time, and how it is to be judged."""
+
+    name: str
+    origin: str  # where it is published
+    licence: str
+    words: str  # the rule that says what a word is: treebank, whitespace, lines or char
+    lowercase: bool  # the corpus is lower-cased, and so is what is compared with it
+    stream: bool  # one long text, not lines
+    pairs: bool  # each text answers a prompt (its translation's source)
+    truth: Truth | None  # the distribution that the text was drawn from, where it is known
+
+    def fetch(self) -> list[Path]:
+        """The files that it rests on, verified, downloaded if need be."""
+        ...
+
+    def identity(self) -> str | None:
+        """What decides its text, before any is read; None where only the text itself can tell."""
+        ...
+
+    def rows(self) -> Iterator[tuple[str, TextRow]]:
+        """Every row with its split."""
+        ...
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """What `gentext data show` prints of a source without reading it: origin, licence, how it is cut and judged."""
+    shown = ("name", "origin", "licence", "words", "lowercase", "stream", "pairs")
+    facts: dict[str, Any] = {key: getattr(source, key) for key in shown}
+    facts["truth"] = source.truth is not None
+    for key in ("files", "splits"):
+        if hasattr(source, key):
+            facts[key] = getattr(source, key)
+    return facts
+
+
+def in_splits(
+    bodies: Mapping[str, Callable[[], Iterator[TextRow]]], cut: Cut, *, stream: bool, name: str
+) -> Iterator[tuple[str, TextRow]]:
+    """Rows of the given splits, the missing ones cut out of `all`, or out of train."""
+    whole = bodies.get("all", bodies.get("train"))
+    assert whole is not None
+    missing = {split: split not in bodies for split in ("valid", "test")}
+    if "all" in bodies or any(missing.values()):
+        needed = Cut(cut.how, cut.valid if missing["valid"] else 0, cut.test if missing["test"] else 0, cut.seed)
+        yield from needed.rows(whole, stream=stream, name=name)
+    else:
+        yield from (("train", row) for row in whole())
+    for split in ("valid", "test"):
+        if split in bodies:
+            yield from ((split, row) for row in bodies[split]())
+
+
+def identity_of(source: Any, files: Mapping[str, str]) -> str:
+    """A hash of a source's options and of its files' contents; where the files lie does not count."""
+    options = {
+        key: value
+        for key, value in vars(source).items()
+        if key not in ("path", "name", "files", "folder", "origin", "licence", "truth")
+    }
+    said = [gentext.__version__, options, dict(files)]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()
+
+
+@runtime_checkable
+class Truth(Protocol):
+    """A known distribution p over texts: a grammar, SeqGAN's LSTM oracle, or any fitted family.
+
+    One that can say more has `words`, its whole lexicon: a tokenizer then knows those that train happens to lack, so
+    that a model and p speak of the same texts; and `digest`, equal where the distribution is, so that draws are kept.
+    """
+
+    name: str
+    length: int | None  # every text has exactly so many tokens; None: lengths vary
+    entropy: float | None  # H(p) in nats per sequence where it has a closed form, else None
+
+    def sample(self, n: int, rng: torch.Generator) -> list[str]:
+        """`n` independent texts."""
+        ...
+
+    def log_prob(self, texts: Sequence[str]) -> np.ndarray:
+        """log p(text) in nats, float64 [n]; -inf where p is zero (a sentence that the grammar does not accept)."""
+        ...

@@ -1,0 +1,177 @@
+"""Text in files: the named corpora, and the user's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from gentext.data.download import Remote, fetch, sha256
+from gentext.data.readers import SUFFIXES, Column, TextReader, side_by_side
+from gentext.data.source import SPLIT_NAMES, identity_of, in_splits
+from gentext.data.splits import SPLITS, Cut, Size, TextRow
+
+log = logging.getLogger("gentext")
+
+
+@dataclass(frozen=True)
+class PublishedCorpus:
+    """A named corpus: its published files by name, and which of them is which split.
+
+    `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
+    columns in files side by side, the name holds `{column}`. A split that no file gives is cut by `cut`, `valid`,
+    `test` and `seed` (see Cut) out of `all`, or out of train.
+    """
+
+    name: str
+    folder: str
+    origin: str
+    licence: str
+    files: Mapping[str, Mapping[str, str]]  # name: {sha256, url}
+    splits: Mapping[str, str]
+    words: str
+    lowercase: bool = False
+    unit: str = "line"
+    blank: bool = False
+    spaces: bool = True
+    format: str | None = None
+    target: Column = "text"
+    source: Column | None = None
+    cut: str = "random"
+    valid: Size = 0.05
+    test: Size = 0.05
+    seed: int = 0
+    truth: None = field(default=None, init=False)
+
+    @property
+    def stream(self) -> bool:
+        return self.unit == "stream"
+
+    @property
+    def pairs(self) -> bool:
+        return self.source is not None
+
+    def fetch(self) -> list[Path]:
+        return [fetch(self.folder, name, Remote(**self.files[name])) for name in self._needed()]
+
+    def identity(self) -> str:
+        self.fetch()
+        return identity_of(self, {name: self.files[name]["sha256"] for name in self._needed()})
+
+    def rows(self) -> Iterator[tuple[str, TextRow]]:
+        bodies = {split: self._reading(split) for split in self.splits}
+        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.name)
+
+    def _columns(self, split: str) -> list[Column]:
+        beside = "{column}" in self.splits[split] and self.source is not None
+        return [self.target, self.source] if beside else [self.target]  # type: ignore[list-item]
+
+    def _needed(self) -> list[str]:
+        names = [self.splits[split].format(column=column) for split in self.splits for column in self._columns(split)]
+        for name in names:
+            if name not in self.files:
+                raise ValueError(f"{self.name} has no file {name}; it has {', '.join(self.files)}")
+        return names
+
+    def _reading(self, split: str) -> Callable[[], Iterator[TextRow]]:
+        names = [self.splits[split].format(column=column) for column in self._columns(split)]
+        reader = TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, self.spaces)
+        paths = [fetch(self.folder, name, Remote(**self.files[name])) for name in names]
+        return lambda: reader.rows(paths[0]) if len(paths) == 1 else side_by_side(reader, *paths)
+
+
+@dataclass(frozen=True)
+class LocalText:
+    """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut).
+
+    Pairs are the columns `source` and `target` of a table, or two files beside one another, train.SOURCE and
+    train.TARGET. Where `sha256` states a split's, another text stops the run.
+    """
+
+    path: str
+    name: str = ""  # the file's, if none is given
+    origin: str = "the user's own"
+    licence: str = "the user's own"
+    words: str = "treebank"
+    lowercase: bool = False
+    unit: str = "line"
+    blank: bool = False
+    format: str | None = None
+    target: Column = "text"
+    source: Column | None = None
+    cut: str = "random"
+    valid: Size = 0.05
+    test: Size = 0.05
+    seed: int = 0
+    sha256: Mapping[str, str] = field(default_factory=dict)  # of splits, as a record states them
+    truth: None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
+
+    @property
+    def stream(self) -> bool:
+        return self.unit == "stream"
+
+    @property
+    def pairs(self) -> bool:
+        return self.source is not None
+
+    def fetch(self) -> list[Path]:
+        return list(chain.from_iterable(self._bodies().values()))
+
+    def identity(self) -> str:
+        bodies = self._bodies().items()
+        return identity_of(self, {f"{split}/{path.name}": sha256(path) for split, paths in bodies for path in paths})
+
+    def rows(self) -> Iterator[tuple[str, TextRow]]:
+        bodies = {split: partial(self._read, paths) for split, paths in self._bodies().items()}
+        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.path)
+
+    def _read(self, paths: list[Path]) -> Iterator[TextRow]:
+        """The rows of these files, one after another, or side by side where their names end in the two columns."""
+        reader = TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)
+        sides = {_bare(path).suffix.removeprefix("."): path for path in paths}
+        if self.source is not None and set(sides) == {str(self.target), str(self.source)}:
+            yield from side_by_side(reader, sides[str(self.target)], sides[str(self.source)])
+            return
+        row = TextRow("\n")
+        for path in paths:
+            if self.stream and not row.text.endswith("\n"):
+                yield TextRow("\n")
+            for row in reader.rows(path):
+                yield row
+
+    def _bodies(self) -> dict[str, list[Path]]:
+        """Files by split, or by `all`."""
+        path = Path(self.path).expanduser()
+        if path.is_file():
+            return {"all": [path]}
+        if not path.is_dir():
+            raise ValueError(f"{path} does not exist; data.path must name a file or a folder of files")
+        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        named = {file: SPLIT_NAMES.get(file.name.split(".")[0].lower()) for file in files}
+        if all(split is None for split in named.values()):
+            readable = [f for f in files if _bare(f).suffix.lower() in (".txt", ".text", "", *SUFFIXES)]
+            if not readable:
+                raise ValueError(f"{path} holds no file of text (.txt, {', '.join(SUFFIXES)}, each also .gz)")
+            return {"all": readable}
+        if "train" not in named.values():
+            raise ValueError(
+                f"{path} holds {', '.join(f.name for f in files)}, but no train.*; a folder with named splits needs it"
+            )
+        ignored = [file.name for file, split in named.items() if split is None]
+        if ignored:
+            log.warning(
+                "%s: %s read as no split, for their names do not say train, valid or test", path, ", ".join(ignored)
+            )
+        return {split: [f for f, s in named.items() if s == split] for split in SPLITS if split in named.values()}
+
+
+def _bare(path: Path) -> Path:
+    """The path without .gz."""
+    return path.with_name(path.name.removesuffix(".gz"))

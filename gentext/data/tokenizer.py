@@ -1,0 +1,243 @@
+"""Text to token ids and back, on the `tokenizers` library: words, characters or byte-level BPE, fitted on train."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
+
+from gentext.data.words import LINE_OR_WORD, WordRule, word_rule
+from gentext.types import EOS, RESERVED, UNK
+
+# ids 0..3; NUL, which no text file holds, keeps a text that spells "<unk>" or "<eos>" apart from them
+SPELLINGS = ("\0PAD", "\0BOS", "\0EOS", "\0UNK")
+UNKNOWN = "⁇"  # how an unknown token reads; U+2047 as in SentencePiece
+BYTES = 256
+
+Kind = Literal["word", "char", "bpe"]
+
+log = logging.getLogger("gentext")
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What conf/tokenizer/*.yaml instantiates: options, and a way to fit them to text."""
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+        """A tokenizer of the train texts; `vocabulary` holds words that are known to exist (a known truth's)."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenizerSpec:
+    """What `tokenizer.json` cannot say: how text is cut before the library sees it, and put together after."""
+
+    kind: Kind
+    words: str
+    lowercase: bool
+    note: str  # how it was fitted
+
+
+class Tokenizer:
+    """A fitted tokenizer. Neither BOS nor EOS is ever added by `encode`."""
+
+    def __init__(self, model: tokenizers.Tokenizer, rules: TokenizerSpec) -> None:
+        self.model = model
+        self.rules = rules
+        self.vocab_size: int = model.get_vocab_size()
+        self._ids: dict[str, int] = model.get_vocab()
+        self._spelling = [UNKNOWN if i == UNK else model.id_to_token(i) for i in range(self.vocab_size)]
+        rule = word_rule(rules.words) if rules.kind == "word" else WordRule(list, "".join)
+        self._cut, self._join = rule.split, rule.join
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text."""
+        texts = [self._cased(text) for text in texts]
+        if self.rules.kind == "bpe":
+            return [encoding.ids for encoding in self.model.encode_batch_fast(texts)]
+        cut, known = self._cut, self._ids.get  # a fixed vocabulary: a dictionary beats the library four times over
+        return [[known(token, UNK) for token in cut(text)] for text in texts]
+
+    def typed(self, texts: Sequence[str], *, lowercase: bool = False) -> list[list[int]]:
+        """The ids of texts that somebody typed: a warning names the words that are unknown.
+
+        lowercase: the corpus was lower-cased before this tokenizer saw it.
+        """
+        texts = [text.lower() if lowercase else text for text in texts]
+        if self.rules.kind != "bpe":
+            words = dict.fromkeys(word for text in texts for word in self._cut(self._cased(text)))
+            unknown = [repr(word) for word in words if word not in self._ids]
+            if unknown:
+                log.warning("the training text (nearly) never says %s: read as unknown", ", ".join(unknown))
+        return self.encode(texts)
+
+    def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
+        """The text of each row of ids: up to the first EOS, PAD and BOS skipped."""
+        ids = [_until_end([int(i) for i in row]) for row in rows]
+        if self.rules.kind == "bpe":
+            return self.model.decode_batch([[i for i in row if i >= RESERVED] for row in ids])
+        spelling, join = self._spelling, self._join
+        return [join([spelling[i] for i in row]) for row in ids]
+
+    def signature(self) -> str:
+        """word:treebank|case:lower|vocab:4659|min:1|unk:⁇|back:words|sha:1f0c92ab: what moves the numbers.
+
+        `unk`: how unknown tokens read, `none` where there are none. `back`: decoding gives the text itself (exact) or
+        its words with usual spacing (words).
+        """
+        rules = self.rules
+        kind = f"word:{rules.words}" if rules.kind == "word" else rules.kind
+        unknown, back = ("none", "exact") if rules.kind == "bpe" else (UNKNOWN, "exact")
+        if rules.kind == "word":
+            back = "words"
+        case = "lower" if rules.lowercase else "kept"
+        read = (f"unk:{unknown}", f"back:{back}", f"sha:{self.sha256[:8]}")
+        return "|".join((kind, f"case:{case}", f"vocab:{self.vocab_size}", rules.note, *read))
+
+    @property
+    def sha256(self) -> str:
+        """Of the model and its rules: equal where every text gets equal ids."""
+        return hashlib.sha256((self.model.to_str() + json.dumps(asdict(self.rules))).encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write `path` (the library's tokenizer.json) and beside it `*.rules.json`, each whole or not at all."""
+        path = Path(path)
+        for target, text in (
+            (path, self.model.to_str(pretty=True)),
+            (_rules_file(path), json.dumps(asdict(self.rules))),
+        ):
+            draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
+            draft.write_text(text, encoding="utf-8")
+            os.replace(draft, target)
+
+    @classmethod
+    def load(cls, path: Path) -> Tokenizer:
+        """The tokenizer that `save` wrote. Raises ValueError where the files are not such."""
+        path = Path(path)
+        rules = _rules_file(path)
+        for file in (path, rules):
+            if not file.is_file():
+                raise ValueError(f"{file} does not exist; a tokenizer is {path.name} with {rules.name} beside it")
+        try:
+            return cls(
+                tokenizers.Tokenizer.from_file(str(path)),
+                TokenizerSpec(**json.loads(rules.read_text(encoding="utf-8"))),
+            )
+        except Exception as error:  # the library raises bare Exception on malformed JSON
+            raise ValueError(
+                f"{path} is not a saved tokenizer ({error}); fit it again by a run on its corpus"
+            ) from error
+
+    def _cased(self, text: str) -> str:
+        return (text.lower() if self.rules.lowercase else text).replace("\0", "\ufffd")
+
+
+@dataclass(frozen=True)
+class Word:
+    """Words by the corpus's rule (`words: ${data.words}`), the rarest left to UNK.
+
+    Types seen fewer than `min_count` times in train are unknown; `max_size` keeps the most frequent, the
+    reserved ids included.
+    """
+
+    words: str = "whitespace"
+    lowercase: bool = False
+    min_count: int = 1
+    max_size: int | None = None
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+        split = word_rule(self.words).split
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(split(text.lower() if self.lowercase else text))
+        counts.update(dict.fromkeys(vocabulary, self.min_count))
+        kept = _most_frequent(counts, self.min_count, self.max_size)
+        note = f"min:{self.min_count}" + (f"|max:{self.max_size}" if self.max_size else "")
+        lines = pre_tokenizers.Split(Regex(LINE_OR_WORD), "removed", invert=True)
+        cut = lines if self.words == "lines" else pre_tokenizers.WhitespaceSplit()
+        return _fixed_vocabulary(kept, cut, TokenizerSpec("word", self.words, self.lowercase, note))
+
+
+@dataclass(frozen=True)
+class Char:
+    """Unicode characters, white space and line ends included."""
+
+    lowercase: bool = False
+    min_count: int = 1
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+        counts: Counter[str] = Counter()
+        for text in (*vocabulary, *texts) if vocabulary else texts:
+            counts.update(text.lower() if self.lowercase else text)
+        kept = _most_frequent(counts, self.min_count, None)
+        cut = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+        return _fixed_vocabulary(kept, cut, TokenizerSpec("char", "", self.lowercase, f"min:{self.min_count}"))
+
+
+@dataclass(frozen=True)
+class BPE:
+    """Byte-level byte-pair encoding: any language, no unknowns, decoding gives the text itself."""
+
+    vocab_size: int = 4096
+    lowercase: bool = False
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+        least = RESERVED + BYTES
+        if self.vocab_size < least:
+            raise ValueError(
+                f"vocab_size is {self.vocab_size}; byte-level BPE needs {least} or more ({BYTES} bytes and {RESERVED} "
+                "reserved ids). Give for example tokenizer.vocab_size=4096"
+            )
+        model = tokenizers.Tokenizer(models.BPE())
+        model.normalizer = normalizers.Lowercase() if self.lowercase else None
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=self.vocab_size,
+            special_tokens=list(SPELLINGS),
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        )
+        model.train_from_iterator((text.lower() if self.lowercase else text for text in texts), trainer)
+        return Tokenizer(model, TokenizerSpec("bpe", "", self.lowercase, f"asked:{self.vocab_size}"))
+
+
+def _most_frequent(counts: Counter[str], min_count: int, max_size: int | None) -> list[str]:
+    """Types by falling count, ties by spelling, so that the ids do not hang on the order of the text."""
+    if min_count < 1 or (max_size is not None and max_size <= RESERVED):
+        raise ValueError(
+            f"min_count is {min_count} and max_size is {max_size}; min_count must be 1 or more and max_size more than "
+            f"{RESERVED}, or null for no limit"
+        )
+    kept = sorted(
+        (word for word, count in counts.items() if count >= min_count), key=lambda word: (-counts[word], word)
+    )
+    if not kept:
+        raise ValueError(f"no token occurs {min_count} times or more in train; lower tokenizer.min_count")
+    return kept if max_size is None else kept[: max_size - RESERVED]
+
+
+def _fixed_vocabulary(kept: list[str], cut: pre_tokenizers.PreTokenizer, rules: TokenizerSpec) -> Tokenizer:
+    ids = {spelling: i for i, spelling in enumerate((*SPELLINGS, *kept))}
+    model = tokenizers.Tokenizer(models.WordLevel(ids, unk_token=SPELLINGS[UNK]))
+    model.normalizer = normalizers.Lowercase() if rules.lowercase else None
+    model.pre_tokenizer = cut
+    return Tokenizer(model, rules)
+
+
+def _until_end(ids: list[int]) -> list[int]:
+    ids = ids[: ids.index(EOS)] if EOS in ids else ids
+    return [i for i in ids if i == UNK or i >= RESERVED]
+
+
+def _rules_file(path: Path) -> Path:
+    return path.with_suffix(".rules.json")

@@ -1,0 +1,174 @@
+"""Evidence -> metrics -> values. `gentext run` and `gentext score` both call it, so that all text is judged alike."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from gentext.data.corpus import Corpus
+from gentext.data.source import Truth
+from gentext.evaluation.judges import judges
+from gentext.language_model import LanguageModel, Windowed
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.latent_use import Autoencoder
+from gentext.metrics.lm_score import Scorer
+from gentext.train.base import Monitor, in_order
+from gentext.types import Batch, Samples, Scores, Value
+
+SCORED_AT_ONCE = 256  # sequences
+
+# Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
+MISSING = {
+    "samples": "there are no samples",
+    "references": "there is no reference text",
+    "training": "the training text is not at hand",
+    "scores": "there is no model that gives held-out text a likelihood",
+    "sample_scores": "the likelihood of its own samples is not known for this family or decode setting",
+    "decoded_scores": "this decode setting draws from the family as it is, or from what has no known likelihood",
+    "truth": "the distribution behind this corpus is not known",
+    "judges": "the judges of language read lines, and this corpus is one stream",
+    "autoencoder": "there is no model with a latent space",
+}
+
+
+@runtime_checkable
+class SupportsImportance(Protocol):
+    """A family whose bound is the tighter the more draws of a latent it weighs for each text: a VAE."""
+
+    importance: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that metrics may ask for; None where there is none."""
+
+    samples: Samples | None = None
+    references: Samples | None = None
+    training: Samples | None = None
+    scores: Scores | None = None
+    sample_scores: Scores | None = None
+    decoded_scores: Scores | None = None  # of held-out text, by what a tempered decode setting draws from
+    truth: Truth | None = None
+    judges: Mapping[str, Scorer] | None = None
+    autoencoder: Autoencoder | None = None
+
+
+def gather(
+    corpus: Corpus, split: str, scores: Scores | None = None, autoencoder: Autoencoder | None = None
+) -> Evidence:
+    """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
+    prompts = corpus.prompts(split)
+    return Evidence(
+        references=Samples(tuple(corpus.lines(split)), None if prompts is None else tuple(prompts)),
+        training=Samples(tuple(corpus.lines("train"))),
+        scores=scores,
+        truth=corpus.truth,
+        judges=judges(corpus),
+        autoencoder=autoencoder,
+    )
+
+
+def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:
+    """Every value that the evidence allows, and for each metric that it does not allow the reason."""
+    given = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+    values: dict[str, Value] = {}
+    absent: dict[str, str] = {}
+    for name, metric in metrics.items():
+        needs = inspect.signature(metric.update).parameters
+        missing = [key for key, at in needs.items() if at.default is at.empty and given.get(key) is None]
+        if missing:
+            absent[name] = "; ".join(MISSING.get(key, f"{key} is not at hand") for key in missing)
+            continue
+        metric.reset()
+        try:
+            metric.update(**{key: given[key] for key in needs if given.get(key) is not None})
+            found = metric.values()
+        except Absent as reason:
+            absent[name] = str(reason)
+            continue
+        doubled = values.keys() & found.keys()
+        if doubled:
+            raise ValueError(
+                f"two metrics report {', '.join(sorted(doubled))}; give eval.metrics.{name} another setting"
+            )
+        for figure, value in found.items():
+            if isinstance(value, Absent):
+                absent[figure] = str(value)
+            else:
+                values[figure] = value
+    return values, absent
+
+
+@torch.inference_mode()
+def score(family: LanguageModel, corpus: Corpus, split: str, *, device: str, monitor: Monitor) -> Scores | None:
+    """The family's verdict on a split, sequence by sequence; None for a family without a likelihood."""
+    if family.likelihood == "none":
+        return None
+    family.eval()
+    rows: list[torch.Tensor] = []
+    counts: list[torch.Tensor] = []
+    with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
+        for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family):
+            rows.append(family.log_prob(batch.to(device)).double().cpu())
+            counts.append(batch.lengths)
+            bar.update(int(batch.lengths.sum()))
+    return _scores(family, corpus, torch.cat(rows), torch.cat(counts), corpus.lines(split), split)
+
+
+def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str], device: str) -> Scores | None:
+    """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood."""
+    if family.likelihood == "none":
+        return None
+    family.eval()
+    with torch.inference_mode():
+        rows = [
+            family.log_prob(draw.rows(slice(i, i + SCORED_AT_ONCE)).to(device)).double().cpu()
+            for i in range(0, len(draw), SCORED_AT_ONCE)
+        ]
+    return _scores(family, corpus, torch.cat(rows), draw.lengths.cpu(), texts, "samples")
+
+
+def _scores(
+    family: LanguageModel,
+    corpus: Corpus,
+    log_prob: torch.Tensor,
+    tokens: torch.Tensor,
+    texts: Sequence[str],
+    split: str,
+) -> Scores:
+    convention = "stream" if corpus.stream else "line"
+    if corpus.stream and isinstance(family, Windowed):
+        convention += f"+back:{family.context}"
+    if family.likelihood == "bound" and isinstance(family, SupportsImportance):
+        convention += f"+iw:{family.importance}"
+    if corpus.stream and split != "samples":
+        glue = " " if corpus.tokenizer.rules.kind == "word" else ""
+        whole = glue.join(texts)
+        counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}
+    else:  # the line's end is one character, byte and word
+        counts = {name: torch.tensor([measure(corpus, t) + 1 for t in texts]) for name, measure in MEASURES.items()}
+    return Scores(
+        log_prob=log_prob,
+        tokens=tokens.long(),
+        **counts,
+        split=split,
+        kind=family.likelihood,
+        convention=convention,
+    )
+
+
+MEASURES: dict[str, Callable[[Corpus, str], int]] = {
+    "chars": lambda corpus, text: len(text),
+    "bytes": lambda corpus, text: len(text.encode()),
+    "words": lambda corpus, text: len(corpus.words(text)),
+}
+
+
+def _spread(total: int, tokens: torch.Tensor) -> torch.Tensor:
+    """A stream's count spread over its windows in proportion to their tokens; the sum is exact."""
+    edges = (tokens.double().cumsum(0) / tokens.sum() * total).round().long()
+    return torch.diff(edges, prepend=torch.zeros(1, dtype=torch.long))

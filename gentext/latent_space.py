@@ -1,0 +1,103 @@
+"""A trained VAE's latent space in texts: encode, write, interpolate, add and subtract, look for neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from gentext import config
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import Decoder
+from gentext.models.vae.model import VAE, LatentConditioned
+from gentext.models.vae.posteriors import Sphere, between
+from gentext.seeding import Streams
+from gentext.types import EOS, PAD, pad
+
+AT_ONCE = 64  # texts
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """What can be done with the z of a trained VAE. Texts are written greedily where no decoder is named.
+
+    decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
+    """
+
+    family: VAE
+    tokenizer: Tokenizer
+    max_len: int
+    lowercase: bool = False  # the corpus was lower-cased before the tokenizer saw it
+
+    def encode(self, texts: Sequence[str]) -> Float[Tensor, "n z"]:
+        """The posterior's mean of every text. Raises ValueError for an empty one."""
+        return self._places(texts, self.tokenizer.typed(texts, lowercase=self.lowercase))
+
+    def write(
+        self, z: Float[Tensor, "n z"], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> list[str]:
+        """The text under every z."""
+        decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample")
+        draw = LatentConditioned(self.family, z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
+        return self.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+
+    def reconstruct(
+        self, texts: Sequence[str], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> list[str]:
+        """Every text as it comes back from its own place."""
+        if not texts:
+            return []
+        return self.write(self.encode(texts), decoder=decoder, seed=seed, **settings)
+
+    def interpolate(
+        self,
+        one: str,
+        other: str,
+        *,
+        steps: int = 7,
+        path: str | None = None,
+        decoder: Decoder | str = "greedy",
+        seed: int = 0,
+        **settings: Any,
+    ) -> list[str]:
+        """`steps` texts from `one` to `other`, both as they come back.
+
+        path: along a `line`, or a `sphere` around the origin; None: what the posterior lives on.
+        """
+        if steps < 2:
+            raise ValueError(f"asked for {steps} steps from one text to another; ask for 2 or more")
+        path = path or ("sphere" if isinstance(self.family.space, Sphere) else "line")
+        return self.write(between(*self.encode([one, other]), steps, path), decoder=decoder, seed=seed, **settings)
+
+    def analogy(
+        self, one: str, other: str, third: str, *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
+    ) -> str:
+        """What is to `third` as `other` is to `one`: the text at other - one + third."""
+        a, b, c = self.encode([one, other, third])
+        z = b - a + c
+        z = F.normalize(z, dim=0) if isinstance(self.family.space, Sphere) else z  # its decoder knows no other place
+        return self.write(z[None], decoder=decoder, seed=seed, **settings)[0]
+
+    def neighbours(self, text: str, among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:
+        """The `n` texts whose z lie nearest to the text's, nearest first, with their Euclidean distances."""
+        if n < 1:
+            raise ValueError(f"asked for {n} neighbours; ask for 1 or more")
+        if not among:
+            raise ValueError("there are no texts to look for neighbours among; give one or more")
+        places = self._places(among, self.tokenizer.encode(among))  # of these, unknown words are not news
+        distance = (places - self.encode([text])).norm(dim=1)
+        nearest = distance.topk(min(n, len(among)), largest=False)
+        return [(among[i], far) for far, i in zip(nearest.values.tolist(), nearest.indices.tolist(), strict=True)]
+
+    @torch.inference_mode()
+    def _places(self, texts: Sequence[str], rows: list[list[int]]) -> Float[Tensor, "n z"]:
+        for text, row in zip(texts, rows, strict=True):
+            if not row:
+                raise ValueError(f"{text!r} is an empty sentence, which has no place among others; give it a word")
+        parts = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)]
+        return torch.cat([self.family.encode(pad([[*row, EOS] for row in part])).mean for part in parts])

@@ -1,0 +1,195 @@
+"""BLEU and Self-BLEU over all hypotheses and all references, equal to NLTK's sentence_bleu, in a tenth of a second.
+
+Every cap and every other convention in use is an argument, and stands in the signature: the number of hypotheses and of
+references moves these figures more than most differences between models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from gentext.data.ngram_arrays import Sentences, hashed
+from gentext.metrics.base import Absent
+from gentext.metrics.bleu_counts import SMOOTHINGS, Overlap, overlap
+from gentext.metrics.intervals import NO_INTERVAL, Interval, bootstrap, subsample
+from gentext.metrics.word_metric import WordMetric, log
+from gentext.types import Samples, Value
+
+MODES = ("leave-one-out", "included", "halves", "fresh")
+FEW = 64  # hypotheses or references, of fewer than which a random quarter may hold none
+
+
+class BLEU(WordMetric):
+    """BLEU-1..max_order: the mean over hypotheses of the sentence's BLEU against all references, uniform weights.
+
+    `hypotheses` and `references` cap each to its first so many (None: all). Published conventions:
+    Texygen's tables, GansFallingShort: as it stands. Texygen's default code: references=500. TextGAN-PyTorch:
+    hypotheses=200. RelGAN: hypotheses=100. LeakGAN: hypotheses=2000 smoothing=skip. TaylorGAN: smoothing=floor.
+    """
+
+    higher_is_better: ClassVar[bool | None] = True
+    collections = ("samples", "references")
+
+    def __init__(
+        self,
+        max_order: int = 5,
+        smoothing: str = "method1",
+        hypotheses: int | None = None,
+        references: int | None = None,
+        words: str = "treebank",
+        lower: bool = True,
+        resamples: int = 10_000,
+        seed: int = 0,
+        name: str = "bleu",
+    ) -> None:
+        super().__init__(words, lower)
+        check(max_order, smoothing, hypotheses=hypotheses, references=references)
+        self.max_order = max_order
+        self.smoothing = smoothing
+        self.hypotheses = hypotheses
+        self.references = references
+        self.resamples = resamples
+        self.seed = seed
+        self.name = name
+
+    def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
+        self.read(samples=samples, references=references)
+
+    def per_sentence(self) -> tuple[Float[ndarray, "k n"], int]:
+        """BLEU-1..k of every hypothesis, and the number of references."""
+        hypotheses = self.sentences("samples")[: self.hypotheses]
+        references = self.sentences("references")[: self.references]
+        first = np.arange(len(hypotheses) + len(references)) < len(hypotheses)
+        both = overlap(hypotheses + references, self.max_order, np.stack([first, ~first], 1))
+        warn_if_foreign(hypotheses, references, both)
+        return both.bleu(first, ~first, self.smoothing), len(references)
+
+    def values(self) -> Mapping[str, Value]:
+        bleu, references = self.per_sentence()
+        n = bleu.shape[1]
+        rest = f"refs:{references}|hyps:{n}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
+        intervals = bootstrap(bleu.T, resamples=self.resamples, seed=self.seed)
+        return {
+            f"{self.name}{k}": Value(
+                float(each.mean()), f"bleu{k}|{rest}", True, n, **interval._asdict(), per_sequence=each.copy()
+            )
+            for k, (each, interval) in enumerate(zip(bleu, intervals, strict=True), 1)
+        }
+
+
+class SelfBLEU(WordMetric):
+    """Self-BLEU-1..max_order: the mean BLEU of a sample against the other samples; the lower, the more diverse.
+
+    `mode` says which others: all but itself (leave-one-out); all with itself (included: 1 by construction); the second
+    half for samples of the first (halves); all after the first `hypotheses` for those (fresh). `references` caps the
+    others to the first so many. Published conventions: Texygen's tables, GansFallingShort: as it stands. Texygen's
+    default code: hypotheses=500 references=500. TextGAN-PyTorch: mode=fresh hypotheses=200. RelGAN: mode=included
+    hypotheses=200. TaylorGAN: mode=halves smoothing=floor.
+    Its interval comes from subsamples, since the duplicates of a bootstrap would count as repetitions.
+    """
+
+    higher_is_better: ClassVar[bool | None] = False
+
+    def __init__(
+        self,
+        max_order: int = 5,
+        mode: str = "leave-one-out",
+        smoothing: str = "method1",
+        hypotheses: int | None = None,
+        references: int | None = None,
+        words: str = "treebank",
+        lower: bool = True,
+        resamples: int = 100,
+        seed: int = 0,
+        name: str = "selfbleu",
+    ) -> None:
+        super().__init__(words, lower)
+        check(max_order, smoothing, hypotheses=hypotheses, references=references)
+        if mode not in MODES:
+            raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
+        if mode == "fresh" and hypotheses is None:
+            raise ValueError(
+                "mode=fresh sets the first hypotheses against the rest: say how many, as in hypotheses=200"
+            )
+        if mode == "halves" and hypotheses is not None:
+            raise ValueError("mode=halves takes one half as hypotheses: leave hypotheses out")
+        self.max_order = max_order
+        self.mode = mode
+        self.smoothing = smoothing
+        self.hypotheses = hypotheses
+        self.references = references
+        self.resamples = resamples
+        self.seed = seed
+        self.name = name
+
+    def update(self, samples: Samples) -> None:
+        self.read(samples=samples)
+
+    def sides(self, n: int) -> Bool[ndarray, "n 2"]:
+        """Which of n samples are hypotheses, and which are references."""
+        index = np.arange(n)
+        hypotheses = {"halves": n // 2}.get(self.mode, self.hypotheses if self.hypotheses is not None else n)
+        begin = hypotheses if self.mode in ("halves", "fresh") else 0
+        end = n if self.references is None else begin + self.references
+        return np.stack([index < hypotheses, (index >= begin) & (index < end)], 1)
+
+    def values(self) -> Mapping[str, Value]:
+        samples = self.sentences("samples", least=2)
+        sides = self.sides(len(samples))
+        hypotheses, references = sides.sum(0)
+        if not references:
+            raise Absent(f"no samples are left as references beside {hypotheses} hypotheses: mode is {self.mode}")
+        alone = self.mode == "leave-one-out"
+        shared = overlap(samples, self.max_order, None if alone else sides)
+
+        def mean(rows: ndarray | slice) -> ndarray:
+            chosen = np.zeros_like(sides)
+            chosen[rows] = sides[rows]
+            return shared.bleu(*chosen.T, self.smoothing, alone).mean(1)
+
+        figures = mean(slice(None))
+        intervals: list[Interval] = [NO_INTERVAL] * self.max_order
+        if min(hypotheses, references) >= FEW:
+            intervals = subsample(mean, figures, len(samples), resamples=self.resamples, seed=self.seed)
+        others = self.mode if alone and references == len(samples) else f"{self.mode}:{references}"
+        rest = f"refs:{others}|hyps:{hypotheses}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
+        return {
+            f"{self.name}{k}": Value(float(value), f"selfbleu{k}|{rest}", False, int(hypotheses), **interval._asdict())
+            for k, (value, interval) in enumerate(zip(figures, intervals, strict=True), 1)
+        }
+
+
+def check(max_order: int, smoothing: str, **caps: int | None) -> None:
+    """Raises: ValueError for an order, a smoothing or a cap that there is not."""
+    if max_order < 1:
+        raise ValueError(f"max_order is {max_order}; it must be 1 or more, as in max_order=5")
+    if smoothing not in SMOOTHINGS:
+        raise ValueError(f"smoothing is {smoothing!r}; it must be one of {', '.join(SMOOTHINGS)}")
+    for name, cap in caps.items():
+        if cap is not None and cap < 1:
+            raise ValueError(f"{name} is {cap}; it must be 1 or more, or null for all")
+
+
+STOPS = hashed([[".", "!", "?", "。"]]).words
+
+
+def warn_if_foreign(hypotheses: Sentences, references: Sentences, both: Overlap) -> None:
+    """Say so where the two seem to be cut or cased otherwise: few words in common, or full stops apart in one only."""
+    words, known = hypotheses.lengths.sum(), (both.orders[0].sentence < len(hypotheses)).sum()
+    if known < words / 2:
+        log.warning("of the samples' %d words %d occur in the references: are both cut and cased alike?", words, known)
+    apart = [100 * np.isin(last_words(texts), STOPS).sum() / len(texts) for texts in (hypotheses, references)]
+    if abs(apart[0] - apart[1]) > 50:
+        log.warning(
+            "%.0f %% of samples and %.0f %% of references end in a full stop apart: are both cut alike?", *apart
+        )
+
+
+def last_words(sentences: Sentences) -> Int[ndarray, " n"]:
+    """The last word of each sentence that has one."""
+    return sentences.words[sentences.lengths.cumsum()[sentences.lengths > 0] - 1]

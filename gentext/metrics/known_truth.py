@@ -1,0 +1,211 @@
+"""Against a known distribution p: both cross-entropies, both divergences, and how much of the model p accepts at all.
+
+Held-out text is a sample of p (a corpus with a known truth drew it), the model's samples are one of q. Where p is zero
+on a sample, H(q,p) and KL(q||p) are infinite; they are then taken over the samples that p accepts, which their
+signature says (`over:accepted`), and `grammatical` is the share of those.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.special import entr, expit
+
+from gentext.data.source import Truth
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.intervals import mean_normal, normal, standard_error, wilson
+from gentext.types import Exactness, Samples, Scores, Value
+
+NATS = "nats/sentence"
+
+
+class KnownTruth(TextMetric):
+    """h_p, h_pq, h_qp, kl_pq, kl_qp, js, tv, grammatical, and nll_oracle where all texts have one length.
+
+    js and tv take both samples as one of m = (p + q) / 2, where each text counts by p / (p + q), known exactly: every
+    text contributes between 0 and ln 2 to js, between 0 and 1 to tv. Where log q is a bound from below, h_pq and kl_pq
+    are bounds from above, kl_qp one from below, and tv is bounded from above through kl_pq; where there is no log q at
+    all, tv is bounded from below by 1 - grammatical.
+    Source: Yu et al. 2017 (nll_oracle = h_qp / length); Lin 1991 (js); Owen and Zhou 2000 (both samples as one);
+    Bretagnolle and Huber 1979 (tv from kl).
+    """
+
+    higher_is_better: ClassVar[bool | None] = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("p_of_test", "q_of_test", "p_of_samples", "q_of_samples"):
+            self.add_column(name, torch.double)
+        self.add_column("about", torch.double)  # for each update: entropy, length, whether log q is a bound
+
+    def update(
+        self,
+        truth: Truth,
+        samples: Samples | None = None,
+        references: Samples | None = None,
+        scores: Scores | None = None,
+        sample_scores: Scores | None = None,
+        decoded_scores: Scores | None = None,
+    ) -> None:
+        """`decoded_scores` are held-out text's under q where q is the model at another temperature."""
+        scores = decoded_scores or scores
+        bound = "bound" in {verdict.kind for verdict in (scores, sample_scores) if verdict is not None}
+        known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
+        self.append("about", np.array([*known, float(bound)]))
+        for name, texts, verdict in (("test", references, scores), ("samples", samples, sample_scores)):
+            if texts is None:
+                continue
+            self.append(f"p_of_{name}", truth.log_prob(texts.texts))
+            if verdict is None or verdict.kind == "none":
+                continue
+            if len(verdict.log_prob) != len(texts):
+                raise ValueError(
+                    f"{len(texts)} texts and scores of {len(verdict.log_prob)} sequences ({verdict.split}): "
+                    "score exactly the texts that are given, one sequence each"
+                )
+            self.append(f"q_of_{name}", verdict.log_prob)
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        p_test, q_test = self.column("p_of_test"), self.column("q_of_test")
+        p_samples, q_samples = self.column("p_of_samples"), self.column("q_of_samples")
+        if not len(p_test) and not len(p_samples):
+            raise Absent("KnownTruth needs samples, or held-out text with its scores")
+        if not np.isfinite(p_test).all():
+            count = int((~np.isfinite(p_test)).sum())
+            raise Absent(f"the known distribution gives {count} of {len(p_test)} held-out texts no probability")
+        if np.isnan(q_test).any() or np.isnan(q_samples).any():
+            raise ValueError("a log-probability of the model is not a number: the model has diverged")
+        about = self.column("about").reshape(-1, 3)
+        entropy, length = (None if math.isnan(figure) else float(figure) for figure in about[0, :2])
+        bound = bool(about[:, 2].any())
+        covered = covering(p_test, q_test, entropy, bound)
+        accepted = accepting(p_samples, q_samples, length, bound)
+        rest = f"seqs:{len(p_test)}+{len(p_samples)}|v:1"  # the same for a bound, which Value marks
+        if len(q_test) and len(q_samples) and not bound:
+            between = distances(p_test - q_test, p_samples - q_samples, rest)
+        else:
+            between = bounds(covered["kl_pq"], accepted["grammatical"], rest)
+        return {**covered, **accepted, **between}
+
+
+def covering(
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], entropy: float | None, bound: bool
+) -> dict[str, Value | Absent]:
+    """h_p, h_pq and kl_pq: what the model makes of p's own texts."""
+    found: dict[str, Value | Absent] = {}
+    if entropy is not None:
+        found["h_p"] = Value(entropy, "h_p|closed-form|v:1", None, 0, NATS)
+    elif len(p):
+        found["h_p"] = mean("h_p", -p, f"seqs:{len(p)}", better=None)
+    else:
+        found["h_p"] = Absent("H(p) has no closed form here, and there is no held-out text")
+    if not len(q):
+        missing = Absent("held-out text has no likelihood under this model")
+        return {**found, "h_pq": missing, "kl_pq": missing}
+    exactness = "upper" if bound else "exact"
+    found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness, paired=True)
+    found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness, paired=True)
+    return found
+
+
+def accepting(
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], length: float | None, bound: bool
+) -> dict[str, Value | Absent]:
+    """grammatical, h_qp, nll_oracle and kl_qp: what p makes of the model's texts."""
+    if not len(p):
+        return dict.fromkeys(("grammatical", "h_qp", "kl_qp"), Absent("there are no samples"))
+    keep = np.isfinite(p)
+    n, count = len(p), int(keep.sum())
+    share = count / n
+    whole = wilson(count, n)._asdict()
+    found: dict[str, Value | Absent] = {
+        "grammatical": Value(share, f"grammatical|seqs:{n}|v:1", True, n, "share", **whole, per_sequence=keep * 1.0)
+    }
+    if not count:
+        return {**found, **dict.fromkeys(("h_qp", "kl_qp"), Absent("the known distribution accepts no sample"))}
+    rest = f"over:accepted|seqs:{n}"
+    found["h_qp"] = mean("h_qp", -p[keep], rest)
+    if length is not None:
+        found["nll_oracle"] = mean("nll_oracle", -p[keep] / length, rest, unit="nats/token")
+    if len(q):
+        # q among the accepted is q / share, so that this stays a divergence: zero only where the two are the same
+        ratio = q[keep] - p[keep] - np.log(share)
+        error = float(np.hypot(standard_error(ratio), np.sqrt((1 - share) / count)))
+        found["kl_qp"] = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
+    else:
+        found["kl_qp"] = Absent("the model's samples have no likelihood under it")
+    return found
+
+
+def distances(test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: str) -> dict[str, Value | Absent]:
+    """js and tv, from log p/q of the held-out texts and of the samples: the mean of the two means."""
+    found: dict[str, Value | Absent] = {}
+    for name, unit, share in (
+        ("js", "nats", jensen_shannon),
+        ("tv", "share", lambda ratio: np.abs(np.tanh(ratio / 2))),
+    ):
+        of_p, of_q = share(test), share(samples)
+        value = float(of_p.mean() + of_q.mean()) / 2
+        error = float(np.hypot(standard_error(of_p), standard_error(of_q))) / 2
+        n = len(test) + len(samples)
+        found[name] = Value(value, f"{name}|{rest}", False, n, unit, **normal(value, error)._asdict())
+    return found
+
+
+def jensen_shannon(log_ratio: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """What texts with these log p/q contribute to JS(p, q): ln 2 less the entropy of which of the two drew the text."""
+    return np.log(2) - entr(expit(log_ratio)) - entr(expit(-log_ratio))
+
+
+def bounds(kl_pq: Value | Absent, grammatical: Value | Absent, rest: str) -> dict[str, Value | Absent]:
+    """No js; the bound of tv from above that a divergence gives, or else the one from below that acceptance gives."""
+    found: dict[str, Value | Absent] = {"js": Absent("js needs an exact likelihood of held-out text and of samples")}
+    if isinstance(kl_pq, Value):
+        value = bretagnolle_huber(kl_pq.value)
+        ends = kl_pq.interval and tuple(map(bretagnolle_huber, kl_pq.interval))
+        found["tv"] = Value(value, f"tv|{rest}", False, kl_pq.n, "share", ends, kl_pq.interval_kind, "upper")
+    elif isinstance(grammatical, Value):
+        value = 1 - grammatical.value
+        ends = grammatical.interval and (1 - grammatical.interval[1], 1 - grammatical.interval[0])
+        found["tv"] = Value(value, f"tv|{rest}", False, grammatical.n, "share", ends, "wilson", "lower")
+    else:
+        found["tv"] = Absent("tv needs samples, or a likelihood of held-out text")
+    return found
+
+
+def bretagnolle_huber(kl: float) -> float:
+    """The largest total variation that a Kullback-Leibler divergence (nats) allows; Pinsker's where that is smaller."""
+    kl = max(kl, 0.0)
+    return float(min(np.sqrt(-np.expm1(-kl)), np.sqrt(kl / 2)))
+
+
+def mean(
+    name: str,
+    nats: Float[ndarray, " n"],
+    rest: str,
+    *,
+    unit: str = NATS,
+    better: bool | None = False,
+    exactness: Exactness = "exact",
+    error: float | None = None,
+    paired: bool = False,
+) -> Value:
+    """A mean over texts, and 1.96 of its standard errors to both sides."""
+    interval = mean_normal(nats) if error is None else normal(float(nats.mean()), error)
+    return Value(
+        float(nats.mean()),
+        f"{name}|{rest}|v:1",
+        better,
+        len(nats),
+        unit,
+        **interval._asdict(),
+        exactness=exactness,
+        per_sequence=nats,
+        paired=paired,
+    )

@@ -1,0 +1,11 @@
+from .hmm.brown import Brown as Brown
+from .hmm.model import HMM as HMM
+from .hmm.neural import NeuralHMM as NeuralHMM
+from .human import Human as Human
+from .lstm import LSTM as LSTM
+from .ngram.model import NGram as NGram
+from .seq2seq import Seq2Seq as Seq2Seq
+from .transformer.model import Transformer as Transformer
+from .vae.encoders import LSTMEncoder as LSTMEncoder
+from .vae.encoders import TransformerEncoder as TransformerEncoder
+from .vae.model import VAE as VAE

@@ -1,0 +1,89 @@
+"""The M-step: expected counts become parameters, and a dead state half of the heaviest."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gentext.models.hmm.parameters import HMMParameters
+from gentext.types import BOS, PAD
+
+DEAD = 1e-3  # expected tokens below which a state is dead
+FLOOR = 0.5  # tokens that a word has at least when a prior spreads as the words do
+
+
+def maximized(
+    counts: HMMParameters, old: HMMParameters, empty: Bool[Tensor, " s"], transition: float, emission: float
+) -> HMMParameters:
+    """Probabilities: counts and pseudo-counts, normalised; the `old` ones where there is neither.
+
+    A state has `emission` pseudo-tokens for each different word that it emits, spread as the text's words are, and
+    `transition` pseudo-transitions for each different state that it leads to, spread evenly over those not `empty`.
+    Source: Witten and Bell 1991, method C, for the strength: a state that met few words expects few new ones.
+    """
+    *leave, enter = counts.factors
+    even = (~empty).to(enter) / (~empty).sum()
+    factors = [_rows(factor, transition, torch.ones_like(factor[0]) / factor.shape[1]) for factor in leave]
+    factors.append(_rows(enter, transition, even))
+    factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
+    emitted = counts.emission + emission * by_block(_kinds(counts.emission), counts)[counts.block] * _words(counts)
+    total = by_block(emitted, counts)[counts.block]
+    emitted = torch.where(total > 0, emitted / total, old.emission)
+    return HMMParameters(_rows(counts.initial[None], transition, even)[0], tuple(factors), emitted, counts.block)
+
+
+def _rows(counts: Float[Tensor, "a b"], prior: float, spread: Float[Tensor, " b"]) -> Float[Tensor, "a b"]:
+    """Each row with its pseudo-counts, normalised; NaN where there is nothing."""
+    counts = counts + prior * _kinds(counts).sum(1, keepdim=True).clamp(min=1.0) * spread
+    return counts / counts.sum(1, keepdim=True)
+
+
+def _kinds(counts: Tensor) -> Tensor:
+    """How many different things were counted, an expected count below one being part of one."""
+    return counts.clamp(max=1.0)
+
+
+def _words(counts: HMMParameters) -> Float[Tensor, "v 1"]:
+    """Each word's share of its block's tokens; words never seen share what those seen once have (Good-Turing)."""
+    words = counts.emission.sum(1)
+    words[[PAD, BOS]] = torch.nan
+    unseen, once = words < FLOOR, (words - 1).abs() < FLOOR
+    words = torch.where(unseen, (once.sum() / unseen.sum()).clamp(min=FLOOR), words).nan_to_num(0.0)[:, None]
+    return words / by_block(words, counts).clamp(min=FLOOR)[counts.block]
+
+
+def by_block(rows: Float[Tensor, "v k"], tables: HMMParameters) -> Float[Tensor, "c k"]:
+    """The sum of the rows of each block's words."""
+    if tables.blocks == 1:
+        return rows.sum(0, keepdim=True)
+    return rows.new_zeros(tables.blocks, rows.shape[1]).index_add(0, tables.block, rows)
+
+
+def revive(counts: HMMParameters, empty: Bool[Tensor, " s"]) -> Int[Tensor, " d"]:
+    """The dead states, each now half of the state that was its block's heaviest; `counts` is changed in place.
+
+    Every second word of the heavy state, by rank, moves to the dead one, with a like share of its transitions.
+    """
+    k = counts.per_block
+    tokens = by_block(counts.emission, counts)
+    dead = ((tokens.view(-1) < DEAD) & ~empty).nonzero()[:, 0]
+    for state in dead.tolist():
+        block, i = divmod(state, k)
+        heavy = int(tokens[block].argmax())
+        if tokens[block, heavy] < 2 * DEAD:
+            continue  # the whole block is dead; its words never occur
+        words = (counts.block == block).nonzero()[:, 0]
+        column = counts.emission[words, heavy]
+        part = torch.zeros_like(column)
+        part[column.argsort(descending=True)[1::2]] = 1.0
+        share = float(column @ part / column.sum())
+        if share < DEAD:  # one word holds all: both states keep it
+            share = 0.5
+            part.fill_(share)
+        counts.emission[words, i], counts.emission[words, heavy] = column * part, column * (1 - part)
+        tokens[block, i], tokens[block, heavy] = tokens[block, heavy] * share, tokens[block, heavy] * (1 - share)
+        for rows in (counts.initial, counts.factors[0], counts.factors[-1].T):
+            rows[state] = rows[block * k + heavy] * share
+            rows[block * k + heavy] *= 1 - share
+    return dead

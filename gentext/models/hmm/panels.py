@@ -1,0 +1,102 @@
+"""An HMM as a reader sees it: what its heaviest hidden states say, how often they speak, and what follows on them."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.models.hmm.parameters import HMMParameters
+from gentext.panels import END, Graph, Panel, Spelled, Table, spelling
+from gentext.types import EOS
+
+SHOWN = 24  # states: beyond, nobody reads the table, and the graph is a knot
+WORDS = 6  # of a state
+SUCCESSORS = 4  # of a state
+FAINT = 0.02  # probability below which a word or a successor is not worth naming
+ROUNDS, SETTLED = 1000, 1e-6  # of the power iteration, and the total variation at which it ends
+
+
+def panels(probabilities: HMMParameters, tokenizer: Spelled) -> list[Panel]:
+    """The table of the states that emit most of the text, and the graph of the moves between them."""
+    mass = stationary(probabilities)
+    share, states = mass.topk(min(SHOWN, len(mass)))
+    ends, moves = ending(probabilities)[states], leaving(probabilities, states)
+    said = [_said(probabilities, state, tokenizer) for state in states.tolist()]
+    which = f"The {len(states)} heaviest of {len(mass)} hidden states, which emit {float(share.sum()):.0%} of the text"
+    rows = [
+        [state, part, ", ".join(f"{word} {p:.2f}" for word, p in words), _successors(move, end)]
+        for state, part, words, move, end in zip(
+            states.tolist(), share.tolist(), said, moves, ends.tolist(), strict=True
+        )
+    ]
+    weights, places = moves[:, states].topk(min(SUCCESSORS, len(states)))
+    edges = [
+        (i, j, weight)
+        for i, (to, p) in enumerate(zip(places.tolist(), weights.tolist(), strict=True))
+        for j, weight in zip(to, p, strict=True)
+        if weight >= FAINT
+    ]
+    return [
+        Table(
+            "Hidden states",
+            f"{which}: the words that each emits, and the states that follow, by probability. "
+            f"After {END} a text begins anew.",
+            ["state", "share of tokens", "top words", "main successors"],
+            rows,
+        ),
+        Graph(
+            "State graph",
+            f"{which}. An edge is the probability of the next state, from {FAINT:.0%} on.",
+            [f"{state} {words[0][0]}" for state, words in zip(states.tolist(), said, strict=True)],
+            edges,
+            share.tolist(),
+        ),
+    ]
+
+
+def stationary(probabilities: HMMParameters) -> Float[Tensor, " s"]:
+    """Each state's share of the tokens of endless text, in which every text that ends is followed by another."""
+    ends, mass = ending(probabilities), probabilities.initial
+    for _ in range(ROUNDS):
+        moved = mass * (1 - ends)
+        for factor in probabilities.factors:
+            moved = moved @ factor
+        moved = moved + (mass @ ends) * probabilities.initial
+        moved = (moved + mass) / 2  # lazily: a cycle of states would never settle
+        distance, mass = float((moved - mass).abs().sum()), moved / moved.sum()
+        if distance < SETTLED:
+            break
+    return mass
+
+
+def ending(probabilities: HMMParameters) -> Float[Tensor, " s"]:
+    """p(EOS | state)."""
+    ends = torch.zeros_like(probabilities.initial)
+    k, block = probabilities.per_block, int(probabilities.block[EOS])
+    ends[block * k : (block + 1) * k] = probabilities.emission[EOS]
+    return ends
+
+
+def leaving(probabilities: HMMParameters, states: Int[Tensor, " m"]) -> Float[Tensor, "m s"]:
+    """p(the text goes on, in this state | state), a row for each of `states`."""
+    rows = probabilities.factors[0][states]
+    for factor in probabilities.factors[1:]:
+        rows = rows @ factor
+    return rows * (1 - ending(probabilities)[states])[:, None]
+
+
+def _said(probabilities: HMMParameters, state: int, tokenizer: Spelled) -> list[tuple[str, float]]:
+    """The words that a state emits most, with their probabilities."""
+    block, i = divmod(state, probabilities.per_block)
+    own = torch.where(probabilities.block == block, probabilities.emission[:, i], 0.0)
+    p, ids = own.topk(min(WORDS, len(own)))
+    kept = max(int((p >= FAINT).sum()), 1)
+    return list(zip(spelling(tokenizer, ids[:kept].tolist()), p[:kept].tolist(), strict=True))
+
+
+def _successors(move: Float[Tensor, " s"], end: float) -> str:
+    p, states = move.topk(min(SUCCESSORS, len(move)))
+    likely = [(weight, str(state)) for weight, state in zip(p.tolist(), states.tolist(), strict=True)]
+    likely = sorted([*likely, (end, END)], reverse=True)[:SUCCESSORS]
+    return ", ".join(f"{name} {weight:.2f}" for weight, name in likely if weight >= FAINT)

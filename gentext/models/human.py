@@ -1,0 +1,90 @@
+"""`family=human`: the training text itself, drawn as if generated. The row that every other row is read against."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gentext.language_model import Decoder, LanguageModel
+from gentext.types import EOS, PAD, Batch, Likelihood, State, Step, Tokens
+
+
+class Human(LanguageModel):
+    """Training sequences as a generator: `sample` draws them without replacement, and the decode setting is ignored.
+
+    Its probability for any new sequence is zero, so that it has no likelihood to report.
+    State: (sequence, position), both [n].
+    """
+
+    likelihood: ClassVar[Likelihood] = "none"
+    closed_form: ClassVar[bool] = True
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.register_buffer("tokens", torch.zeros(0, dtype=torch.int32))
+        self.register_buffer("ends", torch.zeros(0, dtype=torch.long))  # one past each sequence's last token
+        self._rows: list[Tensor] = []
+        self._lengths: list[Tensor] = []
+
+    def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
+        self._rows.append(batch.tokens[batch.mask].to(torch.int32))
+        self._lengths.append(batch.lengths)
+        return torch.zeros(len(batch))
+
+    def maximize(self) -> None:
+        self.tokens = torch.cat(self._rows)
+        self.ends = torch.cat(self._lengths).cumsum(0)
+        self._rows, self._lengths = [], []
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        drawn = torch.randint(len(self.ends), (n,), generator=rng)
+        return self._at(drawn, torch.zeros_like(drawn))
+
+    def step(self, state: State, tokens: Tokens) -> Step:
+        drawn, position = state
+        return self._at(drawn, position + 1)
+
+    def sample(
+        self,
+        n: int,
+        max_len: int,
+        *,
+        decoder: Decoder,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        if n > len(self.ends):
+            raise ValueError(
+                f"eval.samples is {n}, but the training text has {len(self.ends)} sequences, and drawing any twice "
+                f"would change Self-BLEU; set eval.samples={len(self.ends)} or less"
+            )
+        drawn = torch.randperm(len(self.ends), generator=rng)[:n]
+        first = self._first(drawn)
+        lengths = (self.ends[drawn] - first).clamp(max=max_len)
+        columns = torch.arange(int(lengths.max()))
+        mask = columns[None] < lengths[:, None]
+        at = (first[:, None] + columns).clamp(max=len(self.tokens) - 1)
+        return Batch(torch.where(mask, self.tokens[at].long(), PAD), mask)
+
+    def flops(self, tokens: int) -> float:
+        return 0.0
+
+    def _first(self, drawn: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        return torch.where(drawn > 0, self.ends[(drawn - 1).clamp(min=0)], 0)
+
+    def _at(self, drawn: Int[Tensor, " n"], position: Int[Tensor, " n"]) -> Step:
+        """All mass on the sequence's own next token; after its end on EOS."""
+        at = self._first(drawn) + position
+        token = torch.where(at < self.ends[drawn], self.tokens[at.clamp(max=len(self.tokens) - 1)].long(), EOS)
+        logits = torch.full((len(drawn), self.vocab_size), -torch.inf)
+        return Step(logits.scatter(1, token[:, None], 0.0), (drawn, position))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in ("tokens", "ends"):  # as long as the training text was
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        nn.Module._load_from_state_dict(self, state_dict, prefix, *rest)

@@ -1,0 +1,167 @@
+"""Long short-term memory language models: plain, and regularised as AWD-LSTM."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gentext.checks import counts, shares
+from gentext.language_model import LanguageModel
+from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
+from gentext.models.output import Output
+from gentext.types import BOS, Batch, Outputs, State, Step, Tokens, map_state
+
+
+class Reading(NamedTuple):
+    """Where an LSTM stands, and the vector that it writes under, if any."""
+
+    layers: Layers
+    given: Float[Tensor, "n z"] | None
+
+
+class LSTM(LanguageModel):
+    """A stack of LSTMs; the state is (h, c) of each layer, and the vector that `condition` made room for.
+
+    Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
+    as the terms `ar` and `tar` per token. All of it acts in `forward` while training; `step` never drops.
+    Differs: TAR is averaged over t tokens and not t - 1; the optimiser is the loop's; a given vector is projected and
+    added to the embedding where He et al. 2019 concatenate it, which comes to the same gates.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        layers: int = 2,
+        width: int = 256,
+        embedding: int | None = None,
+        tied: bool = True,
+        drop_words: float = 0.0,
+        drop_input: float = 0.0,
+        drop_hidden: float = 0.0,
+        drop_output: float = 0.0,
+        drop_weight: float = 0.0,
+    ) -> None:
+        super().__init__()
+        counts(layers=layers, width=width)
+        shares(drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
+        shares(drop_output=drop_output, drop_weight=drop_weight)
+        embedding = embedding or width
+        self.vocab_size = vocab_size
+        self.drop_input, self.drop_hidden, self.drop_output = drop_input, drop_hidden, drop_output
+        self.drop_weight = drop_weight
+        self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
+        widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
+        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
+        self.output = Output(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True)
+        self.under: Condition | None = None
+        self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+
+    def condition(self, width: int, *, skip: bool = False) -> None:
+        sizes = [layer.hidden_size for layer in self.layers]
+        self.under = Condition(width, sizes, self.embedding.embedding_dim, sizes[-1] if skip else None)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
+        first = torch.full((n,), BOS, device=self.embedding.weight.device)
+        return self.step(Reading(self._first(n, given), given), first)
+
+    def step(self, state: Reading, tokens: Tokens) -> Step:
+        x, new = self.embedding(tokens), []
+        if state.given is not None:
+            x = self.under.joined(x, state.given)
+        for layer, at in zip(self.layers, state.layers, strict=True):
+            at = torch.lstm_cell(x, at, layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+            x = at[0]
+            new.append(at)
+        state = Reading(tuple(new), state.given)
+        return Step(self.output(self.hidden(state)), state)
+
+    def hidden(self, state: Reading) -> Float[Tensor, "n d"]:
+        h = state.layers[-1][0]
+        return h if state.given is None else self.under.skipped(h, state.given)
+
+    def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
+        first, state = self._begin(batch, given)
+        inputs, columns = teacher_forced(batch, first)
+        x, ends = self.embedding(inputs), []
+        x = locked(x if given is None else self.under.joined(x, given), self.drop_input, self.training)
+        for i, (layer, (h, c)) in enumerate(zip(self.layers, state, strict=True)):
+            x = locked(x, self.drop_hidden if i else 0.0, self.training)
+            x, (h, c) = self._run(layer, x, (h[None].contiguous(), c[None].contiguous()))
+            ends.append((h[0], c[0]))
+        self.carried[self._mode] = map_state((batch.tokens[:, -1], tuple(ends)), torch.Tensor.detach)
+        hidden = at_columns(x if given is None else self.under.skipped(x, given), columns)
+        dropped = locked(hidden, self.drop_output, self.training)
+        log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
+        return Outputs(log_prob, hidden, self._activation(hidden, dropped, batch) if self.training else {})
+
+    def flops(self, tokens: int) -> float:
+        cells = sum(8 * layer.hidden_size * (layer.input_size + layer.hidden_size) for layer in self.layers)
+        return float(tokens * (cells + 2 * self.output.weight.numel()))
+
+    @property
+    def _mode(self) -> str:
+        return "training" if self.training else "scoring"
+
+    def _begin(self, batch: Batch, given: Tensor | None) -> tuple[Tensor | None, Layers]:
+        if batch.carry and self._mode in self.carried:
+            return self.carried[self._mode]
+        return None, self._first(len(batch), given)
+
+    def _first(self, n: int, given: Tensor | None) -> Layers:
+        if given is not None:
+            return self.under.layers(given)
+        zero = [self.embedding.weight.new_zeros(n, layer.hidden_size) for layer in self.layers]
+        return tuple((h, h) for h in zero)
+
+    def _run(self, layer: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if not (self.training and self.drop_weight):
+            return layer(x, state)
+        recurrent = {"weight_hh_l0": F.dropout(layer.weight_hh_l0, self.drop_weight)}
+        return torch.func.functional_call(layer, recurrent, (x, state))
+
+    def _activation(self, hidden: Tensor, dropped: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """AR: the size of the dropped output. TAR: how far the output moves in a step."""
+        moved = F.pad(hidden[:, 1:] - hidden[:, :-1], (0, 0, 1, 0))
+        return {"ar": dropped.square().mean(-1) * batch.mask, "tar": moved.square().mean(-1) * batch.mask}
+
+
+Layers = tuple[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]], ...]  # h and c of each
+
+
+class Condition(nn.Module):
+    """What a given vector of `width` numbers says to a stack of LSTMs.
+
+    sizes: of the state of each layer, which begin at it.  embedding: of an input, all of which it joins.
+    output: the size of what the output layer reads, which it joins too; None: it does not.
+    """
+
+    def __init__(self, width: int, sizes: list[int], embedding: int, output: int | None) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.first = nn.Linear(width, 2 * sum(sizes))
+        self.input = nn.Linear(width, embedding, bias=False)
+        self.output = nn.Linear(width, output, bias=False) if output else None
+        nn.init.uniform_(self.input.weight, -0.1, 0.1)
+        self.input.weight.data *= width**-0.5  # a given vector begins as loud as a token, not ten times as loud
+
+    def layers(self, given: Float[Tensor, "n z"]) -> Layers:
+        cells = self.first(given).split([size for size in self.sizes for _ in range(2)], -1)
+        return tuple((h.tanh(), c) for h, c in zip(cells[::2], cells[1::2], strict=True))
+
+    def joined(self, x: Float[Tensor, "n *t e"], given: Float[Tensor, "n z"]) -> Float[Tensor, "n *t e"]:
+        return x + _along(self.input(given), x)
+
+    def skipped(self, x: Float[Tensor, "n *t d"], given: Float[Tensor, "n z"]) -> Float[Tensor, "n *t d"]:
+        return x if self.output is None else x + _along(self.output(given), x)
+
+
+def _along(added: Float[Tensor, "n e"], x: Float[Tensor, "n *t e"]) -> Float[Tensor, "n *1 e"]:
+    """`added`, shaped so that it joins every time of `x`."""
+    return added if x.dim() == 2 else added[:, None]

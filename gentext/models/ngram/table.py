@@ -1,0 +1,126 @@
+"""The n-grams of one order as arrays: successors of a context side by side, and a hash table over (context, token)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from gentext.models.ngram.kneser_ney import Counts
+
+MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
+COUNTS = ("starts", "words", "counts", "totals")
+
+
+class NgramTable(nn.Module):
+    """All n-grams of one order, each known by its number; `len(self)` is the number of one that is absent.
+
+    The counts are what is saved; `derive` makes of them the probabilities, the back-offs and the table of `find`.
+    """
+
+    def __init__(self, counts: Counts, vocab_size: int) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        for name in COUNTS:
+            self.register_buffer(name, getattr(counts, name))
+        nothing = torch.zeros(0)
+        self.register_buffer("log_p", nothing, persistent=False)  # nats, per n-gram; 0 for the absent
+        self.register_buffer("log_backoff", nothing, persistent=False)  # nats, per context; 0 for the absent
+        self.register_buffer("mass", nothing.double(), persistent=False)  # discounted counts, summed up to each n-gram
+        self.register_buffer("keys", nothing.long(), persistent=False)
+        self.register_buffer("table", nothing.int(), persistent=False)
+        self.bits = self.reach = 0
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def parents(self) -> Int[Tensor, " n"]:
+        """The context of each n-gram."""
+        return torch.repeat_interleave(self.starts.long().diff())
+
+    def derive(self, discounts: Float[Tensor, "3"], backed: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The probability of each n-gram, interpolated with `backed`, its suffix's; fills all derived arrays.
+
+        Source: Chen and Goodman 1998, equations 24 and 25.
+        """
+        steps = torch.cat([discounts.new_zeros(1), discounts])
+        p = self.counts - steps.index_select(0, self.counts.clamp_max(3))
+        self.mass = torch.nn.functional.pad(p.cumsum(0), (1, 0))
+        totals = self.totals.double()
+        backoff = torch.where(totals > 0, 1 - self.mass[self.starts].diff() / totals, 1.0)
+        parents = self.parents
+        p /= totals.clamp_min(1).index_select(0, parents)
+        p += backoff.index_select(0, parents).mul_(backed)
+        self.log_p = torch.nn.functional.pad(p.log().float(), (0, 1))
+        self.log_backoff = backoff.log().float()
+        self._index(parents)
+        return p
+
+    def _index(self, parents: Int[Tensor, " n"]) -> None:
+        """Fills the table: open addressing at load 1/4 to 1/2, each n-gram in the first free slot from its home on.
+
+        Placed in order of home none lies far from it: `reach` is the longest way.
+        """
+        n = len(self)
+        keys = parents * self.vocab_size + self.words
+        self.keys = torch.nn.functional.pad(keys, (0, 1), value=-1)
+        self.bits = n.bit_length() + 1
+        home, number = self._home(keys).sort()
+        way = home - torch.arange(n, device=keys.device)
+        way = (torch.cummax(way, 0).values if n else way) - way
+        self.reach = int(way.max()) if n else 0
+        self.table = torch.full(((1 << self.bits) + self.reach,), n, dtype=torch.int32, device=keys.device)
+        self.table[home + way] = number.int()
+
+    def _home(self, keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """Where the search for a key begins: the upper bits of a product, made unsigned."""
+        return ((keys * MIX) >> (64 - self.bits)) + (1 << (self.bits - 1))
+
+    def find(self, contexts: Int[Tensor, " n"], words: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """The number of each n-gram (context, word)."""
+        keys = contexts.long() * self.vocab_size + words
+        slots = self._home(keys)
+        numbers = self.table.index_select(0, slots)
+        rest = self._other(numbers, keys).nonzero()[:, 0]
+        keys, slots = keys.index_select(0, rest), slots.index_select(0, rest)
+        for _ in range(self.reach):
+            if not len(rest):
+                break
+            slots = slots + 1
+            found = self.table.index_select(0, slots)
+            numbers.index_copy_(0, rest, found)
+            again = self._other(found, keys).nonzero()[:, 0]
+            rest, keys, slots = rest.index_select(0, again), keys.index_select(0, again), slots.index_select(0, again)
+        return numbers.index_fill_(0, rest, len(self))
+
+    def _other(self, numbers: Int[Tensor, " n"], keys: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Where a slot holds another n-gram than the one sought."""
+        return (self.keys.index_select(0, numbers) != keys) & (numbers != len(self))
+
+    def successors(self, contexts: Int[Tensor, " n"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
+        """The number of every n-gram of these contexts, one context after the other; and which context it is of."""
+        begin = self.starts.index_select(0, contexts).long()
+        many = self.starts.index_select(0, contexts + 1) - begin
+        rows = torch.repeat_interleave(many)
+        shift = begin - (many.cumsum(0) - many)
+        return torch.arange(len(rows), device=rows.device) + shift.index_select(0, rows), rows
+
+    def draw(self, contexts: Int[Tensor, " n"], rng: torch.Generator) -> Int[Tensor, " n"]:
+        """A token for each context, drawn from its discounted counts; -1 with the probability of the back-off."""
+        uniform = torch.rand(len(contexts), generator=rng, dtype=torch.float64, device=rng.device)
+        begin, end = (self.starts.index_select(0, contexts + i) for i in (0, 1))
+        floor = self.mass.index_select(0, begin)
+        reach = floor + uniform.to(floor.device) * self.totals.index_select(0, contexts)
+        taken = (reach < self.mass.index_select(0, end)).nonzero()[:, 0]
+        number = torch.searchsorted(self.mass, reach.index_select(0, taken), right=True) - 1
+        tokens = torch.full_like(contexts, -1)
+        return tokens.index_copy_(0, taken, self.words.index_select(0, number).to(tokens.dtype))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for name in COUNTS:  # as many as the training text has
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.words.device))
+        super()._load_from_state_dict(state_dict, prefix, *rest)

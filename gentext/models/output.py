@@ -1,0 +1,195 @@
+"""The output layer: hidden states to the next token's log-probability, in chunks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from gentext.models.layers import Embedding
+from gentext.types import BOS, PAD
+
+CHUNK = 1 << 23  # logits held at once by the output layer: 32 MB in single precision
+
+
+ROWS = 256  # of them, rows at once on a CPU at most: what the products after the softmax read again is still near
+
+
+BLOCK = 1 << 20  # of them, made at once on a CPU: they fit its caches
+
+
+LOG2E = math.log2(math.e)  # logits in base 2: a power of two takes a third of the time of one of e
+
+
+class Output(nn.Module):
+    """Hidden states to the next token's distribution; PAD and BOS have probability zero.
+
+    `tied` shares the embedding's matrix (Press and Wolf 2017).
+    """
+
+    def __init__(self, vocab_size: int, width: int, *, tied: Embedding | None = None, bias: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(vocab_size, width)) if tied is None else tied.weight
+        self.bias = nn.Parameter(torch.zeros(vocab_size)) if bias else None
+        floor = torch.zeros(vocab_size)
+        floor[[PAD, BOS]] = -torch.inf  # read, and never emitted
+        self.register_buffer("floor", floor, persistent=False)
+
+    def forward(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n v"]:
+        return F.linear(hidden, self.weight, self._offset())
+
+    def log_prob(
+        self, hidden: Float[Tensor, "n t d"], tokens: Int[Tensor, "n t"], mask: Bool[Tensor, "n t"]
+    ) -> Float[Tensor, "n t"]:
+        """log p(token), zero where the mask is false, where nothing is computed either."""
+        found = token_log_prob(hidden[mask], self.weight, self._offset(), tokens[mask])
+        return found.new_zeros(mask.shape).masked_scatter(mask, found)
+
+    def mean_log_prob(
+        self,
+        hidden: Float[Tensor, "n t d"],
+        tokens: Int[Tensor, "n t"],
+        mask: Bool[Tensor, "n t"],
+        log_prob: Float[Tensor, "n t"],
+    ) -> Float[Tensor, "n t"]:
+        """The mean log-probability over every token that can be emitted: what label smoothing adds.
+
+        It needs no second pass over the vocabulary: the mean logit is one dot product with the mean of the weights,
+        and the normaliser is the token's logit less its `log_prob`.
+        """
+        possible = torch.isfinite(self.floor)
+        mean = F.linear(hidden, self.weight[possible].mean(0, keepdim=True))[..., 0]
+        logit = (hidden * F.embedding(tokens, self.weight)).sum(-1)
+        if self.bias is not None:
+            mean, logit = mean + self.bias[possible].mean(), logit + self.bias[tokens]
+        return torch.where(mask, mean - logit + log_prob, 0.0)
+
+    def _offset(self) -> Float[Tensor, " v"]:
+        return self.floor if self.bias is None else self.floor + self.bias
+
+
+def token_log_prob(
+    hidden: Float[Tensor, "n d"], weight: Float[Tensor, "v d"], bias: Float[Tensor, " v"], tokens: Int[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """log softmax(hidden weight^T + bias)[token] of each row, never holding more than CHUNK logits.
+
+    Under autocast the products run in its precision, the softmax in single.
+    """
+    if torch.is_grad_enabled():
+        return _TokenLogProb.apply(hidden, weight, bias, tokens)
+    return _walk(hidden, weight, bias, tokens, None)[0]
+
+
+class _TokenLogProb(torch.autograd.Function):
+    """The gradients are formed in the forward pass, while a chunk's probabilities are at hand.
+
+    Keeping n x v logits for the backward pass costs their memory, and computing them again a third more time. Taken as
+    if each row's incoming gradient were one, d hidden is a row each and is scaled later; d weight is a sum over rows,
+    and right whenever their gradients are all alike, as under any mean over tokens. Where they are not, backward walks
+    the chunks once more.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, tokens):
+        ones = torch.ones_like(tokens, dtype=torch.float32)
+        log_prob, *gradients = _walk(hidden, weight, bias, tokens, ones, biased=ctx.needs_input_grad[2])
+        ctx.save_for_backward(hidden, weight, bias, tokens, *gradients)
+        ctx.autocast = torch.is_autocast_enabled(hidden.device.type)
+        return log_prob
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        hidden, weight, bias, tokens, to_hidden, to_weight, to_bias = ctx.saved_tensors
+        if upstream.numel() and bool((upstream == upstream[0]).all()):
+            return upstream[0] * to_hidden, upstream[0] * to_weight, upstream[0] * to_bias, None
+        with torch.autocast(hidden.device.type, enabled=ctx.autocast):
+            _, _, to_weight, to_bias = _walk(hidden, weight, bias, tokens, upstream, biased=ctx.needs_input_grad[2])
+        return upstream[:, None] * to_hidden, to_weight, to_bias, None
+
+
+def _walk(
+    hidden: Float[Tensor, "n d"],
+    weight: Float[Tensor, "v d"],
+    bias: Float[Tensor, " v"],
+    tokens: Int[Tensor, " n"],
+    scale: Float[Tensor, " n"] | None,
+    *,
+    biased: bool = False,
+) -> tuple[Tensor, ...]:
+    """log p of each token and, given a `scale` for each row, the gradients of log p (hidden) and scale . log p.
+
+    The gradient of a bias that is not `biased` stays zero: a pass over the logits less.
+    """
+    device = hidden.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    full = torch.promote_types(low, torch.float32)
+    to_hidden, to_weight, to_bias = hidden.new_zeros(hidden.shape), torch.zeros_like(weight), torch.zeros_like(bias)
+    log_prob = torch.zeros(tokens.shape, dtype=full, device=hidden.device)
+    size = max(1, CHUNK // weight.shape[0])
+    if hidden.is_cpu:
+        size = min(size, ROWS)
+    with torch.autocast(device, enabled=False):
+        matrix, offset = weight.to(low), (bias * LOG2E).to(low)
+        odds = matrix.new_empty(min(size, len(hidden)), len(matrix))
+        for start in range(0, len(hidden), size):
+            rows = slice(start, start + size)
+            inputs, target = (hidden[rows] * LOG2E).to(low), tokens[rows, None]
+            said = (inputs * F.embedding(target[:, 0], matrix)).sum(1, keepdim=True, dtype=full) + offset[target]
+            slope, base = odds[: len(inputs)], said
+            others = _odds(inputs, matrix, offset, target, base, slope)
+            if not bool(others.isfinite().all()):  # some token is e^88 times as likely as the one that was said
+                peaks = [logits.amax(1, keepdim=True) for logits in _logits(inputs, matrix, offset, slope)]
+                base = torch.cat(peaks, 1).amax(1, keepdim=True).to(full)
+                others = _odds(inputs, matrix, offset, target, base, slope)
+            total = others + (said - base).exp2()
+            log_prob[rows] = (said - base - total.log2())[:, 0] / LOG2E
+            if scale is not None:
+                slope.scatter_(1, target, -others.to(low))  # over `total`: of -log p in the logits
+                weighted = (scale[rows, None] / total).to(low)
+                to_hidden[rows] = -(slope @ matrix) / total
+                _subtract(to_weight, slope.T, weighted * hidden[rows].to(low))
+                if biased:
+                    to_bias -= (slope.T @ weighted)[:, 0]
+    return log_prob, to_hidden, to_weight, to_bias
+
+
+def _odds(
+    inputs: Float[Tensor, "n d"],
+    matrix: Float[Tensor, "v d"],
+    offset: Float[Tensor, " v"],
+    target: Int[Tensor, "n 1"],
+    base: Float[Tensor, "n 1"],
+    out: Float[Tensor, "n v"],
+) -> Float[Tensor, "n 1"]:
+    """The sum of exp(logit - base) over all tokens but `target`; every one's goes into `out`.
+
+    With the target's own logit as base it is (1 - p) / p: no search for the largest logit, which is a pass of its own.
+    """
+    total = torch.zeros_like(base)
+    for logits in _logits(inputs, matrix, offset, out):
+        odds = logits.to(base.dtype).sub_(base).exp2_()
+        if odds is not logits:
+            logits.copy_(odds)
+        total += logits.sum(1, keepdim=True, dtype=base.dtype)
+    return (total - out.gather(1, target)).clamp_min(0)  # rounding may leave less than nothing of a sure token
+
+
+def _logits(
+    inputs: Float[Tensor, "n d"], matrix: Float[Tensor, "v d"], offset: Float[Tensor, " v"], out: Float[Tensor, "n v"]
+) -> Iterator[Float[Tensor, "n b"]]:
+    """inputs matrix^T + offset into `out`, in blocks of words that stay in a CPU's caches while they are worked on."""
+    size = max(512, BLOCK // len(inputs)) if inputs.is_cpu else len(matrix)
+    for part, words, shift in zip(out.split(size, 1), matrix.split(size), offset.split(size), strict=True):
+        yield torch.addmm(shift, inputs, words.T, out=part)
+
+
+def _subtract(total: Float[Tensor, "v d"], a: Float[Tensor, "v n"], b: Float[Tensor, "n d"]) -> None:
+    if total.dtype == a.dtype:
+        total.addmm_(a, b, alpha=-1)
+    else:
+        total -= a @ b

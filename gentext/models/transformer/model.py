@@ -1,0 +1,213 @@
+"""A decoder-only Transformer language model, from GPT-2's block to today's."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from gentext.checks import counts, one_of, shares
+from gentext.language_model import LanguageModel
+from gentext.models.layers import Embedding, at_columns, drop, teacher_forced
+from gentext.models.output import Output
+from gentext.models.transformer import attention_panels
+from gentext.models.transformer.attention import (
+    Cache,
+    Learned,
+    Positions,
+    Prefix,
+    Relative,
+    Rotary,
+    Sinusoidal,
+    causal,
+    room,
+    shifted,
+)
+from gentext.models.transformer.block import Block, normed
+from gentext.panels import Panel, Readable
+from gentext.types import BOS, PAD, Batch, Outputs, Step, Tokens
+
+POSITIONS = ("rotary", "learned", "sinusoidal", "relative", "none")
+
+
+class Transformer(LanguageModel):
+    """Pre-norm blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
+
+    A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
+    learned positions, which end there).
+
+    Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
+    Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
+    Differs: RMSNorm has no gains; no dropout on attention weights; the projections back into the residual stream begin
+    at zero, so that every block begins as the identity.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        layers: int = 4,
+        heads: int = 4,
+        width: int = 128,
+        inner: int | None = None,
+        positions: str = "rotary",
+        context: int = 1024,
+        norm: str = "rms",
+        activation: str = "relu2",
+        qk_norm: bool = True,
+        bias: bool = False,
+        tied: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        counts(layers=layers, heads=heads, width=width, context=context)
+        shares(dropout=dropout)
+        if width % (2 * heads):
+            raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
+        self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
+        self.embedding = Embedding(vocab_size, width)
+        self.positions = _positions(positions, width, heads, context)
+        self.limit = self.positions.limit
+        self.blocks = nn.ModuleList(
+            Block(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout) for _ in range(layers)
+        )
+        self.norm = normed(norm, width, bias)
+        self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
+        self.under: Prefix | None = None
+        nn.init.normal_(self.embedding.weight, std=0.02)
+
+    def condition(self, width: int, *, skip: bool = False) -> None:
+        self.under = Prefix(width, len(self.blocks), self.blocks[0].heads, self.embedding.embedding_dim, skip)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
+        return self._read(torch.full((n, 1), BOS, device=self.embedding.weight.device), self._empty(n, given))
+
+    def step(self, state: Cache, tokens: Tokens) -> Step:
+        return self._read(tokens[:, None], state)
+
+    def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
+        """In one pass, after which what padding left in the cache moves before each row's first token."""
+        real = tokens != PAD
+        counts = real.sum(1)
+        t = int(counts.max())
+        if t == 0:
+            return at
+        order = (~real).long().argsort(dim=1, stable=True)[:, :t]
+        hidden, cache = self._run(tokens.gather(1, order), at.state)
+        unread = t - counts
+        if bool(unread.any()):
+            newest = hidden[torch.arange(len(tokens), device=tokens.device), (counts - 1).clamp_min(0)]
+            last = torch.where((counts > 0)[:, None], newest, at.state.last)
+            cache = shifted(cache._replace(last=last), unread, 0 if self.under is None else 1)
+        return Step(self.output(cache.last), cache)
+
+    def hidden(self, state: Cache) -> Float[Tensor, "n d"]:
+        return state.last
+
+    def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
+        inputs, columns = teacher_forced(batch)
+        cache = None if given is None else self._empty(len(batch), given)
+        hidden = at_columns(self._run(inputs, cache)[0], columns)
+        return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
+
+    def flops(self, tokens: int) -> float:
+        """Two for each weight and token, and attention over `context` tokens; embedding look-ups are free."""
+        matrices = sum(m.weight.numel() for m in self.blocks.modules() if isinstance(m, nn.Linear))
+        attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
+        return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
+
+    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+        return attention_panels.panels(self.attention, corpus, rng)
+
+    def attention(self, tokens: Int[Tensor, "n t"]) -> list[Float[Tensor, "n h t t"]]:
+        """The share of each layer's and head's reading that goes to each token: rows read, columns are read."""
+        (n, t), device = tokens.shape, tokens.device
+        x, rotation, bias = self._embed(tokens, 0, None), self.positions.rotation(0, t, None), self.positions.bias(0, t)
+        seen = causal(n, 0, t, None, self.context, device)
+        mask = (torch.zeros((), device=device) if bias is None else bias).masked_fill(~seen, -torch.inf)
+        layers = []
+        for block in self.blocks:
+            q, k, _ = block.project(block.before_attention(x), rotation)
+            scores = q @ k.mT / q.shape[-1] ** 0.5
+            layers.append((scores + mask).softmax(-1))
+            x = block(x, rotation, mask, None, 0, 0)[0]
+        return layers
+
+    def _empty(self, n: int, given: Float[Tensor, "n z"] | None) -> Cache:
+        weight, heads = self.embedding.weight, self.blocks[0].heads
+        width = weight.shape[1]
+        last = weight.new_empty(n, width)
+        if given is not None:
+            return Cache(self.under.memory(given), last, None, 1, [1], self.under.shift(given))
+        memory = tuple(weight.new_empty(n, 2, heads, 0, width // heads) for _ in self.blocks)
+        return Cache(memory, last, None, 0, [0])
+
+    def _read(self, tokens: Shaped[Tensor, "n t *v"], cache: Cache) -> Step:
+        cache = self._run(tokens, cache)[1]
+        return Step(self.output(cache.last), cache)
+
+    def _run(
+        self, tokens: Shaped[Tensor, "n t *v"], cache: Cache | None
+    ) -> tuple[Float[Tensor, "n t d"], Cache | None]:
+        """The last layer's normed output and, given a cache, the cache after `tokens`."""
+        n, t = tokens.shape[:2]
+        start, skip = (0, None) if cache is None else (cache.length, cache.skip)
+        prefix = 0 if self.under is None or cache is None else 1  # its slot comes before all places
+        x = self._embed(tokens, start - prefix, skip)
+        first = max(0, start + 1 - self.context) if t == 1 and not prefix else 0  # the furthest slot that it reads
+        rotation = self.positions.rotation(start - prefix, t, skip)
+        mask = self._mask(n, start, t, skip, first, prefix)
+        if cache is not None and not torch.is_grad_enabled():
+            cache = room(cache, t)
+        memory = []
+        for i, block in enumerate(self.blocks):
+            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start, first)
+            memory.append(slots)
+        x = self.norm(x)
+        if cache is None:
+            return x, None
+        if cache.shift is not None:
+            x = x + cache.shift[:, None]
+        written = [start] if torch.is_grad_enabled() else cache.written
+        written[0] = start + t
+        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written, cache.shift)
+
+    def _embed(self, tokens: Tensor, start: int, skip: Tensor | None) -> Float[Tensor, "n t d"]:
+        x = self.embedding(tokens)
+        end, limit = start + tokens.shape[1], self.positions.limit
+        if limit is not None and end > limit:
+            raise ValueError(
+                f"{end} tokens, prompt and start included, but this Transformer's learned positions end at {limit}; "
+                f"sample fewer, or train with context={end} or positions=rotary"
+            )
+        added = self.positions.added(start, end, skip)
+        return drop(x if added is None else x + added, self.dropout, self.training)
+
+    def _mask(self, n: int, start: int, t: int, skip: Tensor | None, first: int, prefix: int) -> Tensor | None:
+        """What may be read from slot `first` on, as booleans or as a bias; None for plain causality.
+
+        A prefix is read from everywhere, and is at no distance.
+        """
+        place = start - prefix
+        bias = self.positions.bias(place, t)
+        plain = (t == 1 and (not prefix or place < self.context)) or (start == 0 and t <= self.context)
+        if bias is None and skip is None and plain:
+            return None
+        seen = causal(n, place, t, skip, self.context, self.embedding.weight.device)
+        mask = seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+        return F.pad(mask, (prefix, 0), value=bias is None)[..., first:]
+
+
+def _positions(kind: str, width: int, heads: int, context: int) -> Positions:
+    one_of("positions", kind, POSITIONS)
+    match kind:
+        case "rotary":
+            return Rotary(width // heads)
+        case "learned":
+            return Learned(context, width)
+        case "sinusoidal":
+            return Sinusoidal(width)
+        case "relative":
+            return Relative(heads)
+    return Positions()

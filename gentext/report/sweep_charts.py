@@ -1,0 +1,84 @@
+"""What a sweep over a number does to a figure: a curve along each key that the command line varied."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import altair as alt
+
+from gentext.report.style import Chart, encoding, titled
+from gentext.results.board import Board, Row
+
+FEWEST = 3  # different numbers that make a curve
+WIDE = 4.0  # times the smallest number: from there on an axis is logarithmic
+
+
+def draw(board: Board, rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
+    """A chart for every key that takes three numbers or more while all else of a row's name stays.
+
+    Rows with other numbers of it are points of their own, rows without it levels.
+    """
+    named = [(row, _parts(row)) for row in rows if metric in row.cells]
+    keys = dict.fromkeys(key for _, parts in named for key in parts if _number(parts[key]) is not None)
+    return [chart for key in keys if (chart := _along(key, named, metric, families)) is not None]
+
+
+def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, families: Sequence[str]) -> Chart | None:
+    curves: dict[str, dict[float, Row]] = defaultdict(dict)
+    for row, parts in named:
+        if key in parts and (at := _number(parts[key])) is not None:
+            curves[_rest(row, parts, key)][at] = row
+    if max(map(len, curves.values()), default=0) < FEWEST:
+        return None
+    points = [point for name, curve in curves.items() for point in _points(name, curve, metric)]
+    levels = [{"family": row.family, "y": row.cells[metric].value} for row, parts in named if key not in parts]
+    numbers = [point["x"] for point in points]
+    wide = min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
+    x = alt.X("x:Q", title=key, scale=alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False))
+    x.axis = alt.Axis(values=sorted(set(numbers)))
+    y = alt.Y("y:Q", title=metric, scale=alt.Scale(zero=False))
+    looks = encoding([*points, *levels], [*curves, *families])
+    tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=metric, format=".4~g")]
+    base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=looks["color"])
+    layers = [
+        base.transform_filter("datum.curve").mark_line(strokeWidth=2),
+        base.mark_rule().encode(y="low:Q", y2="high:Q"),
+        base.mark_point(filled=True, size=70).encode(shape=looks["shape"], tooltip=tooltip),
+    ]
+    if levels:
+        flat = alt.Chart(alt.Data(values=levels)).mark_rule(strokeDash=[5, 4])
+        layers.append(flat.encode(y=y, color=looks["color"], tooltip=[tooltip[0], tooltip[2]]))
+    others = f"; {', '.join(level['family'] for level in levels)} for comparison" if levels else ""
+    return titled(
+        f"swept-{key}-{metric}",
+        f"{metric} along {key}",
+        f"{metric} of {', '.join(curves)} at {len(set(numbers))} values of {key}{others}.",
+        "Bars are 95 % intervals" + (", dashed: rows without such a number." if levels else "."),
+        alt.layer(*layers),
+    )
+
+
+def _points(name: str, curve: dict[float, Row], metric: str) -> Iterator[dict[str, Any]]:
+    for at, row in sorted(curve.items()):
+        cell = row.cells[metric]
+        low, high = cell.interval or (cell.value, cell.value)
+        yield {"family": name, "curve": len(curve) >= FEWEST, "x": at, "y": cell.value, "low": low, "high": high}
+
+
+def _parts(row: Row) -> dict[str, str]:
+    """What the command line changed in a row's family, by key."""
+    return dict(word.split("=", 1) for word in row.records[0].variant.split() if "=" in word)
+
+
+def _rest(row: Row, parts: dict[str, str], key: str) -> str:
+    """A row's name without one of its keys."""
+    return " ".join([row.records[0].family, *(f"{k}={v}" for k, v in parts.items() if k != key)])
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None

@@ -1,0 +1,76 @@
+"""A table of words and figures in the forms that people read and tools take."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table as Shown
+
+from gentext import panels
+from gentext.panels import Table, words
+from gentext.results.latex import booktabs, tex
+from gentext.results.render_board import console
+
+FORMS = ("terminal", "markdown", "csv", "json")
+
+
+def show(table: Table, form: str = "terminal") -> None:
+    """Print a table."""
+    if form != "terminal":
+        print({"markdown": markdown, "csv": _csv, "json": _json}[form](table))
+        return
+    shown = Shown(title=escape(table.title), title_justify="left", caption=escape(table.note), caption_justify="left")
+    for i, name in enumerate(table.columns):
+        shown.add_column(escape(name), justify="left" if _in_words(table, i) else "right", overflow="fold")
+    for row in table.rows:
+        shown.add_row(*(escape(words(cell)) for cell in row))
+    console().print(shown)
+
+
+def markdown(table: Table) -> str:
+    """A pipe table and its note."""
+    rule = ["---" if _in_words(table, i) else "---:" for i in range(len(table.columns))]
+    body = [[words(cell).replace("|", "\\|") for cell in row] for row in table.rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in [table.columns, rule, *body]]
+    return "\n".join([*lines, "", f"*{table.note}*"] if table.note else lines)
+
+
+def latex(table: Table) -> str:
+    """A booktabs table; its document needs \\usepackage{booktabs}."""
+    kinds = ["l" if _in_words(table, i) else "r" for i in range(len(table.columns))]
+    body = [[tex(words(cell)) for cell in row] for row in table.rows]
+    return booktabs(f"{table.title}. {table.note}", "".join(kinds), table.columns, body)
+
+
+def _csv(table: Table) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([table.columns, *table.rows])
+    return out.getvalue().rstrip("\n")
+
+
+def _json(table: Table) -> str:
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return json.dumps({"title": table.title, "note": table.note, "rows": rows}, indent=1, ensure_ascii=False)
+
+
+def _in_words(table: Table, column: int) -> bool:
+    """Whether a column holds words rather than figures."""
+    cells = [row[column] for row in table.rows]
+    return any(isinstance(cell, str) and not cell[:1].isdigit() and cell[:1] not in tuple("-+≤≥") for cell in cells)
+
+
+def show_panels(folder: str | Path) -> None:
+    """Print the panels of a run's folder, each as a table. Raises ValueError where there are none."""
+    folder = Path(folder)
+    found = panels.read(folder / "panels.json")
+    if not found:
+        near = sorted(str(path.parent) for path in folder.rglob("panels.json"))[:3] if folder.is_dir() else []
+        hint = f"Below it lie those of {', '.join(near)}" if near else "Its family offers none, or it was never trained"
+        raise ValueError(f"{folder} holds no panels. {hint}")
+    for panel in found:
+        show(panel.table())
+        print()

@@ -1,0 +1,117 @@
+"""`gentext score`: metrics from stored samples with no model, and anyone's text as a row on the board."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from gentext import config
+from gentext.data.corpus import Corpus
+from gentext.evaluation import harness
+from gentext.files import read_texts, write_texts
+from gentext.results import record as records
+from gentext.results import seeds
+from gentext.results.record import Record
+from gentext.results.run_folder import locked, versions
+from gentext.run import open_corpus, plain
+from gentext.types import Samples
+
+
+def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
+    """Every record below `paths` with the metrics of an eval option, computed anew from its stored samples.
+
+    `judged` is the option, and what is changed in it: `["full", "eval.encoder.width=512"]`.
+
+    What rests on the model's own likelihood cannot be recomputed without the model and is kept as it was.
+    """
+    made = []
+    for old in records.find(paths):
+        samples = Path(old.folder) / f"samples.{records.file_stem(old.decode)}.txt"
+        if not samples.exists():
+            raise ValueError(
+                f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
+            )
+        cfg = OmegaConf.create(dict(old.config))
+        cfg.eval = _composed([*_metrics(judged), f"eval.samples={old.config['eval']['samples']}"]).eval
+        corpus = open_corpus(cfg)
+        values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
+        arrays = records.per_sequence(old)
+        kept = {
+            name: replace(value, per_sequence=arrays.get(name))
+            for name, value in old.values.items()
+            if name not in values
+        }
+        absent = {name: reason for name, reason in absent.items() if name not in kept}
+        new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
+        with locked(Path(old.folder)):
+            records.write(new, Path(old.folder))
+        made.append(new)
+    seeds.write_seed_summaries(sorted({Path(one.folder).parent for one in made}))
+    return made
+
+
+def external(file: str, references: Sequence[str], name: str | None, judged: Sequence[str], out: str) -> Record:
+    """A record of another system's text, one sample a line, judged against the test split of `references`."""
+    path = Path(file)
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; --samples takes a text file with one sample a line")
+    try:
+        texts = tuple(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); convert it, for example with iconv -t utf-8") from error
+    if not any(text.strip() for text in texts):
+        raise ValueError(f"{path} holds no text; --samples takes one sample a line")
+    cfg = _composed([*references, *_metrics(judged)])
+    corpus = open_corpus(cfg)
+    values, absent = _judge(cfg, corpus, texts, with_model=True)
+    name = name or path.stem
+    folder = Path(out) / corpus.name / records.file_stem(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Record(
+        data=corpus.name,
+        track="conditional" if corpus.pairs else "unconditional",
+        family=name,
+        variant="",
+        decode="as given",
+        seed=0,
+        values=values,
+        absent=absent,
+        likelihood="none",
+        fingerprints=corpus.fingerprint(),
+        config=plain(cfg),
+        versions=versions(),
+        command=f"gentext score --samples {file} --references {' '.join(references)} --name {name}",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=str(folder),
+    )
+    with locked(folder):
+        write_texts(texts, folder / f"samples.{records.file_stem(made.decode)}.txt")
+        records.write(made, folder)
+    return made
+
+
+def _metrics(judged: Sequence[str]) -> list[str]:
+    option, *changes = judged
+    return [f"eval={option}", *changes]
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    return config.compose(config.completed(overrides))
+
+
+def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_model: bool) -> tuple[dict, dict]:
+    """Values and reasons; without `with_model` only of the metrics that ask for no likelihood of a model's own."""
+    metrics = config.build(cfg.eval.metrics)
+    if not with_model:
+        own = {"scores", "sample_scores", "autoencoder"}
+        metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
+    evidence = harness.gather(corpus, cfg.eval.split)
+    prompts = evidence.references.prompts
+    if prompts is not None and len(prompts) != len(texts):
+        raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
+    return harness.evaluate(metrics, replace(evidence, samples=Samples(texts, prompts)))

@@ -1,0 +1,174 @@
+"""A trained run, read back from its folder: to draw from, or to serve as a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import load_model
+from torch import Tensor
+
+from gentext import config
+from gentext.data.constraints import Conditions
+from gentext.data.tokenizer import Tokenizer
+from gentext.decode import Ancestral, Beam
+from gentext.language_model import Decoder, LanguageModel, SupportsInfilling
+from gentext.latent_space import LatentSpace
+from gentext.models.vae.model import VAE
+from gentext.results import migrations
+from gentext.seeding import Streams
+from gentext.types import EOS, PAD, Batch, pad
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained run, read back from its folder."""
+
+    family: LanguageModel
+    tokenizer: Tokenizer
+    config: DictConfig
+    folder: Path
+
+    def sample(
+        self,
+        n: int = 1,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        contains: Sequence[str] = (),
+        length: int | None = None,
+        stop: Sequence[str] = (),
+        decoder: Decoder | str = "ancestral",
+        seed: int = 0,
+        **settings: Any,
+    ) -> list[str]:
+        """`n` texts, each cut before the first of the strings `stop` that it says after the prompt.
+
+        prompt: the beginning of every text; where the run's corpus is of pairs, the source, of which the texts are told
+          alone. `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
+        decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
+          beam they are its `n` best, best first, and fewer where it finds no more.
+        """
+        if n < 1:
+            raise ValueError(f"asked for {n} samples; ask for 1 or more")
+        if "" in stop:
+            raise ValueError("a stop string is empty; give it a character, or leave it out")
+        max_len = int(self.config.max_len)
+        decoder = config.decoder(decoder, settings, max_len=max_len)
+        given = None
+        if prompt is not None:
+            ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
+            if not ids:
+                raise ValueError("the prompt is empty; leave it out, or give it a word")
+            given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens
+        family = self._given(infill, contains, length, prompt)
+        with torch.inference_mode():
+            rng = Streams(seed)("sample")
+            if isinstance(decoder, Beam) and n > 1 and not isinstance(family, VAE):  # a VAE's beams differ by their z
+                draw = _best(family, n, max_len, decoder, rng, given)
+            else:
+                draw = family.sample(n, max_len, decoder=decoder, rng=rng, prompt=given)
+        rows, said = [row[row != PAD].tolist() for row in draw.tokens], 0
+        if given is not None and not self._pairs:
+            rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
+        return [_until(text, stop, said) for text in self.tokenizer.decode(rows)]
+
+    @property
+    def space(self) -> LatentSpace:
+        """Its latent space. Raises ValueError where it has none."""
+        if not isinstance(self.family, VAE):
+            raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
+        return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self._lowercase)
+
+    @property
+    def _pairs(self) -> bool:
+        """Whether each text of the corpus answers a source: then its configuration names the source's column."""
+        return self.config.data.get("source") is not None
+
+    @property
+    def _lowercase(self) -> bool:
+        return bool(self.config.data.get("lowercase"))
+
+    def _given(
+        self, infill: str | None, contains: Sequence[str], length: int | None, prompt: str | None
+    ) -> LanguageModel:
+        """The family given the conditions; itself where there are none."""
+        conditions = Conditions(infill, contains, length)
+        if not conditions:
+            return self.family
+        if prompt is not None:
+            raise ValueError("a prompt and a condition were given; begin the infill with the prompt: 'a man ___*'")
+        if not isinstance(self.family, SupportsInfilling):
+            raise ValueError(
+                f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
+                "family=hmm"
+            )
+        if self._lowercase:
+            conditions = Conditions(infill and infill.lower(), [phrase.lower() for phrase in contains], length)
+        return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
+
+
+def load(folder: str | Path) -> TrainedModel:
+    """The trained model of a run folder. Raises ValueError where there is none."""
+    folder = Path(folder)
+    if not (folder / "trained.json").exists():
+        near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
+        hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
+        raise ValueError(f"{folder} holds no trained model. {hint}")
+    cfg = OmegaConf.create(migrations.configuration(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
+    family = config.build(cfg.family)
+    load_model(family, folder / "model.safetensors")
+    return TrainedModel(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+
+
+def _best(
+    family: LanguageModel, n: int, max_len: int, beam: Beam, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
+) -> Batch:
+    """The `n` best hypotheses of one search."""
+    if n > beam.width:
+        raise ValueError(f"asked for {n} texts of a beam that holds {beam.width}; give width={n} or more, or a lower n")
+    prompt = None if prompt is None else prompt[:1]
+    best = beam.best(family, 1, family.room(max_len, prompt), rng=rng, prompt=prompt, k=n)
+    return best.batch.rows(best.scores[0] > -torch.inf)
+
+
+def _until(text: str, stop: Sequence[str], said: int) -> str:
+    """The text before the first stop string at or after the character `said`."""
+    return text[: min((at for at in (text.find(string, said) for string in stop) if at >= 0), default=None)]
+
+
+@dataclass
+class FittedTruth:
+    """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated."""
+
+    run: str
+    name: str = ""
+    length: int | None = field(default=None, init=False)
+    entropy: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._model = load(self.run)
+        if self._model.family.likelihood != "exact":
+            raise ValueError(
+                f"{self.run} is a {type(self._model.family).__name__}, whose likelihood is "
+                f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
+            )
+        self.name = self.name or f"truth-{Path(self.run).name}"
+
+    def sample(self, n: int, rng: torch.Generator) -> list[str]:
+        model = self._model
+        with torch.inference_mode():
+            draw = model.family.sample(n, int(model.config.max_len), decoder=Ancestral(), rng=rng)
+        return model.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+
+    def log_prob(self, texts: Sequence[str]) -> np.ndarray:
+        rows = [[*ids, EOS] for ids in self._model.tokenizer.encode(list(texts))]
+        with torch.inference_mode():
+            parts = [self._model.family.log_prob(pad(rows[i : i + 256])) for i in range(0, len(rows), 256)]
+        return torch.cat(parts).double().numpy() if parts else np.zeros(0)

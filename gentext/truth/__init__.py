@@ -1,0 +1,5 @@
+"""Distributions over texts that are known exactly, and corpora drawn from them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

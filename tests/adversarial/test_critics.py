@@ -1,0 +1,66 @@
+"""Critics read ids and relaxed one-hots alike, and one fixed length."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gentext.adversarial.critics import Critic, GRUCritic, TextCNN, critic_scores
+
+V = 9
+CRITICS = {
+    "text_cnn": lambda **more: TextCNN(V, embedding=8, filters={2: 4, 3: 5}, **more),
+    "multi_embedding": lambda **more: TextCNN(V, embedding=8, filters={2: 4}, representations=4, **more),
+    "ranker": lambda **more: TextCNN(V, embedding=8, filters={2: 4}, outputs=6, **more),
+    "recurrent": lambda **more: GRUCritic(V, embedding=8, width=6, **more),
+    "dense": lambda **more: GRUCritic(V, embedding=8, width=6, dense=True, **more),
+}
+
+
+@pytest.fixture(params=CRITICS)
+def critic(request):
+    torch.manual_seed(0)
+    return CRITICS[request.param]().eval()
+
+
+def test_one_hots_are_judged_as_their_ids_are(critic):
+    assert isinstance(critic, Critic)
+    tokens = torch.randint(V, (6, 7), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(critic(tokens), critic(F.one_hot(tokens, V).float()), atol=1e-6)
+    critic(F.one_hot(tokens, V).float().requires_grad_()).sum().backward()
+
+
+@pytest.mark.parametrize("representations", [1, 4])
+def test_looked_up_filters_are_convolutions(representations):
+    torch.manual_seed(0)
+    critic = TextCNN(V, embedding=8, filters={1: 3, 3: 4}, representations=representations).eval()
+    tokens = torch.randint(V, (600, 7))
+    with torch.no_grad():
+        assert torch.allclose(critic(tokens), critic.judge(critic.embed(tokens)), atol=1e-6)
+
+
+def test_a_dense_verdict_knows_nothing_of_what_follows():
+    torch.manual_seed(0)
+    critic = CRITICS["dense"]().eval()
+    one, other = torch.tensor([[4, 5, 6, 7]]), torch.tensor([[4, 5, 8, 1]])
+    with torch.no_grad():
+        assert torch.equal(critic(one)[:, :2], critic(other)[:, :2])
+    mask = torch.tensor([[True, True, False, False]])
+    assert critic_scores(critic, one, mask).shape == (2,)
+
+
+def test_texts_shorter_than_the_widest_filter_are_judged():
+    assert CRITICS["text_cnn"]()(torch.tensor([[4], [2]])).shape == (2, 1)
+
+
+def test_spectral_norms_are_one():
+    critic = CRITICS["text_cnn"](spectral=True)
+    for _ in range(50):
+        critic(torch.randint(V, (3, 5)))
+    assert torch.linalg.matrix_norm(critic.eval().highway.weight, 2).item() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("wrong", "advice"), [({"filters": {}}, "filters"), ({"representations": 3}, "3 repr")])
+def test_settings_that_make_no_sense_are_refused(wrong, advice):
+    with pytest.raises(ValueError, match=advice):
+        TextCNN(V, **{"embedding": 8, "filters": {2: 3}, **wrong})

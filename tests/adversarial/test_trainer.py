@@ -1,0 +1,259 @@
+"""The game goes on, is watched, is stopped and gone on with, and keeps its best."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from train import tiny
+
+from gentext.adversarial import Gumbel, Reinforce
+from gentext.adversarial.baselines import LearnedBaseline, MovingBaseline
+from gentext.adversarial.critics import GRUCritic, TextCNN
+from gentext.adversarial.losses import PointwiseLoss
+from gentext.adversarial.model import TextGAN
+from gentext.adversarial.rewards import ProbabilityReward
+from gentext.adversarial.trainer import AdversarialTrainer
+from gentext.losses import NLL, Objective
+from gentext.models.lstm import LSTM
+from gentext.models.ngram.model import NGram
+from gentext.models.seq2seq import Seq2Seq
+from gentext.models.transformer.model import Transformer
+from gentext.models.vae.encoders import LSTMEncoder as Encoder
+from gentext.models.vae.model import VAE
+from gentext.schedules import Exponential
+from gentext.seeding import Streams
+from gentext.train.base import Trainer, TrainingError
+from gentext.train.stages import Stages
+
+LOSSES = {
+    "reinforce": lambda v: Reinforce(
+        PointwiseLoss(), ProbabilityReward(), rollouts=1, baseline=LearnedBaseline(v, width=4)
+    ),
+    "gumbel": lambda v: Gumbel(PointwiseLoss("relativistic"), temperature=Exponential(1.0, 0.1)),
+    "dense": lambda v: Reinforce(
+        PointwiseLoss(penalty=1.0), ProbabilityReward(-1.0), rollouts=0, baseline=MovingBaseline()
+    ),
+}
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return tiny.corpus(tmp_path)
+
+
+def players(corpus, *, dense=False):
+    torch.manual_seed(5)
+    v = corpus.tokenizer.vocab_size
+    critic = GRUCritic(v, embedding=4, width=4, dense=True) if dense else TextCNN(v, embedding=4, filters={2: 4})
+    return TextGAN(LSTM(v, layers=1, width=12, drop_output=0.2), critic)
+
+
+def game(corpus, loss="reinforce", **options):
+    v = corpus.tokenizer.vocab_size
+    defaults = {"steps": 4, "batch_size": 6, "draw": 12, "valid_every": 2, "log_every": 1, "judge": NGram(v, order=2)}
+    return AdversarialTrainer(LOSSES[loss](v), **{**defaults, **options})
+
+
+def stages(corpus, loss):
+    return Stages(
+        warmup=tiny.loop(steps=3, save_every=0.0),
+        critic=game(corpus, loss, steps=2, generator_steps=0, judge=None, save_every=0.0),
+        game=game(corpus, loss, teach_every=2, ema=0.5, save_every=0.0, schedule="linear"),
+    )
+
+
+def run(corpus, monitor, *, loss="reinforce", loop=None, family=None):
+    family = family or players(corpus, dense=loss == "dense")
+    loop = loop or stages(corpus, loss)
+    assert isinstance(loop, Trainer)
+    loop.run(family, corpus, streams=Streams(3), monitor=monitor)
+    return family
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_kill_in_any_stage_changes_no_number(corpus, notes, loss):
+    whole = run(corpus, notes("whole"), loss=loss)
+    for die_at in (2, 5, 8):  # in the warm-up, while the critic learns alone, in the game
+        with pytest.raises(tiny.Killed):
+            run(corpus, notes("parts", resume=True, die_at=die_at), loss=loss)
+    last = notes("parts", resume=True)
+    assert tiny.same(run(corpus, last, loss=loss), whole)
+    assert last.log_[0][0] >= 7
+
+
+def test_both_players_and_the_draw_are_watched(corpus, notes):
+    monitor = notes()
+    run(corpus, monitor, loop=game(corpus, watch={"length": Length()}))
+    seen = {name for _, values in monitor.log_ for name in values}
+    moves = {"critic_loss", "generator_loss", "critic_gradient", "generator_gradient", "reward", "reward_sd", "entropy"}
+    assert {f"train/{name}" for name in moves} <= seen
+    figures = {"nll", "accuracy", "entropy", "distinct2", "judged", "both", "collapsed", "length"}
+    assert {f"valid/{name}" for name in figures} <= seen
+    assert all(0 <= share <= 1 for name in ("accuracy", "distinct2") for share in monitor.curve(f"valid/{name}"))
+    assert monitor.curve("tokens") == sorted(monitor.curve("tokens"))
+
+
+class Length:
+    """The mean length of the samples, in characters."""
+
+    def reset(self):
+        self.lengths = []
+
+    def update(self, samples):
+        self.lengths += map(len, samples.texts)
+
+    def compute(self):
+        return {"length": sum(self.lengths) / len(self.lengths)}
+
+
+def test_the_critic_alone_moves_nothing_of_the_generator_and_learns(corpus, notes):
+    family, monitor = players(corpus), notes()
+    before = [p.clone() for p in family.generator.parameters()]
+    run(corpus, monitor, family=family, loop=game(corpus, steps=40, generator_steps=0, critic_lr=0.02, valid_every=40))
+    assert all(map(torch.equal, before, family.generator.parameters()))
+    assert monitor.curve("valid/accuracy")[-1] > 0.9
+
+
+def test_a_generator_moves_only_its_own_weights(corpus, notes):
+    family = players(corpus)
+    before = [p.clone() for p in family.critic.parameters()]
+    run(corpus, notes(), family=family, loop=game(corpus, "gumbel", critic_steps=0))
+    assert all(map(torch.equal, before, family.critic.parameters()))
+
+
+@pytest.mark.parametrize("keep", ["both", "nll"])
+def test_it_leaves_the_weights_with_the_best_figure(corpus, notes, keep):
+    monitor = notes()
+    family = run(corpus, monitor, loop=game(corpus, steps=6, lr=0.3, keep=keep, valid_every=1))
+    batches = list(corpus.batches("valid", 64))
+    with torch.no_grad():
+        nll = -sum(float(family.log_prob(b).sum()) for b in batches) / sum(int(b.mask.sum()) for b in batches)
+    curve = monitor.curve(f"valid/{keep}")
+    best = min(range(len(curve)), key=lambda i: math.inf if monitor.curve("valid/collapsed")[i] else curve[i])
+    assert monitor.curve("valid/nll")[best] == pytest.approx(nll, abs=1e-5)
+
+
+def test_a_game_that_makes_all_worse_leaves_the_weights_that_it_began_with(corpus, notes):
+    family, monitor = players(corpus), notes()
+    before = {name: tensor.clone() for name, tensor in family.generator.state_dict().items()}
+    run(corpus, monitor, family=family, loop=game(corpus, "gumbel", steps=6, lr=3.0, keep="nll"))
+    curve = monitor.curve("valid/nll")
+    assert len(curve) == 4
+    assert curve[0] == min(curve)  # before the first round, and after every second
+    assert all(map(torch.equal, before.values(), family.generator.state_dict().values()))
+
+
+def test_where_all_has_collapsed_it_is_said_that_the_last_weights_are_left(corpus, notes, caplog):
+    family = players(corpus)
+    family.generator.output.bias.data[7] += 99
+    run(corpus, notes(), family=family, loop=game(corpus, steps=2, lr=1e-9, critic_lr=1e-9))
+    assert "every validation of the game had collapsed" in caplog.text
+
+
+def test_the_critic_moves_so_often_and_likelihood_every_so_many_rounds(corpus, notes):
+    monitor = notes()
+    run(corpus, monitor, loop=game(corpus, steps=6, critic_steps=3, generator_steps=2, teach_every=3, log_every=6))
+    each = sum(int(batch.mask.sum()) for batch in corpus.batches("train", 6)) / corpus.size("train")  # tokens a text
+    assert monitor.curve("tokens")[-1] == pytest.approx(6 * (6 * (3 + 2) + 2) * each, rel=0.2)
+    assert len(monitor.curve("train/nll")) == 1
+
+
+def test_a_learned_baseline_does_not_hold_the_generator_back(corpus, notes):
+    monitor = notes()
+    family = players(corpus)
+    loop = game(corpus, steps=1, clip=1e-3, optimizer="sgd", lr=1.0, valid_every=1, keep="last")
+    before = [p.detach().clone() for p in family.generator.parameters()]
+    run(corpus, monitor, family=family, loop=loop)
+    moved = (
+        sum(float((p - q).detach().square().sum()) for p, q in zip(family.generator.parameters(), before, strict=True))
+        ** 0.5
+    )
+    assert moved == pytest.approx(1e-3, rel=1e-2)  # its whole share of the clip
+    assert {"train/baseline_loss", "train/baseline_gradient"} <= {name for _, values in monitor.log_ for name in values}
+
+
+@pytest.mark.parametrize("kind", ["transformer", "seq2seq"])
+@pytest.mark.parametrize("loss", ["reinforce", "gumbel"])
+def test_any_differentiable_family_plays(corpus, notes, kind, loss):
+    v = corpus.tokenizer.vocab_size
+    make = {"transformer": lambda: Transformer(v, layers=1, heads=2, width=8, context=corpus.max_len),
+            "seq2seq": lambda: Seq2Seq(v, width=8)}[kind]  # fmt: skip
+    family = TextGAN(make(), TextCNN(v, embedding=4, filters={2: 4}))
+    before = [p.detach().clone() for p in family.generator.parameters()]
+    run(corpus, notes(), family=family, loop=game(corpus, loss, steps=2, keep="last"))
+    assert any(not torch.equal(p, q) for p, q in zip(family.generator.parameters(), before, strict=True))
+
+
+def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
+    family, monitor = players(corpus), notes()
+    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
+    log = monitor.log
+
+    def spoil(step, values):
+        log(step, values)
+        if step == 2 and "train/reward" in values:
+            family.generator.output.bias.data[7] += 99
+
+    monitor.log = spoil
+    run(corpus, monitor, family=family, loop=game(corpus, steps=2, valid_every=1, lr=1e-9, critic_lr=1e-9))
+    assert monitor.curve("valid/collapsed") == [0.0, 0.0, 1.0]
+    assert "collapsed at round 2" in caplog.text
+    assert all(torch.allclose(before[name], tensor, atol=1e-6) for name, tensor in family.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("family", "loss", "advice"),
+    [
+        (lambda v: tiny.Tiny(v), "gumbel", "family=seqgan"),
+        (lambda v: TextGAN(NGram(v, order=2), TextCNN(v, filters={2: 3})), "gumbel", "generator=lstm"),
+        (
+            lambda v: TextGAN(
+                VAE(Encoder(v, width=8), LSTM(v, layers=1, width=8), latent=2), TextCNN(v, filters={2: 3})
+            ),
+            "reinforce",
+            "a bound",
+        ),
+        (lambda v: TextGAN(tiny.Tiny(v), GRUCritic(v, dense=True)), "reinforce", "rollouts=0"),
+        (None, None, "loss=reinforce"),
+        (None, Objective(nll=NLL()), "given one that is descended"),
+    ],
+)
+def test_what_cannot_play_is_told_what_is_missing(corpus, notes, family, loss, advice):
+    v = corpus.tokenizer.vocab_size
+    chosen = family(v) if family else players(corpus)
+    adversary = AdversarialTrainer(LOSSES[loss](v) if isinstance(loss, str) else loss, steps=1, keep="nll")
+    monitor = notes()
+    with pytest.raises(ValueError, match=advice):
+        run(corpus, monitor, family=chosen, loop=Stages(warmup=tiny.loop(steps=2), game=adversary))
+    assert monitor.log_ == []
+
+
+def test_a_stream_is_not_played_on(tmp_path, notes):
+    corpus = tiny.corpus(tmp_path, unit="stream")
+    with pytest.raises(ValueError, match="one stream"):
+        run(corpus, notes(), loop=game(corpus))
+
+
+def test_divergence_names_the_round(corpus, notes):
+    family = players(corpus)
+    family.critic.verdict.bias.data[0] = math.nan
+    with pytest.raises(TrainingError, match="round 1 is not finite"):
+        run(corpus, notes(), family=family, loop=game(corpus))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"steps": None}, "needs an end"),
+        ({"steps": -1}, "steps"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"teach_every": 0}, "teach_every"),
+        ({"optimizer": "muon"}, "adamw"),
+        ({"keep": "first"}, "both"),
+        ({"judge": None}, "keep=nll"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(corpus, wrong, advice):
+    with pytest.raises(ValueError, match=advice):
+        partial(game, corpus)(**wrong)

@@ -1,0 +1,119 @@
+"""A corpus gives back the text that went in, as batches that hold every token once."""
+
+import itertools
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from gentext.data.corpus import Corpus
+from gentext.data.text_files import LocalText
+from gentext.data.tokenizer import BPE, Char, Tokenizer, Word
+from gentext.types import EOS, PAD
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return [f"the {animal} sees {n} dogs." for animal in ("cat", "bird", "old horse") for n in range(40)]
+
+
+@pytest.fixture
+def file(tmp_path: Path, lines: list[str]) -> Path:
+    path = tmp_path / "animals.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def opened(path: Path, recipe=None, *, max_len=None, **options) -> Corpus:
+    return Corpus.open(
+        LocalText(str(path), **options), recipe or Word("treebank"), max_len=max_len, cache=path.parent / "cache"
+    )
+
+
+@pytest.mark.parametrize("recipe", [Word("treebank"), Word("whitespace"), Char(), BPE(300)])
+def test_every_line_is_in_one_split_and_comes_back(file, lines, recipe):
+    corpus = opened(file, recipe)
+    held = [line for split in ("train", "valid", "test") for line in corpus.lines(split)]
+    assert sorted(held) == sorted(lines)
+    texts = []
+    for batch in corpus.batches("train", 7):
+        assert (batch.tokens[~batch.mask] == PAD).all()
+        assert (batch.tokens[torch.arange(len(batch)), batch.lengths - 1] == EOS).all()
+        texts += corpus.tokenizer.decode(batch.tokens.tolist())
+    assert texts == list(corpus.lines("train"))
+
+
+def test_shuffled_batches_hold_every_row_once_and_repeat_with_the_seed(file):
+    corpus = opened(file)
+
+    def epoch(seed):
+        rng = torch.Generator().manual_seed(seed)
+        return [corpus.tokenizer.decode(b.tokens.tolist()) for b in corpus.batches("train", 8, rng=rng)]
+
+    assert epoch(0) == epoch(0) != epoch(1)
+    assert sorted(itertools.chain.from_iterable(epoch(0))) == sorted(corpus.lines("train"))
+
+
+@pytest.mark.parametrize("recipe", [Word("treebank"), Word("char"), Char(), BPE(300)], ids=repr)
+def test_another_process_maps_the_same_files(file, recipe):
+    corpus = opened(file, recipe, words="char")
+    held = pickle.dumps(corpus)
+    again = pickle.loads(held)
+    assert list(again.lines("train")) == list(corpus.lines("train"))
+    assert again.words("a b") == ["a", "b"]
+    assert again._ids["train"].ids.values.tobytes() not in held
+
+
+def test_the_second_opening_reads_the_cache(file, monkeypatch):
+    first = opened(file)
+    monkeypatch.setattr(Tokenizer, "encode", lambda *_: pytest.fail("encoded again"))
+    second = opened(file)
+    assert second.fingerprint() == first.fingerprint()
+    assert list(second.lines("test")) == list(first.lines("test"))
+
+
+def test_a_stream_goes_through_windows_whole_and_in_order(file):
+    corpus = opened(file, Char(), unit="stream", max_len=50)
+    text = file.read_text(encoding="utf-8")
+    for split, whole in (("train", text[: int(len(text) * 0.9)]),):
+        rows: list[list[int]] = [[], [], []]
+        for i, batch in enumerate(corpus.windows(split, 3, 20)):
+            assert batch.carry == (i > 0)
+            for row, tokens, mask in zip(rows, batch.tokens, batch.mask, strict=True):
+                row += tokens[mask].tolist()
+        joined = list(itertools.chain.from_iterable(rows))
+        assert joined[-1] == EOS
+        assert EOS not in joined[:-1]
+        assert corpus.tokenizer.decode([joined])[0] == whole
+        assert "".join(corpus.lines(split)) == whole
+        assert sum(int(b.mask.sum()) for b in corpus.batches(split, 4)) == corpus.tokens(split) == len(whole) + 1
+    assert "".join("".join(corpus.lines(s)) for s in ("train", "valid", "test")) == text
+
+
+def test_a_stream_comes_in_sections_after_what_stands_before_them(file):
+    corpus = opened(file, Char(), unit="stream", max_len=50)
+    whole = list(itertools.chain.from_iterable(b.tokens[b.mask].tolist() for b in corpus.batches("train", 4)))
+    seen: list[int] = []
+    for batch in corpus.sections("train", 3, 20, context=7):
+        assert not batch.carry
+        for tokens, mask, prompt in zip(batch.tokens, batch.mask, batch.prompt, strict=True):
+            assert prompt[prompt != PAD].tolist() == seen[-7:]
+            seen += tokens[mask].tolist()
+    assert seen == whole
+
+
+def test_shuffled_sections_are_the_stream_cut_at_other_places_each_time(file):
+    corpus = opened(file, Char(), unit="stream", max_len=50)
+    whole = sorted(itertools.chain.from_iterable(b.tokens[b.mask].tolist() for b in corpus.batches("train", 4)))
+    rng = torch.Generator().manual_seed(0)
+    epochs = [[b.tokens[b.mask].tolist() for b in corpus.sections("train", 3, 20, rng=rng)] for _ in range(2)]
+    for epoch in epochs:
+        assert sorted(itertools.chain.from_iterable(epoch)) == whole
+    assert epochs[0] != epochs[1]
+    assert corpus.sections("train", 3, 20, rng=rng).__next__().prompt is None
+
+
+def test_lines_have_no_sections(file):
+    with pytest.raises(ValueError, match="not one stream"):
+        next(opened(file, Char()).sections("train", 3, 20))

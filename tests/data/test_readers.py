@@ -1,0 +1,131 @@
+"""Files of every format become the rows that they hold, and files of none say what is wrong with them."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from gentext.data.readers import BLOCK, TextReader, side_by_side
+from gentext.data.splits import TextRow
+
+TEXTS = ["First line.", "秦川 雄帝宅", 'a "quoted", one']
+
+
+def rows(path: Path, content: str | bytes, **options) -> list[TextRow]:
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return list(TextReader(**options).rows(path))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "content", "options"),
+    [
+        ("a.txt", "\n".join(TEXTS), {}),
+        ("a.txt", "\ufeff" + "\r\n".join(TEXTS) + "\r\n\r\n", {}),
+        ("a.txt", "\n\nFirst\nline.\n \n秦川 雄帝宅\n\n\n" + TEXTS[2] + "\n", {"unit": "paragraph"}),
+        ("a.jsonl", "\n".join(json.dumps({"n": 1, "text": t}) for t in TEXTS), {}),
+        ("a.jsonl", "\n".join(json.dumps(t) for t in TEXTS) + "\n\n", {}),
+        ("a.data", "\n".join(json.dumps({"t": t}) for t in TEXTS), {"format": "jsonl", "target": "t"}),
+        ("a.csv", 'id,text\n1,First line.\n2,秦川 雄帝宅\n3,"a ""quoted"", one"\n', {}),
+        ("a.tsv", "First line.\t1\n秦川 雄帝宅\t2\n" + TEXTS[2] + "\t3\n", {"target": 0}),
+    ],
+)
+def test_every_format_gives_its_texts(tmp_path, name, content, options, suffix):
+    assert [row.text for row in rows(tmp_path / (name + suffix), content, **options)] == TEXTS
+
+
+def test_parquet_gives_its_columns(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "a.parquet"
+    parquet.write_table(arrow.table({"de": ["eins", "zwei"], "en": ["one", "two"], "n": [1, 2]}), path)
+    assert list(TextReader(target="en", source="de").rows(path)) == [TextRow("one", "eins"), TextRow("two", "zwei")]
+    with pytest.raises(ValueError, match="no column 'fr'; it has 'de', 'en', 'n'"):
+        list(TextReader(target="fr").rows(path))
+    path.write_bytes(b"not parquet")
+    with pytest.raises(ValueError, match="not a Parquet file"):
+        list(TextReader(target="en").rows(path))
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"gentext\[parquet\]"):
+        list(TextReader().rows(tmp_path / "a.parquet"))
+
+
+def test_pairs_case_blanks_and_spaces(tmp_path):
+    table = "One.\tUn.\tx\nTwo.\t\tx\nThree.\tTrois.\tx\n"
+    found = rows(tmp_path / "a.tsv", table, source=0, target=1, lowercase=True)
+    assert found == [TextRow("un.", "one."), TextRow("trois.", "three.")]
+    assert [r.text for r in rows(tmp_path / "a.txt", " a \n\n b\n", blank=True)] == ["a", "", "b"]
+    assert [r.text for r in rows(tmp_path / "a.txt", "秦 川 \n", spaces=False)] == ["秦川"]
+
+
+def test_a_record_of_many_lines_is_one_line(tmp_path):
+    assert rows(tmp_path / "a.csv", 'text\n"one\ntwo"\n') == [TextRow("one two")]
+
+
+@pytest.mark.parametrize("text", ["a\n\nb\r\nc", "no line end " * (BLOCK // 6), "x" * (2 * BLOCK + 5), "é\n" * BLOCK])
+def test_a_stream_keeps_its_text_in_pieces_of_bounded_size(tmp_path, text):
+    pieces = [row.text for row in rows(tmp_path / "a.txt", text, unit="stream")]
+    assert "".join(pieces) == text.replace("\r\n", "\n")
+    if " " in text or "\n" in text:
+        assert max(map(len, pieces)) <= 2 * BLOCK
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", b"caf\xe9\n", r"not UTF-8 text \(byte 0xe9.*iconv"),
+        ("a.txt", b"\x00\x01binary", "binary"),
+        ("a.jsonl", b'{"text": 1\n', "line 1: not JSON"),
+        ("a.jsonl", b'{"txt": "a"}\n', "no column 'text'; it has 'txt'.*data.target"),
+        ("a.jsonl", b"[1]\n", "no column 'text'; it has none"),
+        ("a.csv", b"a,b\n1,2\n", "no column 'text'; it has 'a', 'b'"),
+        ("a.csv", b"", "no column 'text'"),
+    ],
+)
+def test_bad_files_say_what_is_wrong(tmp_path, name, content, message):
+    with pytest.raises(ValueError, match=message):
+        rows(tmp_path / name, content)
+
+
+def test_too_few_columns_and_broken_gzip(tmp_path):
+    with pytest.raises(ValueError, match="line 2: 1 columns; column 1"):
+        rows(tmp_path / "a.tsv", "a\tb\nc\n", target=1)
+    for content in (b"plain", gzip.compress(b"text\n" * 999)[:-20]):
+        path = tmp_path / "a.txt.gz"
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="not a whole gzip file"):
+            list(TextReader().rows(path))
+
+
+@pytest.mark.parametrize("option", ["unit", "format"])
+def test_unknown_options_name_the_known(option):
+    with pytest.raises(ValueError, match=rf"data\.{option} is 'word'; it must be one of"):
+        TextReader(**{option: "word"})
+
+
+def test_files_side_by_side_must_be_of_one_length(tmp_path):
+    for name, text in (("a.de", "eins\n\nZwei\n"), ("a.en", "one\ntwo\ntwo\n"), ("b.en", "one\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    reader = TextReader(target="en", source="de", lowercase=True)
+    pairs = [TextRow("one", "eins"), TextRow("two", "zwei")]
+    assert list(side_by_side(reader, tmp_path / "a.en", tmp_path / "a.de")) == pairs
+    with pytest.raises(ValueError, match=r"b\.en has fewer lines than .*a\.de"):
+        list(side_by_side(reader, tmp_path / "b.en", tmp_path / "a.de"))
+
+
+def test_pairs_want_a_table_and_lines(tmp_path):
+    with pytest.raises(ValueError, match=r"plain text, which has no columns.*data\.format"):
+        rows(tmp_path / "a.txt", "a\tb", target=1, source=0)
+    with pytest.raises(ValueError, match="pairs are read by line"):
+        TextReader(unit="stream", source="de")
+
+
+def test_a_stream_of_records_has_their_line_ends(tmp_path):
+    found = rows(tmp_path / "a.jsonl", '"one"\n"two"\n', unit="stream")
+    assert "".join(row.text for row in found) == "one\ntwo\n"

@@ -1,0 +1,141 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gentext.models import output as output_layer
+from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
+from gentext.models.output import Output, token_log_prob
+from gentext.types import BOS, EOS, PAD, Batch, pad
+
+
+def problem(dtype=torch.float64):
+    """21 rows, width 5, vocabulary 11: three chunks where a chunk holds 80 logits."""
+    torch.manual_seed(0)
+    make = lambda *shape: torch.randn(shape, dtype=dtype, requires_grad=True)  # noqa: E731
+    return make(21, 5), make(11, 5), make(11), torch.randint(11, (21,))
+
+
+@pytest.mark.parametrize("weighting", ["alike", "each its own"])
+def test_chunks_give_the_log_prob_and_gradients_of_a_plain_softmax(monkeypatch, weighting):
+    monkeypatch.setattr(output_layer, "CHUNK", 80)
+    hidden, weight, bias, tokens = problem()
+    scale = torch.full((21,), -1 / 21).double() if weighting == "alike" else torch.randn(21).double()
+    plain = -F.cross_entropy(hidden @ weight.T + bias, tokens, reduction="none")
+    chunked = token_log_prob(hidden, weight, bias, tokens)
+    assert torch.allclose(chunked, plain)
+    expected = torch.autograd.grad((scale * plain).sum(), [hidden, weight, bias])
+    for ours, theirs in zip(
+        torch.autograd.grad((scale * chunked).sum(), [hidden, weight, bias]), expected, strict=True
+    ):
+        assert torch.allclose(ours, theirs)
+    with torch.no_grad():
+        assert torch.allclose(token_log_prob(hidden, weight, bias, tokens), plain)
+
+
+def test_no_more_than_a_chunk_of_logits_is_held(monkeypatch):
+    held, inner = [], output_layer._odds
+    monkeypatch.setattr(output_layer, "CHUNK", 80)
+    monkeypatch.setattr(output_layer, "_odds", lambda *given: held.append(given[-1]) or inner(*given))
+    hidden, weight, bias, tokens = problem()
+    token_log_prob(hidden, weight, bias, tokens).sum().backward()
+    assert [len(odds) for odds in held] == [7, 7, 7]
+    assert len({odds.data_ptr() for odds in held}) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_tokens_that_are_sure_or_out_of_the_question_have_the_gradients_of_a_plain_softmax(dtype):
+    hidden, weight, bias, tokens = problem(dtype)
+    with torch.no_grad():
+        hidden *= 300  # logits hundreds of nats apart: e^their difference overflows single precision
+        tokens[::2] = (hidden @ weight.T + bias).argmax(1)[::2]
+    plain = -F.cross_entropy(hidden @ weight.T + bias, tokens, reduction="none")
+    assert plain.min() < -300
+    assert plain.max() > -1e-6
+    ours = token_log_prob(hidden, weight, bias, tokens)
+    torch.testing.assert_close(ours, plain)
+    inputs = [hidden, weight, bias]
+    for a, b in zip(torch.autograd.grad(ours.sum(), inputs), torch.autograd.grad(plain.sum(), inputs), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
+
+
+def test_autocast_is_kept_in_both_passes():
+    hidden, weight, bias, tokens = problem(torch.float32)
+    for scale in (torch.ones(21), torch.randn(21)):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = token_log_prob(hidden, weight, bias, tokens)
+        assert loss.dtype == torch.float32
+        ours = torch.autograd.grad((scale * loss).sum(), weight)[0]
+        plain = -F.cross_entropy(hidden @ weight.T + bias, tokens, reduction="none")
+        theirs = torch.autograd.grad((scale * plain).sum(), weight)[0]
+        assert torch.allclose(loss, plain, atol=0.1)
+        assert F.cosine_similarity(ours.flatten(), theirs.flatten(), 0) > 0.999
+        assert not torch.equal(ours, theirs)  # it did run in the lower precision
+
+
+def test_padding_is_neither_scored_nor_computed(monkeypatch):
+    seen = []
+    inner = output_layer.token_log_prob
+    monkeypatch.setattr(output_layer, "token_log_prob", lambda h, *rest: seen.append(len(h)) or inner(h, *rest))
+    batch = pad([[5, 6, EOS], [EOS]], width=7)
+    output = Output(9, 4)
+    log_prob = output.log_prob(torch.randn(2, 7, 4), batch.tokens, batch.mask)
+    assert seen == [4]
+    assert (log_prob[~batch.mask] == 0).all()
+    assert torch.allclose(log_prob[batch.mask], torch.tensor(1 / 7).log())  # PAD and BOS have no share
+
+
+def test_mean_log_prob_is_the_mean_over_all_that_can_be_emitted():
+    torch.manual_seed(0)
+    output = Output(9, 4, bias=True).double()
+    torch.nn.init.normal_(output.weight)
+    torch.nn.init.normal_(output.bias)
+    batch = pad([[5, 6, EOS], [8, EOS]])
+    hidden = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    log_prob = output.log_prob(hidden, batch.tokens, batch.mask)
+    ours = output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)
+    plain = output(hidden).log_softmax(-1)[..., EOS:].mean(-1) * batch.mask
+    assert torch.allclose(ours, plain)
+    wanted = torch.autograd.grad(plain.sum(), [hidden, output.weight, output.bias])
+    for a, b in zip(torch.autograd.grad(ours.sum(), [hidden, output.weight, output.bias]), wanted, strict=True):
+        assert torch.allclose(a, b)
+
+
+def test_relaxed_one_hots_are_read_as_ids_are_and_carry_a_gradient():
+    embedding = Embedding(9, 4)
+    ids = torch.tensor([3, 8])
+    relaxed = F.one_hot(ids, 9).float().requires_grad_()
+    assert torch.equal(embedding(ids), embedding(relaxed))
+    embedding(relaxed).sum().backward()
+    assert relaxed.grad.abs().sum() > 0
+
+
+def test_dropped_words_are_dropped_everywhere_in_a_batch():
+    torch.manual_seed(0)
+    embedding = Embedding(50, 4, drop=0.5).train()
+    ids = torch.arange(50).repeat(3, 1)
+    gone = (embedding(ids) == 0).all(-1)
+    assert torch.equal(gone[0], gone[1])
+    assert torch.equal(gone[0], gone[2])
+    assert 10 < int(gone[0].sum()) < 40
+    assert torch.equal(embedding.eval()(ids), embedding.weight.expand(3, -1, -1))
+
+
+def test_locked_dropout_has_one_mask_a_sequence():
+    torch.manual_seed(0)
+    x = locked(torch.ones(4, 6, 50), 0.5, True)
+    assert torch.equal(x, x[:, :1].expand_as(x))
+    assert not torch.equal(x[0], x[1])
+    assert x.mean().item() == pytest.approx(1.0, abs=0.2)
+    assert torch.equal(locked(x, 0.5, False), x)
+
+
+def test_ragged_prompts_close_up_before_the_tokens():
+    tokens = pad([[7, EOS], [8, 9, EOS], [EOS]])
+    prompt = torch.tensor([[4, 5, PAD], [PAD, PAD, PAD], [4, PAD, PAD]])
+    batch = Batch(tokens.tokens, tokens.mask, prompt)
+    inputs, columns = teacher_forced(batch)
+    assert inputs.tolist() == [[BOS, 4, 5, 7, EOS, 0], [BOS, 8, 9, EOS, 0, 0], [BOS, 4, EOS, 0, 0, 0]]
+    hidden = at_columns(inputs[..., None].float(), columns)[..., 0]  # what was read just before each token
+    assert hidden[0, :2].tolist() == [5, 7]
+    assert hidden[1].tolist() == [BOS, 8, 9]
+    assert hidden[2, 0] == 4

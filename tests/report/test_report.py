@@ -1,0 +1,165 @@
+"""A report's parts: what it says, draws, marks and exports, from records and panels alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from gentext import panels
+from gentext.files import write_texts
+from gentext.panels import Curves, Graph, Heatmap, Points, Table
+from gentext.report import export, page, panel_charts
+from gentext.report.samples import Material, side_by_side
+from gentext.results import record
+from gentext.results.record import Record
+from gentext.types import Value
+
+PANELS = [
+    Table("States", "The words of each.", ["state", "words"], [[0, "a the"]]),
+    Graph("Moves", "Likely ones.", ["s0", "s1"], [(0, 1, 0.9), (1, 1, 0.8)], [0.5, 0.5]),
+    Points("Map", "One a text.", [0.0, 1.0], [2.0, 3.0], ["a dog", "a cat"], ["short", "long"]),
+    Heatmap("Attention", "Rows read columns.", ["a", "b"], ["a", "b"], [[1.0, 0.0], [0.25, 0.75]]),
+    Curves("Loss", "By epoch.", {"train": [(1, 3.0), (2, 2.5)], "valid": [(1, 3.5)]}, "epoch", "nats"),
+]
+MATERIAL = Material(["a man rides a horse ."], ["the old man rides a brown horse .", "a dog runs ."])
+
+
+@pytest.fixture
+def records(tmp_path):
+    made = []
+    for family, bleu in (("lstm", 0.5), ("hmm", 0.3), ("human", 0.9)):
+        for decode, shift in (("ancestral", 0.0), ("ancestral temperature=0.5", 0.2)):
+            folder = tmp_path / f"{family}"
+            folder.mkdir(exist_ok=True)
+            values = {
+                "bleu4": Value(bleu + shift, "bleu4|v:1", True, 9, interval=(bleu, bleu + 0.3)),
+                "selfbleu4": Value(0.4 + shift, "selfbleu4|v:1", False, 9),
+            }
+            cost = {"train_seconds": 2.0, "parameters": 10.0}
+            one = Record("captions", "unconditional", family, "", decode, 0, values, {}, "exact", cost=cost)
+            path = record.write(one, folder)
+            write_texts(["the old man rides a cat .", "x"], folder / f"samples.{record.file_stem(decode)}.txt")
+            made.append(record.read(path))
+        (tmp_path / family / "panels.json").write_text(json.dumps(panels.plain(PANELS)))
+        log = [{"step": i, "train/critic_loss": 1.0 / i, "valid/nll": 3.0, "seconds": i} for i in (1, 2)]
+        (tmp_path / family / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+    return made
+
+
+def test_families_are_ranked_at_one_setting_and_traded_over_all(records):
+    (section,) = page.build(records, {"captions": MATERIAL}).sections
+    assert "By bleu4 of ancestral samples, lstm is best" in section.findings[0]
+    assert "lstm dominates the largest area" in section.findings[1]
+    assert [block.title for block in section.blocks] == [
+        "Quality and diversity", "Training", "Cost and quality", "Beside human text",
+    ]  # fmt: skip
+    assert {family.name for family in section.families} == {"lstm", "hmm", "human"}
+    logged = [picture.title for picture in section.families[0].training]
+    assert logged == ["train/critic_loss", "valid/nll"]
+
+
+def test_copied_spans_and_nearest_text_are_shown(records):
+    (section,) = page.build(records, {"captions": MATERIAL}).sections
+    sample = section.samples[0].samples[0]
+    assert sample.pieces == (("the old man rides a", True), ("cat .", False))
+    assert sample.nearest == "the old man rides a brown horse ."
+    assert side_by_side([section.board.rows[0]], None)[0].samples[0].pieces == (("the old man rides a cat .", False),)
+
+
+@pytest.mark.parametrize("panel", PANELS[1:])
+def test_every_panel_is_a_picture_with_words_and_a_table(panel):
+    chart = panel_charts.draw(panel, "name")
+    assert chart.alternative
+    assert chart.table.rows
+    assert chart.spec["description"] == chart.alternative
+    assert panel_charts.draw(PANELS[0], "name") is None
+
+
+def test_a_long_line_is_thinned_and_keeps_its_end():
+    points = [(i, float(i)) for i in range(1000)]
+    thin = panel_charts.thinned([*points, (1000, float("nan"))])
+    assert len(thin) <= panel_charts.LIMIT
+    assert thin[-1] == (999, 999.0)
+
+
+def test_markdown_has_every_picture_beside_it_and_latex_every_table(records, tmp_path):
+    made = page.build(records, {"captions": MATERIAL})
+    files = export.write(made, tmp_path / "out" / "README.md")
+    text = files[0].read_text()
+    assert all(f"]({file.name})" in text and file.read_text().startswith("<svg") for file in files[1:])
+    assert "hypervolume" in text
+    (tex,) = export.write(made, tmp_path / "out" / "tables.tex")
+    assert tex.read_text().count(r"\toprule") == 3
+    if shutil.which("pdflatex"):
+        document = [
+            "\\documentclass{article}\\usepackage{booktabs}\\begin{document}",
+            tex.read_text(),
+            "\\end{document}",
+        ]
+        (tmp_path / "page.tex").write_text("\n".join(document))
+        command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "page.tex"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_page_is_one_file_that_names_nothing_outside(records, tmp_path):
+    (file,) = export.write(page.build(records, {"captions": MATERIAL}), tmp_path / "report.html")
+    text = file.read_text()
+    assert file.stat().st_size < 5_000_000
+    assert 'src="' not in text.split("<script>")[0]
+    assert "<mark>the old man rides a</mark>" in text
+    assert "The same as a table" in text
+    with pytest.raises(ValueError, match="ends in"):
+        export.write(page.build(records, {}), tmp_path / "report.pdf")
+
+
+def along(family: str, variant: str, ppl: float, decode: str = "ancestral") -> Record:
+    values = {"word_ppl": Value(ppl, "word_ppl|v:1", False, 9, interval=(ppl - 1, ppl + 1))}
+    return Record("wikitext2", "unconditional", family, variant, decode, 0, values, {}, "exact")
+
+
+def test_a_swept_number_is_drawn_as_a_curve_and_other_rows_as_levels():
+    swept = [along("hmm", f"states={n} train.every=4", 400 - n) for n in (64, 128, 256)]
+    others = [along("hmm", "states=64", 390.0), along("hmm", "states=512", 380.0), along("ngram", "order=5", 220.0)]
+    (section,) = page.build([*swept, *others], {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Along what was swept"]
+    (chart,) = block.charts  # two numbers of `states` alone, and one order, make no curve
+    assert chart.title == "word_ppl along states"
+    curve, _, _, levels = chart.spec["layer"]
+    points = curve["data"]["values"]
+    assert [(p["x"], p["y"], p["low"], p["high"]) for p in points if p["curve"]] == [
+        (64, 336, 335, 337), (128, 272, 271, 273), (256, 144, 143, 145),
+    ]  # fmt: skip
+    assert {p["family"] for p in points if p["curve"]} == {"hmm train.every=4"}
+    assert [(p["family"], p["x"]) for p in points if not p["curve"]] == [("hmm", 64), ("hmm", 512)]  # two are no curve
+    assert {level["family"] for level in levels["data"]["values"]} == {"ngram order=5"}
+    assert curve["encoding"]["x"]["scale"]["type"] == "log"
+
+
+def test_what_was_not_swept_has_no_curve(records):
+    (section,) = page.build(records, {}).sections
+    assert "Along what was swept" not in [block.title for block in section.blocks]
+
+
+def test_a_known_truth_has_a_table_that_shows_what_one_cross_entropy_hides():
+    def oracle(family, h_pq, h_qp, own):
+        figures = {"h_qp": h_qp, "nll_oracle": h_qp / 20} | ({"h_pq": h_pq, "nll_div": own} if own else {})
+        values = {name: Value(figure, f"{name}|v:1", False, 9) for name, figure in figures.items()}
+        return Record("oracle20", "unconditional", family, "", "ancestral", 0, values, {}, "exact")
+
+    made = [
+        oracle("collapsed", 300.0, 100.0, 40.0),
+        oracle("lstm", 154.0, 190.0, 170.0),
+        oracle("human", 0.0, 115.0, 0),
+    ]
+    (section,) = page.build(made, {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Against the known truth"]
+    (table,) = block.tables
+    assert [row[0] for row in table.rows] == ["lstm", "collapsed", "human"]
+    heads = [name.strip(" ↑↓") for name in table.columns]
+    assert dict(zip(heads, table.rows[1], strict=True))["nll_oracle"].strip("*") == "5.000"
+    assert dict(zip(heads, table.rows[2], strict=True))["h_pq"] == "-"
+    assert "SeqGAN's oracle" in table.note

@@ -1,0 +1,84 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from gentext.cli import main
+from gentext.results import record
+from gentext.results.compare import compare, compare_rows, comparison_table
+from gentext.results.record import Record
+from gentext.types import Value
+
+
+def normal(n, seed, shift=0.0):
+    return np.random.default_rng(seed).normal(shift, 1.0, n)
+
+
+def run(folder, family, seed, decode="ancestral", **arrays):
+    """A record as the run wrote it, read back from its folder."""
+    values = {
+        name: Value(float(each.mean()), f"{name}|v:1", True, len(each), per_sequence=each, paired=name == "recall")
+        for name, each in arrays.items()
+    }
+    where = folder / f"{family}-{seed}"
+    where.mkdir(exist_ok=True)
+    made = Record("captions", "unconditional", family, "", decode, seed, values, {}, "exact")
+    return record.read(record.write(made, where))
+
+
+def test_two_runs_are_compared_metric_by_metric(tmp_path):
+    shared = normal(200, 0) * 10
+    bleu = normal(200, 3)
+    one = run(tmp_path, "lstm", 0, recall=shared + 0.1, bleu4=bleu, odd=np.where(bleu > 1, np.inf, bleu))
+    two = run(tmp_path, "ngram", 0, recall=shared + normal(200, 1) * 0.2, bleu4=bleu[::-1], odd=bleu)
+    found = compare([one], [two], draws=500)
+    assert {name: said.test.split("|")[1] for name, said in found.items()} == {"recall": "paired", "bleu4": "unpaired"}
+    assert found["recall"].adjusted < 0.05 < found["bleu4"].adjusted
+    assert compare([one], [two], test="randomisation", draws=500)["recall"].p < 0.05
+    with pytest.raises(ValueError, match="share no metric sentence by sentence"):
+        compare([one], [run(tmp_path, "hmm", 0, length=shared)])
+
+
+def test_the_table_marks_bounds_and_names_what_differs(tmp_path):
+    one, two = (run(tmp_path, "vae", seed, nll=normal(50, seed)) for seed in range(2))
+    bound = dataclasses.replace(two.values["nll"], exactness="upper")
+    table = comparison_table([one], [dataclasses.replace(two, values={"nll": bound})], draws=100)
+    assert table.title == "vae of seed 0 against vae of seed 1, both ancestral"
+    assert [str(cell)[0] == "≤" for cell in table.rows[0][1:3]] == [False, True]
+    apart = comparison_table([one], [run(tmp_path, "vae", 2, "greedy", nll=normal(50, 2))], draws=100)
+    assert apart.columns[1:3] == ["vae · ancestral", "vae · greedy"]
+
+
+def test_every_pair_of_rows_is_compared_and_corrected_together(tmp_path):
+    rows = {
+        name: [run(tmp_path, name, seed, bleu4=normal(200, 10 * i + seed, shift)) for seed in range(3)]
+        for i, (name, shift) in enumerate([("a", 1.0), ("b", 0.0), ("c", 0.0)])
+    }
+    table = compare_rows(rows, "bleu4")
+    assert set(table) == {("a", "b"), ("a", "c"), ("b", "c")}
+    assert all(said.adjusted >= said.p for said in table.values())
+    assert all(said.test.startswith("hierarchical|unpaired|seeds:3,3") for said in table.values())
+    assert table["a", "b"].adjusted < 0.05 < table["b", "c"].adjusted
+    assert compare_rows(rows, "nothing") == {}
+
+
+def test_the_command_compares_folders_and_named_rows(tmp_path, capsys):
+    for seed in range(2):
+        run(tmp_path, "lstm", seed, bleu4=normal(100, seed, 1.0))
+        run(tmp_path, "hmm", seed, bleu4=normal(100, 50 + seed))
+    assert main(["compare", str(tmp_path / "lstm-0"), str(tmp_path / "hmm-0"), "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"][0]["metric"] == "bleu4"
+    assert float(told["rows"][0]["p (Holm)"]) < 0.05
+    assert main(["compare", "lstm", "hmm", "--among", str(tmp_path)]) == 0
+    assert "Hierarchical over sentences" in capsys.readouterr().out
+    wrong = [
+        (["lstm", "gru", "--among", str(tmp_path)], "Known: hmm, lstm"),
+        ([str(tmp_path), str(tmp_path / "hmm-0")], "is not one row"),
+        (["lstm", "hmm", "--among", str(tmp_path), "--test", "randomisation"], "one seed with one"),
+        ([str(tmp_path / "lstm-0"), str(tmp_path / "hmm-0"), "--decode", "beam"], "nothing under that setting"),
+    ]
+    for words, said in wrong:
+        assert main(["compare", *words]) == 2
+        assert said in capsys.readouterr().err
