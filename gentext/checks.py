@@ -1,25 +1,90 @@
-"""Checks of what a user gives: one place, one wording."""
+"""Checks of what a user gives: one place, one wording. None, of an argument that may be null, passes all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Collection
+from numbers import Real
 
 
-def one_of(name: str, given: str, known: Iterable[str]) -> None:
-    """Raises: ValueError where `given` is none of the names that `name` may have."""
+class ArgumentError(ValueError):
+    """An argument has a value that it cannot have.
+
+    Its text begins with the argument's name; `gentext.config` completes that to the key, such as `train.warmup.lr`.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:  # two arguments, which a worker's error brings back
+        return type(self), (self.name, self.problem)
+
+
+def one_of(name: str, given: object, known: Collection[object]) -> None:
+    """Refuse what is none of the values that `name` may have.
+
+    >>> one_of("attention", "luong", ("luong", "bahdanau"))
+    >>> one_of("attention", "dot", ("luong", "bahdanau"))
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: attention is 'dot'; it must be one of luong, bahdanau
+    """
     if given not in known:
-        raise ValueError(f"{name} is {given!r}; it must be one of {', '.join(known)}")
+        raise ArgumentError(name, f"is {given!r}; it must be one of {', '.join(map(str, known))}")
 
 
-def counts(**given: int) -> None:
-    """Raises: ValueError where one of them is below 1."""
+def at_least(low: float, **given: float | None) -> None:
+    """Refuse what is below `low`, NaN or infinite.
+
+    >>> at_least(1, layers=2, steps=None)
+    >>> at_least(1, layers=0)
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: layers is 0; it must be 1 or more
+    """
+    _refuse(given, lambda value: value >= low, f"{low:g} or more")
+
+
+def positive(**given: float | None) -> None:
+    """Refuse what is 0 or less, NaN or infinite.
+
+    >>> positive(lr=0.0)
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: lr is 0.0; it must be above 0
+    """
+    _refuse(given, lambda value: value > 0, "above 0")
+
+
+def finite(**given: float | None) -> None:
+    """Refuse NaN and the infinities.
+
+    >>> finite(start=float("nan"))
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: start is nan; it must be a finite number
+    """
+    _refuse(given, lambda value: True, "a finite number")
+
+
+def share(**given: float | None) -> None:
+    """Refuse what is not in [0, 1): a dropout, a decay, the share of label smoothing.
+
+    >>> share(dropout=1.0)
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: dropout is 1.0; it must be a share in [0, 1)
+    """
+    _refuse(given, lambda value: 0 <= value < 1, "a share in [0, 1)")
+
+
+def between(low: float, high: float, **given: float | None) -> None:
+    """Refuse what is not in [low, high], both ends included.
+
+    >>> between(0, 1, top_p=1.5)
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: top_p is 1.5; it must be from 0 to 1
+    """
+    _refuse(given, lambda value: low <= value <= high, f"from {low:g} to {high:g}")
+
+
+def _refuse(given: dict[str, float | None], fits: Callable[[float], bool], needed: str) -> None:
     for name, value in given.items():
-        if value < 1:
-            raise ValueError(f"{name} is {value}; give 1 or more")
-
-
-def shares(**given: float) -> None:
-    """Raises: ValueError where one of them, a dropout, is not in [0, 1)."""
-    for name, value in given.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} is {value}; it is a share in [0, 1), and 0 drops nothing")
+        if value is not None and not (isinstance(value, Real) and math.isfinite(value) and fits(value)):
+            raise ArgumentError(name, f"is {value}; it must be {needed}")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gentext.checks import counts, shares
+from gentext.checks import at_least, share
 from gentext.language_model import LanguageModel
 from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
 from gentext.models.output import Output
@@ -48,9 +48,9 @@ class LSTM(LanguageModel):
         drop_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        counts(layers=layers, width=width)
-        shares(drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
-        shares(drop_output=drop_output, drop_weight=drop_weight)
+        at_least(1, layers=layers, width=width)
+        share(drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
+        share(drop_output=drop_output, drop_weight=drop_weight)
         embedding = embedding or width
         self.vocab_size = vocab_size
         self.drop_input, self.drop_hidden, self.drop_output = drop_input, drop_hidden, drop_output

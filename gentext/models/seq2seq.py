@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import counts, one_of, shares
+from gentext.checks import at_least, one_of, share
 from gentext.language_model import LanguageModel
 from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
@@ -55,8 +55,8 @@ class Seq2Seq(LanguageModel):
         dropout: float = 0.3,
     ) -> None:
         super().__init__()
-        counts(layers=layers, width=width)
-        shares(dropout=dropout)
+        at_least(1, layers=layers, width=width)
+        share(dropout=dropout)
         one_of("attention", attention, ATTENTIONS)
         if width % 2:
             raise ValueError(f"width is {width}; half of it reads each way, so it must be even")

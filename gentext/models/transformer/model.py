@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from gentext.checks import counts, one_of, shares
+from gentext.checks import at_least, one_of, share
 from gentext.language_model import LanguageModel
 from gentext.models.layers import Embedding, at_columns, drop, teacher_forced
 from gentext.models.output import Output
@@ -61,8 +61,8 @@ class Transformer(LanguageModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        counts(layers=layers, heads=heads, width=width, context=context)
-        shares(dropout=dropout)
+        at_least(1, layers=layers, heads=heads, width=width, context=context)
+        share(dropout=dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
         self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
