@@ -6,36 +6,71 @@ import json
 import math
 import os
 import re
-import tempfile
-from collections.abc import Mapping, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+DRAFTS = ".*.draft"  # what a killed process may leave beside its files
 
-class atomic:  # noqa: N801 - reads as a verb at the place of use
-    """A context manager that gives a temporary path and moves it over `path` only if the block succeeds."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+@contextmanager
+def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A path beside `path` to write to, which takes the name `path` when the block succeeds, and is removed otherwise.
 
-    def __enter__(self) -> Path:
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+    Readers see the old file or the new one, never a part. The new one has the rights that the umask leaves; where
+    `path` is a symbolic link, the link is replaced and what it points to stays as it is.
+
+    Args:
+        path: the file to be.
+        durable: the disk holds the file before it has its name, and the name before this returns.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "notes.txt"
+    >>> with atomic(path) as draft:
+    ...     _ = draft.write_text("all of it")
+    >>> path.read_text()
+    'all of it'
+    """
+    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
+    try:
+        yield draft
+        replace(draft, path, durable=durable)
+    except OSError as error:  # a full disk names no file, and nobody knows the draft's name
+        if error.filename in (None, str(draft)):
+            error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def replace(draft: Path, path: Path, *, durable: bool = False) -> None:
+    """Give a finished file or folder the name `path`, in one step; `durable` as in `atomic`."""
+    if durable:
+        _sync(draft)
+    os.replace(draft, path)
+    if durable:
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
         os.close(handle)
-        self.temporary = Path(name)
-        return self.temporary
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:
-            os.chmod(self.temporary, 0o644)
-            os.replace(self.temporary, self.path)
-        else:
-            self.temporary.unlink(missing_ok=True)
 
 
-def write_json(node: Any, path: Path) -> None:
-    """Plain data as JSON, atomically; what is not finite is written as a string, which float() reads back."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(_finite(node), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def write_text(text: str, path: Path, *, durable: bool = False) -> None:
+    """Write a text file whole, as UTF-8, its line ends as they are; `durable` as in `atomic`."""
+    with atomic(path, durable=durable) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def write_json(node: Any, path: Path, *, durable: bool = False) -> None:
+    """Write plain data as JSON, whole; what is not finite is written as a string, which float() reads back."""
+    write_text(json.dumps(_finite(node), indent=1, ensure_ascii=False) + "\n", path, durable=durable)
 
 
 def _finite(node: Any) -> Any:
@@ -49,10 +84,9 @@ def _finite(node: Any) -> Any:
 
 
 def write_texts(texts: Sequence[str], path: Path) -> None:
-    """One text a line, atomically; a line break inside a text is written as backslash n."""
-    lines = (text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") + "\n" for text in texts)
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+    """Write one text a line, whole; a line break inside a text is written as backslash n."""
+    escaped = (text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") for text in texts)
+    write_text("".join(f"{line}\n" for line in escaped), path)
 
 
 def read_texts(path: Path) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from gentext.files import replace
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -45,7 +46,7 @@ def keep(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]
 
 def _rename(draft: Path, folder: Path) -> None:
     try:
-        os.replace(draft, folder)
+        replace(draft, folder)
     except OSError:
         if not (folder / META).is_file():  # otherwise another process was faster
             raise

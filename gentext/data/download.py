@@ -13,6 +13,7 @@ import filelock
 import platformdirs
 
 from gentext.data.progress import byte_bar
+from gentext.files import replace
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -102,7 +103,7 @@ def _download(remote: Remote, target: Path) -> None:
             f"{remote.url} has sha256 {found}, but {remote.sha256} is stated for it: what is published "
             "there has changed"
         )
-    os.replace(part, target)
+    replace(part, target)
     return None
 
 

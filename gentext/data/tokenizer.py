@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from gentext.data.words import LINE_OR_WORD, WordRule, word_rule
+from gentext.files import write_text
 from gentext.types import EOS, RESERVED, UNK
 
 # ids 0..3; NUL, which no text file holds, keeps a text that spells "<unk>" or "<eos>" apart from them
@@ -111,13 +111,8 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Write `path` (the library's tokenizer.json) and beside it `*.rules.json`, each whole or not at all."""
         path = Path(path)
-        for target, text in (
-            (path, self.model.to_str(pretty=True)),
-            (_rules_file(path), json.dumps(asdict(self.rules))),
-        ):
-            draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, target)
+        write_text(self.model.to_str(pretty=True), path)
+        write_text(json.dumps(asdict(self.rules)), _rules_file(path))
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:

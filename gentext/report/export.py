@@ -10,7 +10,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from gentext.files import atomic
+from gentext.files import write_text
 from gentext.panels import words
 from gentext.report.page import Page, Section
 from gentext.report.samples import Sample
@@ -106,8 +106,7 @@ def _latex(page: Page, path: Path) -> list[Path]:
 def put(path: Path, text: str) -> Path:
     """The path, once the text stands there whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(text, path)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
+from gentext.files import atomic
 from gentext.models.ngram.table import NgramTable
 from gentext.types import BOS, EOS, PAD, RESERVED, UNK
 
@@ -24,22 +24,17 @@ def write_arpa(path: Path, levels: nn.ModuleList, vocabulary: Sequence[str]) -> 
     Raises: ValueError where a token cannot be spelt in a format that separates tokens by blanks.
     """
     spelt = _spellings(vocabulary, len(levels[0]))
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write("\\data\\\n")
-            file.writelines(f"ngram {k}={len(level) - (k == 1)}\n" for k, level in enumerate(levels, 1))
-            texts = [""]
-            for k, level in enumerate(levels, 1):
-                file.write(f"\n\\{k}-grams:\n")
-                heads, words = level.parents.tolist(), level.words.tolist()
-                texts = [f"{texts[head]} {spelt[word]}".lstrip() for head, word in zip(heads, words, strict=True)]
-                lines = _lines(texts, level, levels[k] if k < len(levels) else None)
-                file.writelines(line for i, line in enumerate(lines) if k > 1 or i != PAD)
-            file.write("\n\\end\\\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
+        file.write("\\data\\\n")
+        file.writelines(f"ngram {k}={len(level) - (k == 1)}\n" for k, level in enumerate(levels, 1))
+        texts = [""]
+        for k, level in enumerate(levels, 1):
+            file.write(f"\n\\{k}-grams:\n")
+            heads, words = level.parents.tolist(), level.words.tolist()
+            texts = [f"{texts[head]} {spelt[word]}".lstrip() for head, word in zip(heads, words, strict=True)]
+            lines = _lines(texts, level, levels[k] if k < len(levels) else None)
+            file.writelines(line for i, line in enumerate(lines) if k > 1 or i != PAD)
+        file.write("\n\\end\\\n")
 
 
 def _lines(texts: list[str], level: NgramTable, longer: NgramTable | None) -> Iterator[str]:
