@@ -27,6 +27,8 @@ class Term(Protocol):
 
 
 class Loss(NamedTuple):
+    """What an objective makes of one batch."""
+
     total: Float[Tensor, ""]  # the weighted sum over all sequences of the batch: what a gradient is taken of
     terms: dict[str, Float[Tensor, ""]]  # each term's own sum, unweighted and detached: what is logged
 

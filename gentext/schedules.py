@@ -19,6 +19,8 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
+    """The same value all through the run."""
+
     value: float
 
     def __call__(self, step: int, total: int) -> float:

@@ -21,6 +21,8 @@ ROWS = 256  # texts whose filters' answers fit a core's cache
 
 @runtime_checkable
 class Critic(Protocol):
+    """What a game asks of a critic: its scores of texts, of token ids or of relaxed one-hots."""
+
     vocab_size: int
     outputs: int
     dense: bool

@@ -16,6 +16,8 @@ from gentext.types import PAD, Batch
 
 
 class EstimatorOutput(NamedTuple):
+    """What an estimator makes of one batch of the generator's texts."""
+
     loss: Float[Tensor, ""]  # whose gradient moves the generator, and a learnt baseline
     figures: dict[str, float | Tensor]  # what is logged
 

@@ -14,6 +14,8 @@ Scored = Float[Tensor, "..."]
 
 @runtime_checkable
 class Reward(Protocol):
+    """From a critic's score to the reward of a policy gradient."""
+
     def __call__(self, score: Scored) -> Scored: ...
 
 

@@ -18,6 +18,8 @@ Judge = Callable[[Batch], Float[Tensor, " n"]]
 
 
 class Completions(NamedTuple):
+    """m texts that a rollout drew, each from a prefix of one of the generator's texts."""
+
     texts: Batch
     row: Int[Tensor, " m"]  # the text that each goes on from
     at: Int[Tensor, " m"]  # the last token that it has in common with it

@@ -165,7 +165,7 @@ def _paragraphs(lines: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _stream(path: Path) -> Iterator[str]:
-    """The text in pieces that end where a line ends, or failing that a word; \\r\\n reads as \\n."""
+    r"""The text in pieces that end where a line ends, or failing that a word; \r\n reads as \n."""
     left = ""
     with _open(path) as file:
         for block in _checked(path, iter(lambda: file.read(BLOCK), "")):

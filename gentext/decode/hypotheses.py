@@ -13,6 +13,8 @@ from gentext.types import PAD
 
 
 class Finished(NamedTuple):
+    """The k best finished sequences of each of n rows, best first."""
+
     tokens: Int[Tensor, "n k t"]
     scores: Float[Tensor, "n k"]  # nats over length ** penalty; -inf where there is none
 

@@ -88,7 +88,7 @@ def _sides(generated: Bool[ndarray, " n"], rng: np.random.Generator) -> list[Int
 
 
 def naive_bayes(
-    sentences: Sentences, generated: Bool[ndarray, " n"], train: Int[ndarray, " p"], seed: int
+    sentences: Sentences, generated: Bool[ndarray, " n"], train: Int[ndarray, " p"], _seed: int
 ) -> Bool[ndarray, " n"]:
     """Multinomial naive Bayes over counts of words and bigrams, Laplace-smoothed."""
     counts = ngram_counts(sentences)
@@ -96,7 +96,7 @@ def naive_bayes(
 
 
 def logistic(
-    sentences: Sentences, generated: Bool[ndarray, " n"], train: Int[ndarray, " p"], seed: int
+    sentences: Sentences, generated: Bool[ndarray, " n"], train: Int[ndarray, " p"], _seed: int
 ) -> Bool[ndarray, " n"]:
     """Logistic regression over tf-idf weights of words and bigrams, fitted to the training rows."""
     counts = ngram_counts(sentences)

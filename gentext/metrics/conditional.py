@@ -112,7 +112,7 @@ class NoSynonyms:
     """A WordNet without entries."""
 
     @staticmethod
-    def synsets(word: str) -> Sequence[object]:
+    def synsets(_word: str) -> Sequence[object]:
         return ()
 
 

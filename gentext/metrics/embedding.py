@@ -41,11 +41,11 @@ class VectorMetric(TextMetric):
 
 
 class Frechet(VectorMetric):
-    """Frechet distance between samples and references, both taken for normal: squared length of the gap of their
-    means, and what it takes to turn one covariance into the other.
+    """Frechet distance between samples and references, both taken to be normal.
 
-    It falls with the number of texts, since a few make a covariance look narrower than it is: compare figures of the
-    same numbers of both, which stand in the signature. The interval holds the references fixed.
+    The squared distance between their means, plus the distance between their covariances. It falls with the number of
+    texts, since a few make a covariance look narrower than it is: compare figures of the same numbers of both, which
+    stand in the signature. The interval holds the references fixed.
     Source: Heusel et al. 2017; for text with BERT: Montahaei et al. 2019 (FBD).
     """
 
@@ -76,9 +76,9 @@ class Frechet(VectorMetric):
 
 
 class Vendi(VectorMetric):
-    """Vendi score: how many different samples there are in effect, from 1 (all alike) to the dimension of the space,
-    where it saturates.
+    """Vendi score: the effective number of different samples.
 
+    From 1 (all alike) to the dimension of the space, where it saturates.
     Source: Friedman and Dieng 2023, definition 3.1, with the cosine as similarity, computed in the dual (their section
     3.3): the eigenvalues of K / n are those of the vectors' second moments.
     """

@@ -47,8 +47,12 @@ class PairMetric(TextMetric):
         return samples, references
 
     def means(self, figures: Mapping[str, tuple[Sequence[float], str]], unit: str = "") -> dict[str, Value]:
-        """The mean and its bootstrap interval for each name; given are figures by pair, of which more is better, and a
-        signature."""
+        """The mean and its bootstrap interval for each name.
+
+        Args:
+            figures: by name, one figure a pair, of which more is better, and the signature.
+            unit: of every figure.
+        """
         table = np.array([each for each, _ in figures.values()], dtype=np.float64).T
         intervals = bootstrap(table, resamples=self.resamples, seed=self.seed)
         return {

@@ -137,7 +137,7 @@ def _blocks(
     trade = [] if traded is None else [frontier.table(traded)]
     efficiency = _efficiency(board, quality)
     likelihood = next((name for name in ("word_ppl", cheap) if name in board.columns), quality)
-    sweeps = sweep_charts.draw(board, findings.plain(board), likelihood, charts.families(board))
+    sweeps = sweep_charts.draw(findings.plain(board), likelihood, charts.families(board))
     blocks = [
         ("Along what was swept", sweeps, []),
         ("Quality and diversity", [charts.frontier(board, quality, DIVERSITY)], trade),

@@ -9,13 +9,13 @@ from typing import Any
 import altair as alt
 
 from gentext.report.style import Chart, encoding, titled
-from gentext.results.board import Board, Row
+from gentext.results.board import Row
 
 FEWEST = 3  # different numbers that make a curve
 WIDE = 4.0  # times the smallest number: from there on an axis is logarithmic
 
 
-def draw(board: Board, rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
+def draw(rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
     """A chart for every key that takes three numbers or more while all else of a row's name stays.
 
     Rows with other numbers of it are points of their own, rows without it levels.

@@ -1,0 +1,1 @@
+"""Records, and what is asked of them: boards, comparisons, frontiers."""

@@ -76,7 +76,7 @@ def markdown(board: Board) -> str:
 
 
 def latex(board: Board) -> str:
-    """A booktabs table; its document needs \\usepackage{booktabs}."""
+    r"""A booktabs table; its document needs \usepackage{booktabs}."""
     header, *body = table(board)
     marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, tex)
     return booktabs(f"{board.title}: {LEGEND}", "ll" + "r" * (len(header) - 2), header, marked)

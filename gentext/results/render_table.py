@@ -40,7 +40,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A booktabs table; its document needs \\usepackage{booktabs}."""
+    r"""A booktabs table; its document needs \usepackage{booktabs}."""
     kinds = ["l" if _in_words(table, i) else "r" for i in range(len(table.columns))]
     body = [[tex(words(cell)) for cell in row] for row in table.rows]
     return booktabs(f"{table.title}. {table.note}", "".join(kinds), table.columns, body)

@@ -25,6 +25,7 @@ WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
 
 
 def checkpoint(training: TrainState) -> Checkpoint:
+    """Where a run in this folder keeps its state."""
     return Checkpoint(training.monitor.folder / "checkpoint")
 
 

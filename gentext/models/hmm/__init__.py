@@ -1,0 +1,1 @@
+"""Hidden Markov models: plain, blocked, of low rank, neural."""

@@ -128,8 +128,11 @@ class _Conditionals(torch.autograd.Function):
 
 
 def _in_double(trellis: Trellis, start: Tensor, weights: Tensor) -> Messages:
-    """The gradients in float64, where in float32 a path fell under the smallest number and was the likely one after
-    all: its messages then overflow, and the posteriors do not sum to the weights."""
+    """The gradients in float64.
+
+    In float32 the probability of a path may underflow though it is the likely one after all: its messages then
+    overflow, and the posteriors do not sum to the weights.
+    """
     wide = Trellis(trellis.tables.map(torch.Tensor.double), trellis.packed)
     messages = wide.backward(*wide.forward(start.double()), weights.double())
     if not torch.isfinite(messages.posterior).all():

@@ -18,8 +18,10 @@ PREPACK = 512  # from this width on, a weight that oneDNN has packed once beats 
 
 @dataclass(frozen=True)
 class HMMParameters:
-    """The parameters of an HMM whose s states lie in blocks of k; a word is emitted by the states of its block only
-    (Chiu and Rush 2020), so a step works on one block's states. A plain HMM has one block.
+    """The parameters of an HMM whose s states lie in blocks of k.
+
+    A word is emitted by the states of its block only (Chiu and Rush 2020), so a step works on one block's states. A
+    plain HMM has one block.
 
     `factors` is (A,) or, for low rank, (leave, enter) with A = leave @ enter. They hold log-probabilities, or
     probabilities after `map(torch.exp)`.

@@ -164,7 +164,7 @@ def _extend(
 
 
 def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Counts:
-    """The kept n-grams under the kept contexts, which are numbered anew. (A kept n-gram's context is always kept.)"""
+    """The kept n-grams under the kept contexts, which are numbered anew; a kept n-gram's context is always kept."""
     totals = torch.zeros(seen.contexts, dtype=torch.int64).index_add_(0, seen.parents, adjusted.long())
     successors = torch.bincount(seen.parents[kept], minlength=seen.contexts)[contexts]
     starts = torch.nn.functional.pad(successors, (1, 1)).cumsum(0)

@@ -98,6 +98,7 @@ class Relative(Positions):
 
 
 def rotate(x: Float[Tensor, "n t k h e"], rotation: Rotation) -> Float[Tensor, "n t k h e"]:
+    """Queries and keys turned by their positions (rotary embedding, Su et al. 2021)."""
     cos, sin = rotation
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 

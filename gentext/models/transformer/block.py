@@ -15,6 +15,7 @@ from gentext.models.transformer.kernels import RMSNorm, relu2, rms_norm
 
 
 def swiglu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """SiLU of every other unit times its neighbour (Shazeer 2020): half the width."""
     return F.silu(x[..., ::2]) * x[..., 1::2]
 
 
@@ -83,5 +84,6 @@ class Block(nn.Module):
 
 
 def normed(kind: str, width: int, bias: bool) -> nn.Module:
+    """The normalisation of this kind."""
     one_of("norm", kind, NORMS)
     return RMSNorm() if kind == "rms" else nn.LayerNorm(width, bias=bias)

@@ -24,6 +24,8 @@ def relu2(x: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 class RMSNorm(nn.Module):
+    """Division by the root mean square of the last axis, without parameters."""
+
     def forward(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
         return rms_norm(x)
 

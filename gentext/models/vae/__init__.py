@@ -1,0 +1,1 @@
+"""Text VAEs: an encoder and a posterior around any decoder."""

@@ -124,7 +124,7 @@ class VAE(LanguageModel):
         return posterior.log_prob(z)[:, 0] - aggregate([posterior], z[:, 0])
 
     def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
-        return panels.panels(self, corpus, rng)
+        return panels.panels(self, corpus)
 
     def flops(self, tokens: int) -> float:
         """The decoder's, and two for each of the encoder's weights and token."""

@@ -19,7 +19,8 @@ POINTS, LONGEST, STEPS, UNITS = 150, 48, 7, 3  # texts on the map, tokens of a t
 REACH = 2.0  # how far along a part of z, in standard deviations of the prior
 
 
-def panels(vae: VAE, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+def panels(vae: VAE, corpus: Readable) -> list[Panel]:
+    """A map of the latent space, an interpolation, and what the most used parts of z change."""
     lines = corpus.lines("valid") if len(corpus.lines("valid")) else corpus.lines("train")
     texts = [lines[i * len(lines) // min(POINTS, len(lines))] for i in range(min(POINTS, len(lines)))]
     texts = [text for text in texts if text.strip()]
