@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gentext import config
 from gentext.data.constraints import Conditions
+from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling
@@ -144,13 +145,11 @@ def _until(text: str, stop: Sequence[str], said: int) -> str:
 
 
 @dataclass
-class FittedTruth:
+class FittedTruth(Truth):
     """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated."""
 
     run: str
     name: str = ""
-    length: int | None = field(default=None, init=False)
-    entropy: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._model = load(self.run)

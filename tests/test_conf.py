@@ -56,6 +56,8 @@ def test_every_option_has_a_line_of_description():
         (["decode.sample.temperature=abc"], "temperature is 'abc'"),
         (["decode.sample.temperature=null"], "temperature is None"),
         (["family=vae", "loss.kl.weight=abc"], "weight is 'abc'"),
+        (["data=text"], r"data\.path has no value.*give data\.path="),
+        (["data=truth"], r"data\.truth\.run has no value"),
     ],
 )
 def test_wrong_keys_and_options_are_answered_with_advice(overrides, advice):

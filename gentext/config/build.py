@@ -35,6 +35,10 @@ def check(node: Any, where: str = "") -> None:
             for key in node:
                 if not str(key).startswith("_") and key not in known:
                     raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near(str(key), known)}")
+        for key in node:
+            if OmegaConf.is_missing(node, key):
+                name = node._get_full_key(key)
+                raise ValueError(f"{name} has no value, and {node._target_} needs one; give {name}=...")
         _check_types(node, target, where)
     if isinstance(node, DictConfig):
         for key in node:

@@ -19,7 +19,7 @@ from gentext.data.download import cache_folder
 from gentext.data.prepare import Meta, encode, write_text
 from gentext.data.progress import byte_bar
 from gentext.data.ragged import Lines, Ragged, chunks
-from gentext.data.source import Source, Truth
+from gentext.data.source import Source, Truth, facts
 from gentext.data.splits import SPLITS
 from gentext.data.tokenizer import Recipe, Tokenizer
 from gentext.data.words import word_rule
@@ -73,6 +73,11 @@ class Corpus:
         cache = cache_folder() if cache is None else Path(cache)
         text, said = keep(cache / "text", source.identity(), lambda folder: write_text(source, folder))
         fitted = tokenizer if isinstance(tokenizer, Tokenizer) else _fit(tokenizer, source, said, text, cache)
+        if said["skipped"]:
+            log.warning(
+                "%s: %d rows are not text and are left out, as data.skip_bad asks; the first: %s",
+                *(source.name, said["skipped"], said["first_skipped"]),
+            )
         key = hashlib.sha256(f"{said['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
         ids, meta = keep(cache / "ids", key, lambda folder: encode(text, fitted, folder, stream=source.stream))
         return cls(source, fitted, text, ids, {**said, **meta}, max_len)
@@ -152,12 +157,11 @@ class Corpus:
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the numbers that rest on this corpus, as plain data."""
-        source = self._source
-        said = ("name", "origin", "licence", "words", "lowercase", "stream", "pairs")
-        return {key: getattr(source, key) for key in said} | {
+        return facts(self._source) | {
             "max_len": self.max_len,
             "tokenizer": self.tokenizer.signature(),
             "tokenizer_sha256": self.tokenizer.sha256,
+            **({"skipped": self._meta["skipped"]} if self._meta["skipped"] else {}),
             "splits": {
                 split: self._meta["splits"][split]
                 | {"tokens": rows.tokens, "unknown": self._meta["unknown"][split], "cut": rows.cut}
@@ -200,7 +204,7 @@ class Corpus:
 
 def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) -> Tokenizer:
     """The recipe's tokenizer of this train split, from the cache where it was fitted before."""
-    words = tuple(getattr(source.truth, "words", ()))
+    words = () if source.truth is None else tuple(source.truth.words)
     key = json.dumps([said["splits"]["train"], repr(recipe), words])
 
     def write(folder: Path) -> Meta:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gentext.data.readers import TextReader
-from gentext.data.source import SPLIT_NAMES, identity_of, in_splits
+from gentext.data.source import SPLIT_NAMES, Source, identity_of, in_splits
 from gentext.data.splits import Cut, Size, TextRow
+from gentext.data.tables import BadRows, known_column, text_cells
 
 
 @dataclass(frozen=True)
-class HubText:
+class HubText(Source):
     """A data set of the Hugging Face hub, by the `datasets` library (an extra: pip install 'gentext[hf]')."""
 
     path: str
@@ -27,9 +29,12 @@ class HubText:
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
+    skip_bad: bool = False  # leave out rows that are not text, and count them
     licence: str = "see the data set's card"
-    stream: bool = field(default=False, init=False)
-    truth: None = field(default=None, init=False)
+    _bad: BadRows = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_bad", BadRows(self.skip_bad))
 
     @property
     def name(self) -> str:
@@ -51,21 +56,27 @@ class HubText:
         return identity_of(self, {split: data._fingerprint for split, data in self._loaded().items()})
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
-        columns = [self.target] if self.source is None else [self.target, self.source]
         loaded = self._loaded()
         for split, data in loaded.items():
-            lacking = [column for column in columns if column not in data.column_names]
-            if lacking:
-                raise ValueError(
-                    f"{self.path}, split {split}, has no column {lacking[0]!r}; it has {', '.join(data.column_names)}. "
-                    "Name them by data.target and (for pairs) data.source"
-                )
-        tidy = TextReader(lowercase=self.lowercase)._clean
-        bodies = {
-            split: (lambda data=data: tidy([str(record[c]) for c in columns] for record in data))
-            for split, data in loaded.items()
-        }
+            for column in self._columns:
+                known_column(f"{self.path}, split {split},", column, data.column_names)
+        bodies = {split: partial(self._read, split, data) for split, data in loaded.items()}
         return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=False, name=self.path)
+
+    def skipped(self) -> BadRows:
+        return self._bad
+
+    @property
+    def _columns(self) -> list[str]:
+        return [self.target] if self.source is None else [self.target, self.source]
+
+    def _read(self, split: str, data: Any) -> Iterator[TextRow]:
+        file = f"{self.path}, split {split}"
+        self._bad.begin(file)
+        cells = text_cells(
+            file, ([record[column] for column in self._columns] for record in data), self._columns, self._bad
+        )
+        return TextReader(lowercase=self.lowercase).tidy(cells)
 
     def _loaded(self) -> dict[str, Any]:
         try:

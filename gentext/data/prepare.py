@@ -84,15 +84,15 @@ def write_text(source: Source, folder: Path) -> Meta:
             raise ValueError(
                 f"{source.name}: {split} holds no text (empty, or blank lines alone); give a file with text in it"
             )
-    stated = getattr(source, "sha256", None) or {}
-    for split, digest in stated.items():
+    for split, digest in source.sha256.items():
         if said[split]["sha256"] != digest:
             raise ValueError(
                 f"{source.name}: the text of {split} has sha256 {said[split]['sha256']}, but data.sha256.{split} "
                 f"states {digest}; the files or the way they are read have changed"
             )
     whole = hashlib.sha256("/".join(str(said[split]) for split in SPLITS).encode()).hexdigest()
-    return {"sha256": whole, "splits": said}
+    skipped = source.skipped()
+    return {"sha256": whole, "splits": said, "skipped": skipped.total, "first_skipped": skipped.first}
 
 
 def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> Meta:

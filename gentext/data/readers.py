@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import json
-import logging
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from gentext.data.splits import TextRow
+from gentext.data.tables import BadRows, Column, jsonl, parquet, separated
 
 FORMATS = ("plain", "jsonl", "csv", "tsv", "parquet")
 SUFFIXES = {
@@ -27,9 +25,6 @@ SUFFIXES = {
 }
 BLOCK = 1 << 20  # characters of a stream read at once
 UNITS = ("line", "paragraph", "stream")
-Column = str | int
-
-log = logging.getLogger("gentext")
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,7 @@ class TextReader:
     lowercase: bool = False
     blank: bool = False  # keep blank lines
     spaces: bool = True  # false: text whose characters are set apart by spaces loses them
+    bad: BadRows = field(default_factory=BadRows, compare=False)  # what becomes of rows that are not text
 
     def __post_init__(self) -> None:
         for option, given, known in (
@@ -55,14 +51,15 @@ class TextReader:
         ):
             if given not in known:
                 raise ValueError(f"data.{option} is {given!r}; it must be one of {', '.join(map(str, known))}")
+        for option, column in (("target", self.target), ("source", self.source)):
+            if column == "" or (isinstance(column, int) and column < 0):
+                raise ValueError(f"data.{option} is {column!r}; a column is its name, or its number from 0")
         if self.source is not None and self.unit != "line":
             raise ValueError(f"data.unit is {self.unit} and data.source is {self.source!r}; pairs are read by line")
 
     def rows(self, path: Path) -> Iterator[TextRow]:
         """The rows of one file. Raises ValueError where it is not text, or lacks a column."""
         kind = self.format or _by_name(path)
-        if kind == "parquet":
-            return self._clean(_parquet(path, self._columns))
         if kind == "plain" and self.source is not None:
             raise ValueError(
                 f"{path} is plain text, which has no columns. Pairs are two files side by side (train.{self.source} "
@@ -70,10 +67,7 @@ class TextReader:
             )
         if kind == "plain" and self.unit == "stream":
             return (TextRow(self._cased(piece)) for piece in _stream(path))
-        if kind == "plain":
-            return self._clean(self._plain(path))
-        read = _jsonl if kind == "jsonl" else _table
-        return self._clean(read(path, self._columns, "\t" if kind == "tsv" else ","))
+        return self.tidy(self._plain(path) if kind == "plain" else self._table(path, kind))
 
     @property
     def _columns(self) -> list[Column]:
@@ -84,7 +78,23 @@ class TextReader:
             return ([line] for line in _lines(path))
         return _paragraphs(_lines(path))
 
-    def _clean(self, cells: Iterable[list[str]]) -> Iterator[TextRow]:
+    def _table(self, path: Path, kind: str) -> Iterator[list[str]]:
+        self.bad.begin(str(path))
+        if kind == "parquet":
+            rows = parquet(path, self._columns, self.bad)
+        elif kind == "jsonl":
+            rows = jsonl(path, _lines(path), self._columns, self.bad)
+        else:
+            rows = separated(path, _raw_lines(path), self._columns, "\t" if kind == "tsv" else ",", self.bad)
+        read = False
+        for cells in rows:
+            read = True
+            yield cells
+        if self.bad.counts[str(path)] and not read:
+            raise ValueError(f"{path} has no row of text; the first that is left out: {self.bad.first}")
+
+    def tidy(self, cells: Iterable[list[str]]) -> Iterator[TextRow]:
+        """Rows of cells, white space at their ends taken off; blank ones are left out unless they are asked for."""
         if self.unit == "stream":  # records follow one another as lines do
             yield from (TextRow(self._cased(row[0]) + "\n") for row in cells)
             return
@@ -126,29 +136,53 @@ def _open(path: Path) -> TextIOWrapper:
 
 
 def _checked(path: Path, parts: Iterable[str]) -> Iterator[str]:
-    """The parts, with a plain word for a file that is not UTF-8 text."""
+    """The parts, with file and line for what is not UTF-8 text."""
     try:
         for part in parts:
             if "\0" in part:
-                raise ValueError(
-                    f"{path} is binary (it holds NUL bytes); give a file of UTF-8 text, JSONL, CSV, TSV or Parquet"
-                )
+                raise _not_text(path)
             yield part
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} is not UTF-8 text (byte 0x{error.object[error.start]:02x}: {error.reason}); convert it, for "
-            f"example iconv -f LATIN1 -t UTF-8 {path.name} > converted.txt"
-        ) from error
+        raise _not_text(path) from error
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(
             f"{path} is not a whole gzip file ({error}); compress it again or give it without .gz"
         ) from error
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _not_text(path: Path) -> ValueError:
+    """What is wrong with a file that is not UTF-8 text, and in which line: it is read again to find that out."""
+    opener: Any = gzip.open if path.name.endswith(".gz") else open
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                return ValueError(
+                    f"{path}, line 1: UTF-16, not UTF-8 text; convert it, for example iconv -f UTF-16 -t UTF-8 "
+                    f"{path.name} > converted.txt"
+                )
+            if b"\0" in line:
+                return ValueError(
+                    f"{path}, line {number}: it is binary (it holds NUL bytes); give a file of UTF-8 text, JSONL, CSV, "
+                    "TSV or Parquet"
+                )
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return ValueError(
+                    f"{path}, line {number}: not UTF-8 text (byte 0x{line[error.start]:02x}: {error.reason}); convert "
+                    f"it, for example iconv -f LATIN1 -t UTF-8 {path.name} > converted.txt"
+                )
+    return ValueError(f"{path} is not UTF-8 text, or changed while it was read")
+
+
+def _raw_lines(path: Path) -> Iterator[str]:
+    r"""Lines with their ends: only \n and \r\n end one, never a form feed, NEL or U+2028."""
     with _open(path) as file:
-        for line in _checked(path, file):
-            yield line.rstrip("\r\n")
+        yield from _checked(path, file)
+
+
+def _lines(path: Path) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in _raw_lines(path))
 
 
 def _paragraphs(lines: Iterable[str]) -> Iterator[list[str]]:
@@ -176,64 +210,3 @@ def _stream(path: Path) -> Iterator[str]:
                 left = left[end:]
     if left:
         yield left.replace("\r\n", "\n")
-
-
-def _jsonl(path: Path, columns: list[Column], _: str) -> Iterator[list[str]]:
-    for number, line in enumerate(_lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number}: not JSON ({error}); JSONL is one object a line") from error
-        if isinstance(record, str) and len(columns) == 1:
-            yield [record]
-            continue
-        known = list(record) if isinstance(record, dict) else []
-        yield [str(record[_column(path, column, known)]) for column in columns]
-
-
-def _table(path: Path, columns: list[Column], delimiter: str) -> Iterator[list[str]]:
-    """CSV has quotes; TSV, as found in the wild, does not. Columns given as numbers mean that there is no header."""
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    csv.field_size_limit(1 << 30)
-    with _open(path) as file:
-        table = csv.reader(_checked(path, file), delimiter=delimiter, quoting=quoting)
-        at = columns
-        if not all(isinstance(column, int) for column in columns):
-            header = next(table, [])
-            at = [header.index(_column(path, column, header)) for column in columns]
-        for cells in table:
-            if not cells:
-                continue
-            if len(cells) <= max(at):
-                raise ValueError(
-                    f"{path}, line {table.line_num}: {len(cells)} columns; column {max(at)} (from 0) was asked for"
-                )
-            yield [cells[i] for i in at]
-
-
-def _parquet(path: Path, columns: list[Column]) -> Iterator[list[str]]:
-    try:
-        import pyarrow as arrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ValueError(f"{path} needs pyarrow, which is an extra: pip install 'gentext[parquet]'") from error
-    try:
-        file = parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a Parquet file ({error})") from error
-    with file:
-        names = [_column(path, column, file.schema_arrow.names) for column in columns]
-        for batch in file.iter_batches(columns=names):
-            for cells in zip(*(batch.column(name).to_pylist() for name in names), strict=True):
-                yield ["" if cell is None else str(cell) for cell in cells]
-
-
-def _column(path: Path, column: Column, known: list[str]) -> str:
-    if column not in known:
-        raise ValueError(
-            f"{path} has no column {column!r}; it has {', '.join(map(repr, known)) or 'none'}. Name them by "
-            "data.target and (for pairs) data.source"
-        )
-    return str(column)

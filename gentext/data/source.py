@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 import gentext
 from gentext.data.splits import Cut, TextRow
+from gentext.data.tables import BadRows
 
 SPLIT_NAMES = {
     "train": "train",
@@ -24,41 +26,67 @@ SPLIT_NAMES = {
 }
 
 
+READING = 2  # how rows are read; a cache that was written by another way of reading is not used
+
+
 @runtime_checkable
 class Source(Protocol):
-    """What conf/data/*.yaml instantiates: text in splits, read one row at a time, and how it is to be judged."""
+    """What conf/data/*.yaml instantiates: text in splits, read one row at a time, and how it is to be judged.
+
+    A class of one's own names this one as its base, says what has no default here, and gives `rows`.
+    """
 
     name: str
     origin: str  # where it is published
     licence: str
     words: str  # the rule that says what a word is: treebank, whitespace, lines or char
     lowercase: bool  # the corpus is lower-cased, and so is what is compared with it
-    stream: bool  # one long text, not lines
-    pairs: bool  # each text answers a prompt (its translation's source)
-    truth: Truth | None  # the distribution that the text was drawn from, where it is known
+    stream: bool = False  # one long text, not lines
+    pairs: bool = False  # each text answers a prompt (its translation's source)
+    truth: Truth | None = None  # the distribution that the text was drawn from, where it is known
+    sha256: Mapping[str, str] = MappingProxyType({})  # of splits, where the user states them
 
     def fetch(self) -> list[Path]:
         """The files that it rests on, verified, downloaded if need be."""
-        ...
+        return []
 
     def identity(self) -> str | None:
         """What decides its text, before any is read; None where only the text itself can tell."""
-        ...
+        return None
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         """Every row with its split."""
         ...
 
+    def skipped(self) -> BadRows:
+        """What the last reading left out because the user asked for it."""
+        return BadRows()
+
+    def about(self) -> dict[str, Any]:
+        """What else `gentext data show` prints of it."""
+        return {}
+
+    def notes(self) -> list[str]:
+        """What a user should know of the way it is split, a sentence each."""
+        return []
+
+
+def facts(source: Source) -> dict[str, Any]:
+    """What a record keeps of a source: where it comes from, how it is cut and judged."""
+    return {
+        "name": source.name,
+        "origin": source.origin,
+        "licence": source.licence,
+        "words": source.words,
+        "lowercase": source.lowercase,
+        "stream": source.stream,
+        "pairs": source.pairs,
+    }
+
 
 def describe(source: Source) -> dict[str, Any]:
-    """What `gentext data show` prints of a source without reading it: origin, licence, how it is cut and judged."""
-    shown = ("name", "origin", "licence", "words", "lowercase", "stream", "pairs")
-    facts: dict[str, Any] = {key: getattr(source, key) for key in shown}
-    facts["truth"] = source.truth is not None
-    for key in ("files", "splits"):
-        if hasattr(source, key):
-            facts[key] = getattr(source, key)
-    return facts
+    """What `gentext data show` prints of a source without reading it."""
+    return {**facts(source), "truth": source.truth is not None, **source.about()}
 
 
 def in_splits(
@@ -80,12 +108,9 @@ def in_splits(
 
 def identity_of(source: Any, files: Mapping[str, str]) -> str:
     """A hash of a source's options and of its files' contents; where the files lie does not count."""
-    options = {
-        key: value
-        for key, value in vars(source).items()
-        if key not in ("path", "name", "files", "folder", "origin", "licence", "truth")
-    }
-    said = [gentext.__version__, options, dict(files)]
+    elsewhere = ("path", "name", "files", "folder", "origin", "licence", "truth")
+    options = {key: value for key, value in vars(source).items() if key not in elsewhere and not key.startswith("_")}
+    said = [gentext.__version__, READING, options, dict(files)]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()
 
 
@@ -93,13 +118,20 @@ def identity_of(source: Any, files: Mapping[str, str]) -> str:
 class Truth(Protocol):
     """A known distribution p over texts: a grammar, SeqGAN's LSTM oracle, or any fitted family.
 
-    One that can say more has `words`, its whole lexicon: a tokenizer then knows those that train happens to lack, so
-    that a model and p speak of the same texts; and `digest`, equal where the distribution is, so that draws are kept.
+    A class of one's own names this one as its base, and gives `name`, `sample` and `log_prob`.
     """
 
     name: str
-    length: int | None  # every text has exactly so many tokens; None: lengths vary
-    entropy: float | None  # H(p) in nats per sequence where it has a closed form, else None
+    length: int | None = None  # every text has exactly so many tokens; None: lengths vary
+    entropy: float | None = None  # H(p) in nats per sequence where it has a closed form, else None
+    # its whole lexicon: a tokenizer then knows the words that train happens to lack, so that a model and p speak of the
+    # same texts; empty where it cannot be listed
+    words: Sequence[str] = ()
+    digest: str | None = None  # equal where the distribution is, so that draws are kept; None: they are drawn again
+
+    def fetch(self) -> list[Path]:
+        """The files that it rests on, verified, downloaded if need be."""
+        return []
 
     def sample(self, n: int, rng: torch.Generator) -> list[str]:
         """`n` independent texts."""

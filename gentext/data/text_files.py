@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from gentext.data.download import Remote, fetch, sha256
-from gentext.data.readers import SUFFIXES, Column, TextReader, side_by_side
-from gentext.data.source import SPLIT_NAMES, identity_of, in_splits
+from gentext.data.readers import SUFFIXES, TextReader, side_by_side
+from gentext.data.source import SPLIT_NAMES, Source, identity_of, in_splits
 from gentext.data.splits import SPLITS, Cut, Size, TextRow
+from gentext.data.tables import BadRows, Column
 
 log = logging.getLogger("gentext")
 
 
 @dataclass(frozen=True)
-class PublishedCorpus:
+class PublishedCorpus(Source):
     """A named corpus: its published files by name, and which of them is which split.
 
     `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
@@ -44,7 +46,6 @@ class PublishedCorpus:
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
-    truth: None = field(default=None, init=False)
 
     @property
     def stream(self) -> bool:
@@ -53,6 +54,9 @@ class PublishedCorpus:
     @property
     def pairs(self) -> bool:
         return self.source is not None
+
+    def about(self) -> dict[str, Any]:
+        return {"files": self.files, "splits": self.splits}
 
     def fetch(self) -> list[Path]:
         return [fetch(self.folder, name, Remote(**self.files[name])) for name in self._needed()]
@@ -84,7 +88,7 @@ class PublishedCorpus:
 
 
 @dataclass(frozen=True)
-class LocalText:
+class LocalText(Source):
     """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut).
 
     Pairs are the columns `source` and `target` of a table, or two files beside one another, train.SOURCE and
@@ -106,12 +110,17 @@ class LocalText:
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
+    skip_bad: bool = False  # leave out rows of a table that are not text, and count them
     sha256: Mapping[str, str] = field(default_factory=dict)  # of splits, as a record states them
-    truth: None = field(default=None, init=False)
+    _bad: BadRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.path:
+            raise ValueError("data.path is empty; give a file or a folder of files, such as data.path=my.txt")
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
+        object.__setattr__(self, "_bad", BadRows(self.skip_bad))
+        self._reader()  # wrong options fail here, before anything is read
 
     @property
     def stream(self) -> bool:
@@ -132,9 +141,15 @@ class LocalText:
         bodies = {split: partial(self._read, paths) for split, paths in self._bodies().items()}
         return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.path)
 
+    def skipped(self) -> BadRows:
+        return self._bad
+
+    def _reader(self) -> TextReader:
+        return TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, bad=self._bad)
+
     def _read(self, paths: list[Path]) -> Iterator[TextRow]:
         """The rows of these files, one after another, or side by side where their names end in the two columns."""
-        reader = TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank)
+        reader = self._reader()
         sides = {_bare(path).suffix.removeprefix("."): path for path in paths}
         if self.source is not None and set(sides) == {str(self.target), str(self.source)}:
             yield from side_by_side(reader, sides[str(self.target)], sides[str(self.source)])

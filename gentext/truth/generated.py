@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gentext.data.source import Truth, identity_of
+from gentext.data.source import Source, Truth, identity_of
 from gentext.data.splits import TextRow
 from gentext.seeding import Streams
 
@@ -14,10 +14,10 @@ CHUNK = 10_000  # texts drawn from a truth at once
 
 
 @dataclass(frozen=True)
-class GeneratedCorpus:
+class GeneratedCorpus(Source):
     """Texts drawn from a known truth, as many as asked. `seed` is the data's own: every run sees the same text."""
 
-    truth: Truth
+    truth: Truth = field()  # without this the base's default, None, would be taken for one here
     words: str = "whitespace"
     train: int = 10_000
     valid: int = 1_000
@@ -25,8 +25,6 @@ class GeneratedCorpus:
     seed: int = 0
     lowercase: bool = False
     licence: str = "made by gentext, free to use"
-    stream: bool = field(default=False, init=False)
-    pairs: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         for split, n in self._sizes().items():
@@ -42,11 +40,11 @@ class GeneratedCorpus:
         return f"drawn from {type(self.truth).__name__} by seed {self.seed}"
 
     def fetch(self) -> list[Path]:
-        return getattr(self.truth, "fetch", list)()
+        return self.truth.fetch()
 
     def identity(self) -> str | None:
-        digest = getattr(self.truth, "digest", None)  # a truth need not be able to say what it is
-        return digest and identity_of(self, {"truth": digest})
+        digest = self.truth.digest
+        return None if digest is None else identity_of(self, {"truth": digest})
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         streams = Streams(self.seed)

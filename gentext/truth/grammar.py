@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from gentext.data.source import Truth
 from gentext.truth import pcfg
 from gentext.truth.inside import Inside
 from gentext.truth.lalr import conflict
@@ -43,7 +44,7 @@ class RuleUsage:
         return [(self.rules[r], float(self.expected[r]), float(self.observed[r]), float(self.z[r])) for r in order]
 
 
-class Grammar:
+class Grammar(Truth):
     """A grammar as a `Truth`: independent sentences, their exact probability, and what rules they use.
 
     Sentences are drawn as words with one space between, the full stop too. In a text to be judged any white space will
@@ -53,8 +54,6 @@ class Grammar:
     case and end in " .".
     Raises: ValueError where the file holds no proper, subcritical grammar.
     """
-
-    length = None
 
     def __init__(self, path: str | Path | None = None, name: str = "captions") -> None:
         self.name = name

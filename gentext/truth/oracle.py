@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.data.download import Remote, fetch
+from gentext.data.source import Truth
 from gentext.seeding import Streams
 
 FOLDER = "seqgan-oracle"
@@ -23,7 +24,7 @@ BLOCK = 50  # of the vocabulary: the first level of an inverse-CDF draw
 State = tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]
 
 
-class Oracle:
+class Oracle(Truth):
     """The distribution of `length` ids, each text a line of ids set apart by spaces.
 
     With `params` (an npz of GENTEXT_DATA/seqgan-oracle) it is the oracle of the papers: real data score 5.75 nats a
@@ -32,8 +33,6 @@ class Oracle:
 
     Source: Yu et al. 2017, SeqGAN, section 4; the gates as in its target_lstm.py.
     """
-
-    entropy: float | None = None
 
     def __init__(
         self,

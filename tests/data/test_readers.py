@@ -9,6 +9,7 @@ import pytest
 
 from gentext.data.readers import BLOCK, TextReader, side_by_side
 from gentext.data.splits import TextRow
+from gentext.data.tables import BadRows
 
 TEXTS = ["First line.", "秦川 雄帝宅", 'a "quoted", one']
 
@@ -45,6 +46,13 @@ def test_parquet_gives_its_columns(tmp_path):
     assert list(TextReader(target="en", source="de").rows(path)) == [TextRow("one", "eins"), TextRow("two", "zwei")]
     with pytest.raises(ValueError, match="no column 'fr'; it has 'de', 'en', 'n'"):
         list(TextReader(target="fr").rows(path))
+    for column, kind in (("n", "a number"), ("none", "null")):
+        parquet.write_table(arrow.table({"n": [1, 2], "none": ["a", None]}), path)
+        with pytest.raises(ValueError, match=rf"a\.parquet, row \d: '{column}' is {kind}, not text"):
+            list(TextReader(target=column).rows(path))
+    bad = BadRows(skip=True)
+    assert list(TextReader(target="none", bad=bad).rows(path)) == [TextRow("a")]
+    assert bad.total == 1
     path.write_bytes(b"not parquet")
     with pytest.raises(ValueError, match="not a Parquet file"):
         list(TextReader(target="en").rows(path))
@@ -96,6 +104,7 @@ def test_bad_files_say_what_is_wrong(tmp_path, name, content, message):
 def test_too_few_columns_and_broken_gzip(tmp_path):
     with pytest.raises(ValueError, match="line 2: 1 columns; column 1"):
         rows(tmp_path / "a.tsv", "a\tb\nc\n", target=1)
+    assert rows(tmp_path / "a.tsv", "a\tb\nc\n", target=1, bad=BadRows(skip=True)) == [TextRow("b")]
     for content in (b"plain", gzip.compress(b"text\n" * 999)[:-20]):
         path = tmp_path / "a.txt.gz"
         path.write_bytes(content)
@@ -129,3 +138,79 @@ def test_pairs_want_a_table_and_lines(tmp_path):
 def test_a_stream_of_records_has_their_line_ends(tmp_path):
     found = rows(tmp_path / "a.jsonl", '"one"\n"two"\n', unit="stream")
     assert "".join(row.text for row in found) == "one\ntwo\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"text": "a"}\n{"text": null}\n', r"a\.jsonl, line 2: 'text' is null, not text.*skip_bad"),
+        ("a.jsonl", '{"text": ["a"]}\n', "line 1: 'text' is a list"),
+        ("a.jsonl", '{"text": {"a": 1}}\n', "line 1: 'text' is an object"),
+        ("a.jsonl", '"a"\n\n1.5\n', "line 3.*no column 'text'"),
+        ("a.jsonl", '{"text": 1}\n', "line 1: 'text' is a number"),
+        ("a.jsonl", '{"text": true}\n', "line 1: 'text' is true"),
+        ("a.jsonl", '{"text": "a"}\n{"text": "\\ud800"}\n', "line 2: 'text' holds half of a surrogate pair"),
+        ("a.jsonl", '{"text": "a\\u0000b"}\n', "line 1: 'text' holds a NUL"),
+        ("a.jsonl", '{"text": "a", "text": "b"}\n', "line 1: 'text' stands 2 times"),
+        ("a.jsonl", '"a"\n' + "[" * 100_000 + "\n", "line 2: .*nested too deeply"),
+        ("a.jsonl", '"a"\n' + "1" * 5_000 + "\n", "line 2: not JSON"),
+        ("a.csv", 'text\n"a"\nb\rc\n', r"a\.csv, line 3: a carriage return"),
+        ("a.csv", 'text\na "b" c\n"a" b\n', r"a\.csv, line 3: not CSV"),
+        ("a.tsv", "text\na\nb\rc\n", r"a\.tsv, line 3: a carriage return"),
+    ],
+)
+def test_rows_that_are_not_text_are_refused_by_line_and_left_out_where_asked(tmp_path, name, content, message):
+    with pytest.raises(ValueError, match=message):
+        rows(tmp_path / name, content)
+    bad = BadRows(skip=True)
+    found = rows(tmp_path / name, content + ("last\n" if name.endswith("sv") else '"last"\n'), bad=bad)
+    assert found[-1] == TextRow("last")
+    assert bad.total == 1
+    assert str(tmp_path / name) in bad.first
+
+
+def test_a_header_that_names_a_column_twice_is_refused(tmp_path):
+    for skip in (False, True):
+        with pytest.raises(ValueError, match="line 1: the column 'text' stands 2 times"):
+            rows(tmp_path / "a.csv", "text,n,text\na,1,b\n", bad=BadRows(skip=skip))
+    assert rows(tmp_path / "a.csv", "n,text,n\n1,a,2\n") == [TextRow("a")]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_an_unclosed_quote_never_swallows_rows(tmp_path, skip):
+    """The rows between the quote and the next one, or the end, are lost to a reader that lets it pass."""
+    many = "".join(f"row {i}\n" for i in range(300))
+    for content in ('text\nfirst\n"open\n' + many, 'text\nfirst\n"open\n' + many + 'say "yes"\n' + many):
+        with pytest.raises(ValueError, match=r"a\.csv, line 3: a quote opens in this row and is not closed"):
+            rows(tmp_path / "a.csv", content, bad=BadRows(skip=skip))
+
+
+def test_a_file_with_no_good_row_is_refused_even_where_bad_ones_are_left_out(tmp_path):
+    with pytest.raises(ValueError, match=r"no row of text.*line 1: no column 'text'"):
+        rows(tmp_path / "a.jsonl", '{"txt": "a"}\n{"txt": "b"}\n', bad=BadRows(skip=True))
+
+
+def test_what_is_not_utf8_is_named_by_its_line(tmp_path):
+    many = b"line\n" * 99
+    for content, message in (
+        (many + b"caf\xe9\n", r"a\.txt, line 100: not UTF-8"),
+        (many + b"a\0b\n", r"a\.txt, line 100: it is binary"),
+        ("a\nb\n".encode("utf-16"), "line 1: UTF-16"),
+    ):
+        for unit in ("line", "stream"):
+            with pytest.raises(ValueError, match=message):
+                rows(tmp_path / "a.txt", content, unit=unit)
+
+
+def test_only_newlines_end_lines(tmp_path):
+    text = "one\u2028a\u2029b\x85c\x0cd\x0be\x1cf\ntwo\r\nthree"
+    found = [row.text for row in rows(tmp_path / "a.txt", text)]
+    assert found == ["one\u2028a\u2029b\x85c\x0cd\x0be\x1cf", "two", "three"]
+    assert [r.text for r in rows(tmp_path / "a.jsonl", json.dumps("a\u2028b", ensure_ascii=False))] == ["a\u2028b"]
+    assert [r.text for r in rows(tmp_path / "a.tsv", "x\u2028y\t1\n", target=0)] == ["x\u2028y"]
+
+
+@pytest.mark.parametrize("column", ["", -1])
+def test_a_column_is_a_name_or_a_number_from_0(column):
+    with pytest.raises(ValueError, match=r"data\.target is"):
+        TextReader(target=column)

@@ -320,5 +320,30 @@ def test_the_hub_reads_columns_and_splits(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", hub)
     found = texts(HubText("owner/name", lowercase=True, valid=4, cut="tail"))
     assert found == {"train": LINES[:-4], "valid": LINES[-4:], "test": ["last one"]}
-    with pytest.raises(ValueError, match=r"no column 'txt'; it has n, text.*data.target"):
+    with pytest.raises(ValueError, match=r"no column 'txt'; it has 'n', 'text'.*data.target"):
         texts(HubText("owner/name", target="txt"))
+    made["test"].append({"text": 7})
+    with pytest.raises(ValueError, match=r"owner/name, split test, row 2: 'text' is a number, not text"):
+        texts(HubText("owner/name"))
+    source = HubText("owner/name", skip_bad=True)
+    assert texts(source)["test"] == ["Last one"]
+    assert source.skipped().total == 1
+
+
+def test_rows_left_out_are_counted_and_said_also_from_the_cache(tmp_path, caplog):
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(json.dumps({"text": line}) for line in [*LINES, None, 3, None]), encoding="utf-8")
+    with pytest.raises(ValueError, match="line 41: 'text' is null"):
+        Corpus.open(LocalText(str(path)), Word())
+    for _ in range(2):
+        caplog.clear()
+        corpus = Corpus.open(LocalText(str(path), skip_bad=True), Word())
+        assert "3 rows are not text and are left out" in caplog.text
+        assert "line 41: 'text' is null" in caplog.text
+        assert corpus.fingerprint()["skipped"] == 3
+        assert sum(corpus.size(split) for split in ("train", "valid", "test")) == len(LINES)
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(ValueError, match=r"data\.path is empty"):
+        LocalText("")
