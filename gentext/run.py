@@ -27,7 +27,7 @@ from gentext.results.run_folder import clear, locked, versions
 from gentext.seeding import Streams
 from gentext.trackers import RunMonitor, logging_to
 from gentext.train.base import in_order
-from gentext.types import PAD, Batch, Samples
+from gentext.types import PAD, Batch
 
 log = logging.getLogger("gentext")
 
@@ -184,7 +184,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,
-        samples=Samples(tuple(texts), job.evidence.references.prompts),
+        samples=replace(job.evidence.references, texts=tuple(texts)),
         sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.device) if known is not None else None,
         decoded_scores=decoded,
     )

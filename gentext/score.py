@@ -19,7 +19,6 @@ from gentext.results import seeds
 from gentext.results.record import Record
 from gentext.results.run_folder import locked, versions
 from gentext.run import open_corpus, plain
-from gentext.types import Samples
 
 
 def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
@@ -114,4 +113,4 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
     prompts = evidence.references.prompts
     if prompts is not None and len(prompts) != len(texts):
         raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
-    return harness.evaluate(metrics, replace(evidence, samples=Samples(texts, prompts)))
+    return harness.evaluate(metrics, replace(evidence, samples=replace(evidence.references, texts=texts)))

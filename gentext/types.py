@@ -96,10 +96,16 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Samples:
-    """Texts, generated or human: one type on purpose, so that both are judged alike."""
+    """Texts, generated or human: one type on purpose, so that both are judged alike.
+
+    prompts: what each text answers, of a corpus of pairs.  words, lowercase: how metrics cut the texts into words, by
+    which rule and in lower case or not: as their corpus is cut.
+    """
 
     texts: tuple[str, ...]
     prompts: tuple[str, ...] | None = None
+    words: str = "treebank"
+    lowercase: bool = True
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -65,7 +65,7 @@ class AdversarialValidation:
         texts = self.corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
         for metric in self.loop.watch.values():
             metric.reset()
-            metric.update(samples=Samples(tuple(texts)))
+            metric.update(samples=self.corpus.samples(texts))
             values |= {f"valid/{name}": value for name, value in metric.compute().items()}
         if self.loop.judge is not None:
             values["valid/judged"] = nats(self.loop.judge, [draw])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from gentext.data.source import Source, Truth, facts
 from gentext.data.splits import SPLITS
 from gentext.data.tokenizer import Recipe, Tokenizer
 from gentext.data.words import word_rule
-from gentext.types import EOS, Batch, pad
+from gentext.types import EOS, Batch, Samples, pad
 
 PIECE = 256  # tokens of a piece of a stream, unless max_len says otherwise
 LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wide as its longest row
@@ -107,6 +107,11 @@ class Corpus:
     def words(self, text: str) -> list[str]:
         """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
         return self._split(text.lower() if self._source.lowercase else text)
+
+    def samples(self, texts: Iterable[str], prompts: Iterable[str] | None = None) -> Samples:
+        """Texts to be judged, whose words are cut as this corpus's are."""
+        prompts = None if prompts is None else tuple(prompts)
+        return Samples(tuple(texts), prompts, self._source.words, self._source.lowercase)
 
     def batches(
         self, split: str, size: int, *, rng: torch.Generator | None = None, mixed: bool = False

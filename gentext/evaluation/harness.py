@@ -61,10 +61,9 @@ def gather(
     corpus: Corpus, split: str, scores: Scores | None = None, autoencoder: Autoencoder | None = None
 ) -> Evidence:
     """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
-    prompts = corpus.prompts(split)
     return Evidence(
-        references=Samples(tuple(corpus.lines(split)), None if prompts is None else tuple(prompts)),
-        training=Samples(tuple(corpus.lines("train"))),
+        references=corpus.samples(corpus.lines(split), corpus.prompts(split)),
+        training=corpus.samples(corpus.lines("train")),
         scores=scores,
         truth=corpus.truth,
         judges=judges(corpus),

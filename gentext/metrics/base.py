@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,28 @@ from numpy import ndarray
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from gentext.types import Value
+from gentext.data.words import RULES, word_rule
+from gentext.types import Samples, Value
+
+
+class Segmentation(NamedTuple):
+    """How text is cut into words: by which rule, and in lower case or as it stands.
+
+    >>> Segmentation("treebank", True).split("A dog, wet.")
+    ['a', 'dog', ',', 'wet', '.']
+    """
+
+    words: str
+    lowercase: bool
+
+    def split(self, text: str) -> list[str]:
+        """The words of a text."""
+        return word_rule(self.words).split(text.lower() if self.lowercase else text)
+
+    @property
+    def tok(self) -> str:
+        """As it stands in signatures: `treebank+lower`."""
+        return self.words + "+lower" * self.lowercase
 
 
 class Absent(ValueError):
@@ -62,6 +83,33 @@ class TextMetric(torchmetrics.Metric):
             if isinstance(getattr(self, name), list) and not getattr(self, name):
                 self.append(name, torch.zeros(0, dtype=dtype, device=self.device))
         super().sync(*options, **more)
+
+    def cut_by(self, words: str | None, lowercase: bool | None) -> None:
+        """Cut texts by this rule and in this case; None: as each text's corpus does, which its Samples say."""
+        if words is not None:
+            word_rule(words)  # an unknown rule is refused here, not at the first text
+        self.words, self.lowercase = words, lowercase
+        self.add_column("cuts", torch.long)
+
+    def segment(self, texts: Samples) -> Segmentation:
+        """How these texts are cut, which is kept for `segmentation`."""
+        how = Segmentation(
+            texts.words if self.words is None else self.words,
+            texts.lowercase if self.lowercase is None else self.lowercase,
+        )
+        self.append("cuts", torch.tensor([list(RULES).index(how.words) * 2 + how.lowercase]))
+        return how
+
+    def segmentation(self) -> Segmentation:
+        """How all texts so far are cut. Raises Absent where there are none, ValueError where they differ."""
+        codes = np.unique(self.column("cuts")).tolist()
+        found = [Segmentation(list(RULES)[code // 2], bool(code % 2)) for code in codes]
+        if not found:
+            raise Absent(f"{type(self).__name__} needs texts, and there are none")
+        if len(found) > 1:
+            ways = " and ".join(how.tok for how in found)
+            raise ValueError(f"{type(self).__name__} compares texts cut by {ways}; give it words= and lowercase=")
+        return found[0]
 
     def values(self) -> Mapping[str, Value | Absent]:
         """Every figure of this metric by the name that the board shows.

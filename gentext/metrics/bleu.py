@@ -41,13 +41,13 @@ class BLEU(WordMetric):
         smoothing: str = "method1",
         hypotheses: int | None = None,
         references: int | None = None,
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         resamples: int = 10_000,
         seed: int = 0,
         name: str = "bleu",
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
         self.max_order = max_order
         self.smoothing = smoothing
@@ -102,13 +102,13 @@ class SelfBLEU(WordMetric):
         smoothing: str = "method1",
         hypotheses: int | None = None,
         references: int | None = None,
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         resamples: int = 100,
         seed: int = 0,
         name: str = "selfbleu",
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")

@@ -41,11 +41,11 @@ class C2ST(WordMetric):
         self,
         classifier: str = "logistic",
         held_out: float = 0.5,
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         if classifier not in CLASSIFIERS:
             raise ValueError(f"classifier is {classifier!r}; it must be one of {', '.join(CLASSIFIERS)}")
         if not 0 < held_out < 1:

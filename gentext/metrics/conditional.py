@@ -12,10 +12,12 @@ import sacrebleu
 from torchmetrics.text import ROUGEScore
 
 from gentext.data.words import word_rule
-from gentext.metrics.pair_metric import PairMetric
-from gentext.types import Value
+from gentext.metrics.base import Segmentation
+from gentext.metrics.pair_metric import PairMetric, WordPairMetric
+from gentext.types import Samples, Value
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
+OWN = "rouge"  # ROUGE's own words
 
 
 class Sacrebleu(PairMetric):
@@ -57,33 +59,44 @@ class Sacrebleu(PairMetric):
         return found
 
 
-class Rouge(PairMetric):
-    """rouge1, rouge2, rougeL: the mean F1 over pairs, by torchmetrics, whose words are runs of a-z and 0-9.
+class Rouge(WordPairMetric):
+    """rouge1, rouge2, rougeL: the mean F1 over pairs, by torchmetrics.
 
-    `words` names another rule, which text in other scripts needs (char for Chinese); `stemmer` is Porter's.
+    Args:
+        words: the rule that cuts a text into words; None: the corpus's own; rouge: runs of a-z and 0-9, as ROUGE's own
+            code cuts, which holds no word of another script.
+        stemmer: compare the words' Porter stems.
+
     Source: Lin 2004.
     """
 
     higher_is_better: ClassVar[bool | None] = True
 
     def __init__(self, words: str | None = None, stemmer: bool = False, resamples: int = 1000, seed: int = 0) -> None:
-        super().__init__(resamples, seed)
+        super().__init__(None if words == OWN else words, None, resamples, seed)
         self.words = words
         self.stemmer = stemmer
-        self.split = None if words is None else word_rule(words).split
+
+    def segment(self, texts: Samples) -> Segmentation | None:
+        return None if self.words == OWN else super().segment(texts)
 
     def values(self) -> Mapping[str, Value]:
         samples, references = self.pairs()
-        keep = None if self.split is None else str.lower
-        rouge = ROUGEScore(use_stemmer=self.stemmer, normalizer=keep, tokenizer=self.split, rouge_keys=ROUGE)
+        rule = None if self.words == OWN else self.segmentation().words
+        rouge = ROUGEScore(
+            use_stemmer=self.stemmer,
+            normalizer=rule and str.lower,
+            tokenizer=rule and word_rule(rule).split,
+            rouge_keys=ROUGE,
+        )
         rouge.update(samples, references)
-        tok, stem = self.words or "a-z0-9", "porter" if self.stemmer else "none"
+        tok, stem = rule or "a-z0-9", "porter" if self.stemmer else "none"
         rest = f"tok:{tok}|stem:{stem}|torchmetrics:{version('torchmetrics')}"
         figures = {name: [float(f1) for f1 in getattr(rouge, f"{name}_fmeasure")] for name in ROUGE}
         return self.means({name: (each, f"{name}|{rest}") for name, each in figures.items()}, "share")
 
 
-class Meteor(PairMetric):
+class Meteor(WordPairMetric):
     """meteor: the mean over pairs, by NLTK, from words that are equal or have the same Porter stem.
 
     Source: Lavie and Agarwal 2007. Differs: no synonyms, since WordNet is a download; scores are a little lower.
@@ -91,20 +104,20 @@ class Meteor(PairMetric):
 
     higher_is_better: ClassVar[bool | None] = True
 
-    def __init__(self, words: str = "treebank", resamples: int = 1000, seed: int = 0) -> None:
-        super().__init__(resamples, seed)
-        self.words = words
-        self.split = word_rule(words).split
+    def __init__(self, words: str | None = None, resamples: int = 1000, seed: int = 0) -> None:
+        super().__init__(words, None, resamples, seed)
 
     def values(self) -> Mapping[str, Value]:
         from nltk.translate.meteor_score import single_meteor_score  # takes half a second to import
 
         samples, references = self.pairs()
+        rule = self.segmentation().words
+        split = word_rule(rule).split  # NLTK lower-cases the words itself
         each = [
-            single_meteor_score(self.split(reference), self.split(sample), wordnet=NoSynonyms)
+            single_meteor_score(split(reference), split(sample), wordnet=NoSynonyms)
             for sample, reference in zip(samples, references, strict=True)
         ]
-        signature = f"meteor|match:exact+porter|synonyms:none|tok:{self.words}+lower|nltk:{version('nltk')}"
+        signature = f"meteor|match:exact+porter|synonyms:none|tok:{rule}+lower|nltk:{version('nltk')}"
         return self.means({"meteor": (each, signature)}, "share")
 
 
@@ -116,7 +129,7 @@ class NoSynonyms:
         return ()
 
 
-class Answers(PairMetric):
+class Answers(WordPairMetric):
     """exact_match, the share of samples that are their reference word by word, and token_f1, the mean F1 of words.
 
     Source: Rajpurkar et al. 2016. Differs: articles and punctuation are words as others are.
@@ -124,20 +137,19 @@ class Answers(PairMetric):
 
     higher_is_better: ClassVar[bool | None] = True
 
-    def __init__(self, words: str = "treebank", lower: bool = True, resamples: int = 1000, seed: int = 0) -> None:
-        super().__init__(resamples, seed)
-        self.words = words
-        self.lower = lower
-        self.split = word_rule(words).split
-
     def values(self) -> Mapping[str, Value]:
-        read = [[self.split(text.lower() if self.lower else text) for text in side] for side in self.pairs()]
-        both = list(zip(*read, strict=True))
-        tok = f"tok:{self.words}{'+lower' * self.lower}"
+        samples, references = self.pairs()
+        how = self.segmentation()
+        both = [
+            (how.split(sample), how.split(reference)) for sample, reference in zip(samples, references, strict=True)
+        ]
         return self.means(
             {
-                "exact_match": ([sample == reference for sample, reference in both], f"exact_match|{tok}"),
-                "token_f1": ([f1(sample, reference) for sample, reference in both], f"token_f1|{tok}"),
+                "exact_match": (
+                    [sample == reference for sample, reference in both],
+                    f"exact_match|tok:{how.tok}",
+                ),
+                "token_f1": ([f1(sample, reference) for sample, reference in both], f"token_f1|tok:{how.tok}"),
             },
             "share",
         )

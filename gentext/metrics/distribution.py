@@ -34,12 +34,12 @@ class NgramDistribution(WordMetric):
         self,
         max_order: int = 4,
         smoothing: float = 0.5,
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         resamples: int = 20,
         seed: int = 0,
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         if max_order < 1 or smoothing <= 0:
             raise ValueError(f"max_order is {max_order}, smoothing {smoothing}; they must be 1 or more, and above 0")
         self.max_order = max_order

@@ -33,12 +33,12 @@ class Diversity(WordMetric):
         self,
         max_order: int = 4,
         repeats: int = 2,
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         resamples: int = 100,
         seed: int = 0,
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         if max_order < 1 or repeats < 1:
             raise ValueError(f"max_order is {max_order} and repeats {repeats}; both must be 1 or more")
         self.max_order = max_order

@@ -52,7 +52,7 @@ class HashedNgrams:
     width: int = 256
     order: int = 2
     words: str = "treebank"
-    lower: bool = True
+    lowercase: bool = True
 
     def __post_init__(self) -> None:
         if self.width < 64 or self.width % 64:
@@ -67,7 +67,7 @@ class HashedNgrams:
 
     def _encode(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         split = word_rule(self.words).split
-        sentences = hashed(split(text.lower() if self.lower else text) for text in texts)
+        sentences = hashed(split(text.lower() if self.lowercase else text) for text in texts)
         words = sentences.words.astype(np.uint64)
         total = np.zeros((len(texts), self.width), dtype=np.float32)
         for grams in orders(sentences, self.order):
@@ -83,7 +83,7 @@ class HashedNgrams:
         return F.normalize(torch.from_numpy(total))
 
     def signature(self) -> str:
-        return f"hashed-{self.order}gram-{self.width}-{self.words}{'+lower' * self.lower}-v1"
+        return f"hashed-{self.order}gram-{self.width}-{self.words}{'+lower' * self.lowercase}-v1"
 
 
 def _signs(codes: ndarray, width: int) -> Float[ndarray, "m d"]:

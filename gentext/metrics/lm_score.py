@@ -13,7 +13,6 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from gentext.data.words import word_rule
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap_ratio
 from gentext.types import Samples, Value
@@ -54,8 +53,8 @@ class LMScore(TextMetric):
         self,
         judge: str = "kneser_ney",
         name: str = "lm_score",
-        words: str = "treebank",
-        lower: bool = True,
+        words: str | None = None,
+        lowercase: bool | None = None,
         resamples: int = 10_000,
         seed: int = 0,
     ) -> None:
@@ -64,9 +63,7 @@ class LMScore(TextMetric):
             raise ValueError(f"judge is {judge!r}; it must be one of {', '.join(JUDGES)}")
         self.judge = judge
         self.name = name
-        self.words = words
-        self.lower = lower
-        self.split = word_rule(words).split
+        self.cut_by(words, lowercase)
         self.resamples = resamples
         self.seed = seed
         self.scorer: Scorer | None = None
@@ -84,6 +81,7 @@ class LMScore(TextMetric):
         self.scorer = judges[self.judge]
         for name, texts in zip(COLLECTIONS, (samples, references, training), strict=True):
             if texts is not None:
+                self.segment(texts)
                 packed, lengths = pack(texts.texts)
                 self.append(f"{name}_bytes", packed)
                 self.append(f"{name}_lengths", lengths)
@@ -106,12 +104,12 @@ class LMScore(TextMetric):
             return Absent(f"{name} needs {what}, and there is none")
         self.scorer.fit(learned)
         nats = -np.asarray(self.scorer.log_prob(judged), dtype=np.float64)
-        words = np.array([len(self.split(text.lower() if self.lower else text)) + 1 for text in judged])
+        how = self.segmentation()
+        words = np.array([len(how.split(text)) + 1 for text in judged])
         ratio = float(nats.sum() / words.sum())
-        tok = self.words + "+lower" * self.lower
         return Value(
             ratio,
-            f"{name}|{self.scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{tok}|v:1",
+            f"{name}|{self.scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{how.tok}|v:1",
             False,
             len(judged),
             "nats/word",

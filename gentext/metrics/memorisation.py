@@ -30,9 +30,14 @@ class Memorisation(WordMetric):
     higher_is_better: ClassVar[bool | None] = None
 
     def __init__(
-        self, max_order: int = 6, words: str = "treebank", lower: bool = True, resamples: int = 10_000, seed: int = 0
+        self,
+        max_order: int = 6,
+        words: str | None = None,
+        lowercase: bool | None = None,
+        resamples: int = 10_000,
+        seed: int = 0,
     ) -> None:
-        super().__init__(words, lower)
+        super().__init__(words, lowercase)
         if max_order < 1:
             raise ValueError(f"max_order is {max_order}; it must be 1 or more, as in max_order=6")
         self.max_order = max_order

@@ -68,3 +68,24 @@ class PairMetric(TextMetric):
             )
             for (name, (_, signature)), each, interval in zip(figures.items(), table.T, intervals, strict=True)
         }
+
+
+class WordPairMetric(PairMetric):
+    """A metric over the words of pairs.
+
+    Args:
+        words: the rule that cuts a text into words (treebank, whitespace, lines or char); None: the corpus's own.
+        lowercase: whether text is lower-cased first; None: as the corpus does.
+    """
+
+    def __init__(
+        self, words: str | None = None, lowercase: bool | None = None, resamples: int = 1000, seed: int = 0
+    ) -> None:
+        super().__init__(resamples, seed)
+        self.cut_by(words, lowercase)
+
+    def update(self, samples: Samples, references: Samples) -> None:
+        """Add texts that answer the same prompts, row by row. Raises Absent where they do not."""
+        super().update(samples, references)
+        self.segment(samples)
+        self.segment(references)

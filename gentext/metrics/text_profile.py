@@ -32,8 +32,10 @@ class TextProfile(WordMetric):
     higher_is_better: ClassVar[bool | None] = None
     collections = ("samples", "references")
 
-    def __init__(self, words: str = "treebank", lower: bool = True, resamples: int = 100, seed: int = 0) -> None:
-        super().__init__(words, lower)
+    def __init__(
+        self, words: str | None = None, lowercase: bool | None = None, resamples: int = 100, seed: int = 0
+    ) -> None:
+        super().__init__(words, lowercase)
         self.resamples = resamples
         self.seed = seed
 

@@ -48,7 +48,7 @@ def test_a_collapsed_generator_wins_one_lm_score_and_loses_the_other():
     human = texts(0, 900)
     found = {}
     for name, samples in {"honest": texts(5, 300), "collapsed": ["a b c"] * 300}.items():
-        metric = LMScore(words="whitespace", lower=False, resamples=0)
+        metric = LMScore(words="whitespace", lowercase=False, resamples=0)
         judge = KneserNeyJudge(human[:600], str.split, order=3)
         metric.update({"kneser_ney": judge}, *(Samples(tuple(part)) for part in (samples, human[600:], human[:600])))
         found[name] = metric.compute()

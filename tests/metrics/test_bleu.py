@@ -17,7 +17,7 @@ from gentext.metrics.bleu import BLEU, SelfBLEU
 from gentext.types import Samples
 
 ORDERS = range(1, 6)
-WORDS = {"words": "whitespace", "lower": False, "resamples": 0}
+WORDS = {"words": "whitespace", "lowercase": False, "resamples": 0}
 TEXTS = st.lists(st.text("abc ", max_size=12), min_size=1, max_size=6)
 
 
@@ -136,13 +136,13 @@ def test_values_say_how_they_were_made():
     assert value.value == pytest.approx(value.per_sequence.mean())
     assert value.interval[0] <= value.value <= value.interval[1]
     assert metric.compute()["bleu2"] == metric.values()["bleu2"].value
-    own = SelfBLEU(words="char", lower=False, resamples=10)
+    own = SelfBLEU(words="char", lowercase=False, resamples=10)
     own.update(Samples(tuple(random_corpus(3, 80))))
     value = own.values()["selfbleu3"]
     assert value.signature == "selfbleu3|refs:leave-one-out|hyps:80|smooth:method1|tok:char|v:1"
     assert value.interval_kind == "subsample:10x0.5,0.25"
     assert value.per_sequence is None
-    own = SelfBLEU(hypotheses=9, references=12, words="char", lower=False)
+    own = SelfBLEU(hypotheses=9, references=12, words="char", lowercase=False)
     own.update(Samples(tuple(random_corpus(3, 80))))
     assert own.values()["selfbleu3"].signature.startswith("selfbleu3|refs:leave-one-out:12|hyps:9|")
 

@@ -74,7 +74,7 @@ def test_the_authors_example():
         "It is a guide to action which ensures that the military always obeys the commands of the party",
         "he read the book because he was interested in world history",
     ]
-    found = values(sentences, references, max_order=5, lower=False)
+    found = values(sentences, references, max_order=5, lowercase=False)
     published = {"msj3": 0.17, "msj4": 0.13, "msj5": 0.09}
     assert {name: found[name].value for name in published} == pytest.approx(published, abs=0.01)
 

@@ -18,7 +18,7 @@ TEXTS = st.lists(st.text("abc ", max_size=10), min_size=1, max_size=8)
 
 
 def values(texts, **options):
-    metric = Diversity(words="whitespace", lower=False, **{"resamples": 0, **options})
+    metric = Diversity(words="whitespace", lowercase=False, **{"resamples": 0, **options})
     metric.update(Samples(tuple(texts)))
     return metric.values()
 

@@ -14,7 +14,7 @@ TEXTS = st.lists(st.text("abc ", max_size=14), min_size=1, max_size=6)
 
 
 def values(samples, training, **options):
-    metric = Memorisation(words="whitespace", lower=False, **{"resamples": 0, **options})
+    metric = Memorisation(words="whitespace", lowercase=False, **{"resamples": 0, **options})
     metric.update(Samples(tuple(samples)), Samples(tuple(training)))
     return metric.values()
 

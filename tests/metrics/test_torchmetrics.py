@@ -83,7 +83,7 @@ def metrics() -> torchmetrics.MetricCollection:
             "manifold": PrecisionRecall(resamples=0),
             "c2st": C2ST("naive_bayes"),
             "sacrebleu": Sacrebleu(resamples=0),
-            "rouge": Rouge(resamples=0),
+            "rouge": Rouge(words="rouge", resamples=0),
             "meteor": Meteor(resamples=0),
             "answers": Answers(resamples=0),
         }
