@@ -79,3 +79,28 @@ def opened(path: Path) -> Path:
 def test_what_others_annotate_is_theirs_to_read():
     node = OmegaConf.create({"_target_": f"{__name__}.opened", "path": "log.txt"})
     assert config.build(node) == Path("log.txt")
+
+
+def test_a_key_that_some_jobs_of_a_sweep_have_is_for_those_alone():
+    given = ["family=ngram,lstm", "train.epochs=3"]
+    assert config.completed(given) == ["family=ngram,lstm", "++train.epochs=3"]
+    assert config.completed(["experiment=demo", "train.epochs=3"]) == ["experiment=demo", "++train.epochs=3"]
+    assert config.completed(["family=ngram", "train.epochs=3"]) == ["family=ngram", "train.epochs=3"]  # told of below
+    check(config.completed(given), sweep=True)
+    for family, epochs in {"ngram": None, "lstm": 3}.items():
+        job = [f"family={family}", "++train.epochs=3"]
+        cfg = config.compose(job, with_hydra=True)
+        settled = config.settle(cfg, job)
+        assert settled.train.get("epochs") == epochs
+        cfg.hydra.overrides.task = job
+        same = config.compose([f"family={family}", *["train.epochs=3"] * (family == "lstm")], with_hydra=True)
+        assert config.run_name(cfg) == config.run_name(same)
+    with pytest.raises(ValueError, match=r"train\.epochs is no key of this run"):
+        check(["family=ngram", "train.epochs=3"])
+
+
+@pytest.mark.parametrize("family", ["lstm", "seqgan", "relgan", "vae"])
+def test_one_key_bounds_the_epochs_of_every_family_that_has_them(family):
+    cfg = config.compose([f"family={family}", "train.epochs=3"])
+    loop = cfg.train if family in ("lstm", "vae") else cfg.train.warmup
+    assert loop.epochs == 3

@@ -116,7 +116,7 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert main(["sample", str(folder), "--decode", "beam", "width=3", "-n", "2"]) == 0
     first, second = capsys.readouterr().out.splitlines()
     assert first == model.sample(decoder=Beam(width=3))[0] != second
-    assert main(["sample", str(folder), "--decode", "fixed"]) == 0
+    assert main(["sample", str(folder), "--decode", "full_length"]) == 0
     assert len(capsys.readouterr().out.split()) == int(model.config.max_len)
     assert main(["sample", str(folder), "--decode", "bean"]) == 2
     assert "Did you mean beam?" in capsys.readouterr().err
@@ -299,7 +299,7 @@ def test_ctrl_c_in_any_phase_leaves_a_folder_that_can_be_gone_on_with(tmp_path, 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["seqgan", "seqgan_gumbel", "maligan", "rankgan", "relgan", "scratchgan"])
 def test_every_adversarial_preset_plays_from_the_command_line(tmp_path, name):
-    tiny = ["epochs=1", "family.generator.width=32", "loss.rollouts=1"]
+    tiny = ["train.epochs=1", "family.generator.width=32", "loss.rollouts=1"]
     rounds = ["train.critic.steps=1", "train.game.steps=2", "train.game.valid_every=1", "train.game.draw=20"]
     if name in ("seqgan_gumbel", "relgan"):
         tiny.pop()

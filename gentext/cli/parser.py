@@ -39,7 +39,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
     sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
     sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
-    sample.add_argument("--decode", help="greedy, nucleus, beam, ...: an option of the decode group (ancestral)")
+    sample.add_argument("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
     sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
     latent = sample.add_mutually_exclusive_group()  # of a VAE, written greedily unless --decode says otherwise
     latent.add_argument("--reconstruct", metavar="TEXT", help="what comes back from its place in z (VAEs)")

@@ -24,7 +24,7 @@ from gentext import config
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # where the jobs of one sweep write how they ended; workers inherit it
-IN_LABEL = ("family", "train", "loss", "tokenizer", "epochs", "max_len", "model")
+IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 
 def launch(argv: Sequence[str]) -> int:
@@ -55,16 +55,8 @@ def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: boo
 
     Raises ValueError with advice before anything starts.
     """
-    first = next(config.expand(overrides)) if sweep else list(overrides)
-    hydra_node = config.compose(first, config_dir, with_hydra=True).hydra
-    swept = list(overrides)
-    if sweep or hydra_node.mode == RunMode.MULTIRUN:
-        swept += [f"{key}={value}" for key, value in (hydra_node.sweeper.get("params") or {}).items()]
-        jobs = list(config.expand(swept))
-    else:
-        jobs = [swept]
-    for job in jobs:
-        cfg = config.compose(job, config_dir)
+    for job in config.jobs(overrides, config_dir, sweep=sweep):
+        cfg = config.settle(config.compose(job, config_dir), job)
         for group in ("data", "tokenizer", "family", "train", "loss", "decode", "eval", "tracker"):
             config.check(cfg[group], f"{group}.")
     out = Path(cfg.out)
@@ -84,12 +76,15 @@ def _job(cfg: DictConfig) -> float | None:
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
+    cfg = config.settle(cfg, overrides)
     command = shlex.join(["gentext", "run", *overrides])
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
     try:
-        records = run.run(cfg, folder, run.Label(*label(overrides, context.runtime.choices["family"]), command))
+        shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
+        own = [override for override in overrides if override not in shared]  # what an experiment gives every job
+        records = run.run(cfg, folder, run.Label(*label(own, context.runtime.choices["family"]), command))
         if context.mode == RunMode.RUN:
             _show(folder)
         return objective(records)

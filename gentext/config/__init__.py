@@ -2,8 +2,8 @@
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, decoder, setting, settings
-from gentext.config.compose import completed, compose, expand
-from gentext.config.schema import NOT_IDENTITY, Root, fingerprint, folder, groups, identity, register, run_name
+from gentext.config.compose import completed, compose, expand, jobs
+from gentext.config.schema import NOT_IDENTITY, Root, fingerprint, folder, groups, identity, register, run_name, settle
 
 __all__ = [
     "NOT_IDENTITY",
@@ -18,9 +18,11 @@ __all__ = [
     "folder",
     "groups",
     "identity",
+    "jobs",
     "near",
     "register",
     "run_name",
     "setting",
     "settings",
+    "settle",
 ]

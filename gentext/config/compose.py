@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.utils import get_object
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gentext.config.advice import one_line
-from gentext.config.schema import folder, groups, register
+from gentext.config.schema import folder, groups, register, takes
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hydra: bool = False) -> DictConfig:
@@ -31,28 +31,59 @@ def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hyd
 
 
 def completed(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """The overrides, with Hydra's + before every key that a node's class takes though its file does not list it."""
-    cfg = _chosen(overrides, config_dir)
-    return [f"+{override}" if _takes(cfg, override.partition("=")[0]) else override for override in overrides]
+    """The overrides, with Hydra's + before every key that a node's class takes though its file does not list it.
+
+    A key that only some jobs of a sweep have gets ++, which `settle` takes from the others.
+    """
+    given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
+    if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
+        return list(overrides)
+    chosen = [compose(_choices(job), config_dir) for job in jobs(_choices(overrides), config_dir)]
+    return [_sign(chosen, parent, name) + override for override, parent, name in given]
+
+
+def _sign(chosen: Sequence[DictConfig], parent: str, name: str) -> str:
+    """What Hydra wants before an override of the key `parent.name`."""
+    if not parent or parent[0] in "+~":
+        return ""
+    nodes = [_select(cfg, parent) for cfg in chosen]
+    there = [isinstance(node, DictConfig) and name in node for node in nodes]
+    taken = [takes(node, name) for node in nodes]
+    if all(there) or not (any(there) or any(taken)):
+        return ""
+    return "+" if all(taken) and not any(there) else "++"
+
+
+def _select(cfg: DictConfig, key: str) -> Any:
+    try:
+        return OmegaConf.select(cfg, key)
+    except OmegaConfBaseException:
+        return None
+
+
+def jobs(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool | None = None) -> list[list[str]]:
+    """The overrides of every job, those that an experiment's own sweep adds included.
+
+    Of a sweep over several keys the first value of each, then every other value one at a time.
+
+    sweep: whether -m is given; None: wherever there are several values.
+    """
+    given = list(overrides)
+    first = next(expand(given)) if sweep is not False else given
+    node = compose(first, config_dir, with_hydra=True).hydra
+    if node.mode == RunMode.MULTIRUN:
+        given += [f"{key}={value}" for key, value in (node.sweeper.get("params") or {}).items()]
+    return list(expand(given)) if sweep is not False or node.mode == RunMode.MULTIRUN else [given]
+
+
+def _choices(overrides: Sequence[str]) -> list[str]:
+    """The choices of options among overrides."""
+    return [override for override in overrides if "." not in override.partition("=")[0]]
 
 
 def _chosen(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
     """The configuration that the choices of options alone compose; of a swept choice, the first."""
-    first = next(expand(overrides))
-    return compose([override for override in first if "." not in override.partition("=")[0]], config_dir)
-
-
-def _takes(cfg: DictConfig, key: str) -> bool:
-    parent, _, name = key.rpartition(".")
-    if not parent or parent[0] in "+~":
-        return False
-    try:
-        node = OmegaConf.select(cfg, parent)
-    except OmegaConfBaseException:
-        return False
-    if not isinstance(node, DictConfig) or "_target_" not in node or name in node:
-        return False
-    return name in inspect.signature(get_object(node._target_)).parameters
+    return compose(_choices(next(expand(overrides))), config_dir)
 
 
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import inspect
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from hydra.utils import get_object
+from omegaconf import MISSING, DictConfig, OmegaConf, flag_override
 
 import gentext
 
@@ -30,7 +34,6 @@ class Root:
     eval: Any = MISSING
     tracker: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
-    epochs: float | None = 20  # passes over train at most, for loops that descend
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
     device: str = "cpu"
@@ -52,6 +55,31 @@ def register() -> None:
     OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
 
 
+def takes(node: Any, name: str) -> bool:
+    """Whether a node's class has a parameter of this name."""
+    return isinstance(node, DictConfig) and bool(node.get("_target_")) and name in parameters(node._target_)
+
+
+def parameters(target: str) -> dict[str, inspect.Parameter]:
+    """The parameters of the class or function that a `_target_` names."""
+    return dict(inspect.signature(get_object(target)).parameters)
+
+
+def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration without what `++key=value` gave a class that has no such parameter.
+
+    In a sweep over families, `++train.epochs=4` is for those that have epochs.
+    """
+    settled = copy.deepcopy(cfg)
+    for override in overrides:
+        parent, _, name = override.partition("=")[0].removeprefix("++").rpartition(".")
+        node = OmegaConf.select(settled, parent) if override.startswith("++") and parent else None
+        if isinstance(node, DictConfig) and node.get("_target_") and not takes(node, name):
+            with flag_override(node, ["struct", "readonly"], False):
+                node.pop(name, None)
+    return settled
+
+
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = OmegaConf.to_container(cfg, resolve=False)
@@ -66,7 +94,8 @@ def fingerprint(node: Any) -> str:
 def run_name(cfg: DictConfig) -> str:
     """`captions/ngram-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
     chosen = cfg.hydra.runtime.choices
-    return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(cfg), gentext.__version__])}"
+    settled = settle(cfg, cfg.hydra.overrides.task)
+    return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(settled), gentext.__version__])}"
 
 
 def groups() -> dict[str, dict[str, str]]:

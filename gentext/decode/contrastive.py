@@ -63,7 +63,7 @@ class Contrastive:
         if not isinstance(family, SupportsHidden):
             raise ValueError(
                 f"{type(family).__name__} shows no hidden states, which contrastive search compares; "
-                "try decode=nucleus or decode=beam"
+                "try decode=top_p or decode=beam"
             )
         check(n, max_len, prompt, self.min_len)
         parts = split(n, family.vocab_size, max(1, self.batch_size // self.top_k), prompt)

@@ -20,9 +20,12 @@ COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as th
 
 
 class Stages:
-    """Runs named loops in turn on one family. A resumed run repeats no stage that is done."""
+    """Runs named loops in turn on one family. A resumed run repeats no stage that is done.
 
-    def __init__(self, **loops: Trainer) -> None:
+    epochs: what a stage's own `epochs` may refer to, so that one key bounds every family; it bounds nothing by itself.
+    """
+
+    def __init__(self, *, epochs: float | None = None, **loops: Trainer) -> None:
         if not loops:
             raise ValueError("train.stages has no loop; name one at least")
         self.loops = loops

@@ -19,7 +19,7 @@ pytestmark = [
 
 SWEEP = [
     *("data.train=300", "data.valid=50", "data.test=100", "eval.samples=80", "decode=temperatures"),
-    *("family=ngram,transformer,human", "epochs=1"),
+    *("family=ngram,transformer,human", "train.epochs=1"),
 ]
 FLAGS = [
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -100,7 +100,7 @@ def test_pictures_are_drawn_and_answer_to_the_pointer(page):
     tip = wait.until(lambda _: page.find_elements("css selector", "#vg-tooltip-element.visible"))[0]
     assert "decode" in tip.text
     assert "temperature" in tip.text or "ancestral" in tip.text
-    assert drawn(page, "transformer-epochs-1-1").find_elements(
+    assert drawn(page, "transformer-train-epochs-1-1").find_elements(
         "css selector", ".mark-rect path"
     )  # attention of layer 1
 
