@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
 from gentext.data.corpus import Corpus
+from gentext.data.readers import TextReader, read_samples
 from gentext.evaluation import harness
 from gentext.files import read_texts, write_texts
 from gentext.results import record as records
@@ -19,6 +22,9 @@ from gentext.results import seeds
 from gentext.results.record import Record
 from gentext.results.run_folder import locked, versions
 from gentext.run import open_corpus, plain
+
+AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
+SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
 
 
 def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
@@ -54,29 +60,42 @@ def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
     return made
 
 
-def external(file: str, references: Sequence[str], name: str | None, judged: Sequence[str], out: str) -> Record:
-    """A record of another system's text, one sample a line, judged against the test split of `references`."""
-    path = Path(file)
-    if not path.is_file():
-        raise ValueError(f"{path} is no file; --samples takes a text file with one sample a line")
-    try:
-        texts = tuple(path.read_text(encoding="utf-8").splitlines())
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}); convert it, for example with iconv -t utf-8") from error
-    if not any(text.strip() for text in texts):
-        raise ValueError(f"{path} holds no text; --samples takes one sample a line")
+def external(
+    file: str,
+    references: Sequence[str],
+    name: str | None,
+    judged: Sequence[str],
+    out: str,
+    column: str = "text",
+) -> Record:
+    """A record of another system's text, judged against the test split of `references`.
+
+    Args:
+        file: one sample a line, or a table whose column `column` (a name, or a number from 0) holds them; read as the
+            corpus's own files are.
+        references: what to judge it against, such as `["data=coco"]`.
+        name: the row's on the board; None: the file's, made unique where other text has a record under it.
+        judged: an option of the eval group, and what is changed in it.
+        out: where its record goes.
+        column: of a table.
+    """
     cfg = _composed([*references, *_metrics(judged)])
+    reader = TextReader(
+        target=int(column) if column.isdecimal() else column,
+        lowercase=cfg.data.lowercase,
+        spaces=cfg.data.get("spaces", True),
+    )
+    texts = tuple(read_samples(Path(file), reader, stream=cfg.data.get("unit") == "stream"))
     corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts, with_model=True)
-    name = name or path.stem
-    folder = Path(out) / corpus.name / records.file_stem(name)
+    name, folder = _place(Path(out) / records.file_stem(corpus.name), name, Path(file), texts)
     folder.mkdir(parents=True, exist_ok=True)
     made = Record(
         data=corpus.name,
         track="conditional" if corpus.pairs else "unconditional",
         family=name,
         variant="",
-        decode="as given",
+        decode=AS_GIVEN,
         seed=0,
         values=values,
         absent=absent,
@@ -84,14 +103,34 @@ def external(file: str, references: Sequence[str], name: str | None, judged: Seq
         fingerprints=corpus.fingerprint(),
         config=plain(cfg),
         versions=versions(),
-        command=f"gentext score --samples {file} --references {' '.join(references)} --name {name}",
+        command=shlex.join(
+            [
+                *("gentext", "score", "--samples", file, "--column", column, "--references", *references),
+                *("--eval", *judged, "--name", name, "--out", out),
+            ]
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(folder),
     )
     with locked(folder):
-        write_texts(texts, folder / f"samples.{records.file_stem(made.decode)}.txt")
+        write_texts(texts, folder / SAMPLES)
         records.write(made, folder)
     return made
+
+
+def _place(parent: Path, name: str | None, file: Path, texts: Sequence[str]) -> tuple[str, Path]:
+    """The row's name and its folder, never one that holds the record of another text.
+
+    Raises ValueError where the user's own name is taken.
+    """
+    chosen = name or file.name.removesuffix(".gz").rsplit(".", 1)[0]
+    folder = parent / records.file_stem(chosen)
+    if not (folder / SAMPLES).exists() or read_texts(folder / SAMPLES) == list(texts):
+        return chosen, folder
+    if name is not None:
+        raise ValueError(f"{folder} holds the record of another text; give this one another --name, or another --out")
+    chosen += "-" + hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
+    return chosen, parent / records.file_stem(chosen)
 
 
 def _metrics(judged: Sequence[str]) -> list[str]:

@@ -74,7 +74,7 @@ def _score(args: argparse.Namespace) -> None:
     if args.runs:
         made = score.stored(args.runs, args.eval)
     elif args.references:
-        made = [score.external(args.samples, args.references, args.name, args.eval, args.out)]
+        made = [score.external(args.samples, args.references, args.name, args.eval, args.out, args.column)]
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
     render_board.show(board.rank(made))

@@ -69,9 +69,10 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         "score", help="recompute metrics from stored samples, or judge anyone's file, with no model"
     )
     score.add_argument("runs", nargs="*", help="folders of runs whose metrics are recomputed")
-    score.add_argument("--samples", help="a text file, one sample a line")
+    score.add_argument("--samples", help="a file, one sample a line, or a table (JSONL, CSV, TSV, Parquet); .gz")
+    score.add_argument("--column", default="text", help="the column of a table that holds them: a name, or a number")
     score.add_argument("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
-    score.add_argument("--name", help="how the row is called on the board")
+    score.add_argument("--name", help="how the row is called on the board (the file's name)")
     score.add_argument("--out", default="runs", help="where its record goes (runs)")
     score.add_argument(
         "--eval",

@@ -113,6 +113,28 @@ class TextReader:
         return text.lower() if self.lowercase else text
 
 
+def read_samples(path: Path, reader: TextReader, *, stream: bool = False) -> list[str]:
+    r"""Texts to be judged, read as training files are: a sample a line, or the column `reader.target` of a table.
+
+    A blank line is a sample with no words. Where the corpus is a stream, the line ends of a table's cells are kept.
+    Raises ValueError where the file is not text, or holds none.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "samples.jsonl"
+    >>> _ = path.write_text('{"text": "a man"}\n{"text": "A dog"}\n')
+    >>> read_samples(path, TextReader(lowercase=True))
+    ['a man', 'a dog']
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is no file; give a file with one sample a line, or a table with a column of samples")
+    kept = stream and (reader.format or _by_name(path)) != "plain"
+    reader = replace(reader, unit="stream" if kept else "line", source=None, blank=True)
+    texts = [row.text.removesuffix("\n") if kept else row.text for row in reader.rows(path)]
+    if not any(text.strip() for text in texts):
+        raise ValueError(f"{path} holds no text; give one sample a line")
+    return texts
+
+
 def side_by_side(reader: TextReader, target: Path, source: Path) -> Iterator[TextRow]:
     """The rows of two plain files, line by line. Raises ValueError where one ends before the other."""
     side = replace(reader, format="plain", source=None, blank=True)

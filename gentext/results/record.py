@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -16,7 +18,8 @@ from gentext.results.cost import efficiencies
 from gentext.types import Value
 
 FORMAT = 2
-BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
+BAD_FOR_FILES = re.compile(r"""[ /\\:*?"<>|=\x00-\x1f\x7f]|^\.""")
+LONGEST_NAME = 200  # bytes of a file's name
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,16 @@ class Record:
 
 
 def file_stem(decode: str) -> str:
-    """A decode setting as part of a file name."""
-    return decode.translate(BAD_FOR_FILES)
+    """A decode setting, or a row's name, as part of a file name: never hidden, never another folder's.
+
+    >>> file_stem("beam width=5"), file_stem("../x"), file_stem("..")
+    ('beam-width-5', '-.-x', '-.')
+    """
+    stem = BAD_FOR_FILES.sub("-", decode) or "-"
+    if len(stem.encode()) <= LONGEST_NAME:
+        return stem
+    digest = hashlib.sha256(decode.encode()).hexdigest()[:8]
+    return stem.encode()[: LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
 
 
 def path_of(folder: Path, decode: str) -> Path:
