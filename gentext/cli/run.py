@@ -76,12 +76,14 @@ def _job(cfg: DictConfig) -> float | None:
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
+    former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
     cfg = config.settle(cfg, overrides)
     command = shlex.join(["gentext", "run", *overrides])
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
     try:
+        folders.adopt(folder, former)
         shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
         own = [override for override in overrides if override not in shared]  # what an experiment gives every job
         records = run.run(cfg, folder, run.Label(*label(own, context.runtime.choices["family"]), command))

@@ -3,7 +3,18 @@
 from gentext.config.advice import near
 from gentext.config.build import build, check, decoder, setting, settings
 from gentext.config.compose import completed, compose, expand, jobs
-from gentext.config.schema import NOT_IDENTITY, Root, fingerprint, folder, groups, identity, register, run_name, settle
+from gentext.config.schema import (
+    NOT_IDENTITY,
+    Root,
+    fingerprint,
+    folder,
+    former_names,
+    groups,
+    identity,
+    register,
+    run_name,
+    settle,
+)
 
 __all__ = [
     "NOT_IDENTITY",
@@ -16,6 +27,7 @@ __all__ = [
     "expand",
     "fingerprint",
     "folder",
+    "former_names",
     "groups",
     "identity",
     "jobs",

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from gentext.config.schema import Root, groups
+from gentext.results import migrations
 
 
 def near(given: str, known: Iterable[str], noun: str = "names") -> str:
@@ -20,6 +21,19 @@ def near(given: str, known: Iterable[str], noun: str = "names") -> str:
     options = sorted({str(name) for name in known if not str(name).startswith("_")})
     close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(options)}"
+
+
+def near_option(group: str, given: str) -> str:
+    """Advice for an option that its group has not: what it is called now, or the names that are near."""
+    renamed = migrations.OPTIONS.get(group, {}).get(given)
+    return f"It is called {group}={renamed} now" if renamed else near(given, groups()[group], "options")
+
+
+def near_key(given: str, known: Iterable[str], noun: str = "names") -> str:
+    """Advice for a key that is not there: what it is called now, or the names that are near."""
+    known = list(known)
+    renamed = migrations.KEYS.get(given)
+    return f"It is called {renamed} now" if renamed in known else near(given, known, noun)
 
 
 def one_line(
@@ -42,7 +56,7 @@ def one_line(
         key, _, value = override.lstrip("+~").partition("=")
         group = key.split("@")[0]
         if group in groups() and f"Could not find '{group}/{value}'" in message:
-            return ValueError(f"{group}={value} is unknown. {near(value, groups()[group], 'options')}")
+            return ValueError(f"{group}={value} is unknown. {near_option(group, value)}")
         if "Could not override" in message and f"'{key}'" in message:
             return ValueError(f"{key} is no key of this run. {_near_key(key, chosen)}")
     reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
@@ -56,7 +70,7 @@ def _near_key(key: str, chosen: Callable[[], DictConfig] | None) -> str:
     """Advice for a mistyped key: siblings at the level where it goes wrong."""
     *parents, last = key.split(".")
     if not parents or chosen is None:
-        return near(last, {*Root.__dataclass_fields__, *groups()}, "keys")
+        return near_key(last, {*Root.__dataclass_fields__, *groups(), "train.epochs"}, "keys")
     node: Any = chosen()
     for name in parents:
         if not isinstance(node, DictConfig) or name not in node:
@@ -66,4 +80,4 @@ def _near_key(key: str, chosen: Callable[[], DictConfig] | None) -> str:
     known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
     if isinstance(node, DictConfig) and "_target_" in node:
         known += inspect.signature(get_object(node._target_)).parameters
-    return near(last, known, "keys")
+    return near_key(last, known, "keys")

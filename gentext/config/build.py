@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from gentext.config.advice import near, one_line
+from gentext.config.advice import near_key, near_option, one_line
 from gentext.config.schema import folder
 from gentext.language_model import Decoder
 
@@ -34,7 +34,7 @@ def check(node: Any, where: str = "") -> None:
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
             for key in node:
                 if not str(key).startswith("_") and key not in known:
-                    raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near(str(key), known)}")
+                    raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near_key(str(key), known)}")
         for key in node:
             if OmegaConf.is_missing(node, key):
                 name = node._get_full_key(key)
@@ -100,7 +100,7 @@ def decoder(name: str | Decoder, changed: Mapping[str, Any], *, max_len: int) ->
         return name
     options = sorted(path.stem for path in (folder() / "decode").glob("*.yaml"))
     if name not in options:
-        raise ValueError(f"no decoder is called {name!r}; {near(name, options)}")
+        raise ValueError(f"no decoder is called {name!r}. {near_option('decode', name)}")
     held = OmegaConf.load(folder() / "decode" / f"{name}.yaml")
     if len(held) > 1:
         raise ValueError(f"{name} is {len(held)} settings ({', '.join(map(str, held))}); name an option that is one")

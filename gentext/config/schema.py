@@ -6,7 +6,7 @@ import copy
 import hashlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from hydra.utils import get_object
 from omegaconf import MISSING, DictConfig, OmegaConf, flag_override
 
 import gentext
+from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
 NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples")
@@ -96,6 +97,14 @@ def run_name(cfg: DictConfig) -> str:
     chosen = cfg.hydra.runtime.choices
     settled = settle(cfg, cfg.hydra.overrides.task)
     return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(settled), gentext.__version__])}"
+
+
+def former_names(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str] = ()) -> list[str]:
+    """The names that older versions gave a run of this configuration."""
+    epochs = OmegaConf.select(cfg, "train.epochs", default=migrations.EPOCHS)
+    kept = migrations.former(identity(settle(cfg, overrides)), epochs)
+    hashes = dict.fromkeys(fingerprint([each, migrations.VERSION]) for each in kept)
+    return [f"{choices['data']}/{choices['family']}-s{cfg.seed}-{each}" for each in hashes]
 
 
 def groups() -> dict[str, dict[str, str]]:

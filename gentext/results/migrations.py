@@ -1,7 +1,8 @@
 """What older records, run folders and checkpoints called things: the one map from their names to today's.
 
 Format 1 was written before the packages were named after ideas; format 2 names classes by package,
-gentext.models.LSTM, so that a file can move without touching a record.
+gentext.models.LSTM, so that a file can move without touching a record, has `epochs` in `train` alone, and leaves it to
+the corpus to say how metrics cut words.
 """
 
 from __future__ import annotations
@@ -81,19 +82,112 @@ TARGETS = {
 }
 
 
-def configuration(node: Any) -> Any:
-    """Plain data of a configuration with every `_target_` called as it is today."""
-    if isinstance(node, Mapping):
-        return {
-            key: TARGETS.get(value, value) if key == "_target_" else configuration(value) for key, value in node.items()
-        }
+# Options that are called otherwise now, by group; and keys, by the name that they had.
+OPTIONS = {
+    "loss": {
+        "beta": "elbo_beta",
+        "constant": "reinforce_constant",
+        "cyclical": "elbo_cyclical",
+        "free_units": "free_bits_per_unit",
+        "linear": "elbo_linear",
+    },
+    "decode": {"fixed": "full_length", "nucleus": "top_p", "topk": "top_k"},
+}
+KEYS = {"ahead": "aggressive", "epochs": "train.epochs", "lower": "lowercase"}
+
+ENCODER = "gentext.metrics.HashedNgrams"  # the one class of gentext.metrics that is told how words are cut
+EPOCHS = 20.0  # the default of the root key that format 1 had
+VERSION = "0.1.0"  # which wrote format 1
+REFERENCE = ("${train.epochs}", "${epochs}")  # how a stage's epochs refer to the one key, now and in format 1
+
+
+def configuration(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain data of a run's configuration as today's code has it. What is of today stays as it is."""
+    if "epochs" not in node:  # a root key of format 1
+        return dict(node)
+    data = node.get("data") or {}
+    cut = {"words": data.get("words"), "lowercase": data.get("lowercase")}
+    made = _today({key: value for key, value in node.items() if key != "epochs"}, cut)
+    train = made.get("train")
+    if isinstance(train, dict) and train.get("_target_") == "gentext.train.Stages":
+        made["train"] = {"_target_": train["_target_"], "epochs": node["epochs"], **train}
+    return made
+
+
+def _today(node: Any, cut: Mapping[str, Any]) -> Any:
+    """A node of format 1 as it is today; `cut`: how the corpus cuts words, which metrics no longer repeat."""
     if isinstance(node, list | tuple):
-        return [configuration(value) for value in node]
-    return node
+        return [_today(value, cut) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    target = TARGETS.get(node.get("_target_"), node.get("_target_"))
+    made = {KEYS.get(key, key): _today(value, cut) for key, value in node.items() if key != "epochs"}
+    if "epochs" in node:
+        made["epochs"] = node["epochs"]
+    if target is not None:
+        made["_target_"] = target
+    if str(target).startswith("gentext.metrics.") and target != ENCODER:
+        if target == "gentext.metrics.Rouge" and made.get("words", "") is None:
+            made["words"] = "rouge"
+        made = {key: value for key, value in made.items() if key not in cut or value != cut[key]}
+    return made
 
 
 def record(found: dict[str, Any]) -> dict[str, Any]:
     """The plain data of a record of an older format as today's format has it."""
     if found.get("format") == 1:
-        return {**found, "format": 2, "config": configuration(found["config"])}
+        found = {**found, "format": 2}
+    if isinstance(found.get("config"), Mapping):
+        found = {**found, "config": configuration(found["config"])}
     return found
+
+
+def former(identity: Mapping[str, Any], epochs: float | None = EPOCHS) -> list[dict[str, Any]]:
+    """What format 1 had for the identity of a run, in every way in which it could be asked for.
+
+    A run's folder is named by the hash of its identity, so this finds the folder that an older version made.
+
+    Args:
+        identity: of a run, as plain data whose interpolations are not resolved.
+        epochs: what a sweep gives those of its runs that have epochs: format 1 gave it to all.
+    """
+    node = _yesterday(identity)
+    train = dict(node["train"])
+    if train["_target_"] == "gentext.train.stages.Stages":
+        roots = [(train.pop("epochs", EPOCHS), train)]
+    elif "epochs" in train:  # given as train.epochs=, or by the root key
+        roots = [(train["epochs"], {**train, "epochs": REFERENCE[1]}), (EPOCHS, train)]
+    else:
+        roots = [(root, train) for root in dict.fromkeys((EPOCHS, epochs))]
+    return [{**node, "train": each, "epochs": root if root is None else float(root)} for root, each in roots]
+
+
+def _yesterday(node: Any) -> Any:
+    """A node of today as format 1 had it."""
+    if isinstance(node, list | tuple):
+        return [_yesterday(value) for value in node]
+    if node == REFERENCE[0]:
+        return REFERENCE[1]
+    if not isinstance(node, Mapping):
+        return node
+    target = node.get("_target_")
+    back = {"aggressive": "ahead"}
+    made = {back.get(key, key): _yesterday(value) for key, value in node.items()}
+    if target is not None:
+        made["_target_"] = FORMER_TARGETS.get(target, target)
+    if str(target).startswith("gentext.metrics."):
+        made = {"words": "${data.words}", "lower": "${data.lowercase}", **made}
+        if "lowercase" in made:
+            made["lower"] = made.pop("lowercase")
+    for key, default in ADDED.get(str(target), {}).items():
+        if key in made and made[key] == default:
+            del made[key]
+    return made
+
+
+FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
+# Keys that files of conf/ have since format 1, with the value that means what it did: {target: {key: value}}.
+ADDED: dict[str, dict[str, Any]] = {
+    "gentext.data.HubText": {"skip_bad": False},
+    "gentext.data.LocalText": {"skip_bad": False},
+}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 KEPT = (".lock", "log.txt")
+
+log = logging.getLogger("gentext")
 
 
 @contextmanager
@@ -59,3 +62,18 @@ def versions() -> dict[str, str]:
     if commit.returncode == 0:
         found["commit"] = commit.stdout.strip()
     return found
+
+
+def adopt(folder: Path, names: Iterable[Path]) -> None:
+    """Give a run's folder the place `folder` where an older version left it under one of these names."""
+    if folder.exists() and any(folder.iterdir()):
+        return
+    for old in names:
+        if old != folder and old.is_dir():
+            with locked(old):
+                try:
+                    os.replace(old, folder)
+                except OSError:  # another process is at work in `folder` by now
+                    return
+            log.info("%s was called %s by an older gentext: renamed", folder, old.name)
+            return

@@ -1,0 +1,144 @@
+"""Run folders and records that an older version wrote, in tests/results/format1, are read and gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import gentext
+from gentext import config
+from gentext.cli import main
+from gentext.cli.run import check
+from gentext.results import migrations, record
+from gentext.results.run_folder import adopt, locked
+
+FORMAT1 = Path(__file__).parent / "format1"
+NGRAM = FORMAT1 / "captions" / "ngram-s0-d3d3ba6f"
+COMMAND = ["family=ngram", "data.train=60", "data.valid=20", "data.test=30", "eval.samples=20"]
+NAMES = json.loads((FORMAT1 / "names.json").read_text())  # what the code of format 1 called the runs of these commands
+
+
+def today(command: str) -> list[str]:
+    """A command of format 1 as it is given today."""
+    words = []
+    for word in command.split():
+        group, _, option = word.partition("=")
+        word = f"{group}={migrations.OPTIONS.get(group, {}).get(option, option)}"
+        words.append(word.replace("epochs=", "train.epochs=") if group == "epochs" else word)
+    return words
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_the_folder_of_a_run_of_format_1_is_found(command):
+    cfg = config.compose(today(command), with_hydra=True)
+    found = config.former_names(cfg, cfg.hydra.runtime.choices, today(command))
+    assert NAMES[command] in found, (
+        "a file of conf/ has another key or value than format 1 had: name it in gentext.results.migrations.ADDED"
+    )
+
+
+def test_what_a_sweep_gave_to_all_is_found_where_it_is_for_some_now():
+    job = ["family=ngram", "++train.epochs=4"]
+    cfg = config.compose(job, with_hydra=True)
+    names = config.former_names(cfg, cfg.hydra.runtime.choices, job)
+    assert NAMES["family=ngram"] in names  # the root key was left alone
+    assert len(names) == 2  # epochs=4 was given, and entered the name of a run that has none
+
+
+def test_a_model_of_format_1_writes():
+    model = gentext.load(NGRAM)
+    texts = model.sample(3, seed=1)
+    assert len(texts) == 3
+    assert all(texts)
+    assert "epochs" not in model.config
+    assert set(model.config.eval.metrics.bleu) == {"_target_"}
+
+
+def test_records_of_format_1_are_read_as_todays(capsys):
+    (ngram, lstm) = record.find([FORMAT1 / "records.jsonl"])
+    for one in (ngram, lstm):
+        named = OmegaConf.create(dict(one.config))
+        config.check(named)
+        assert "epochs" not in named
+        assert "lower" not in json.dumps(one.config).replace("lowercase", "")
+    assert lstm.config["train"]["epochs"] == 20
+    assert config.compose(COMMAND).eval == OmegaConf.create(ngram.config["eval"])
+    assert main(["board", str(FORMAT1 / "records.jsonl"), "--format", "csv"]) == 0
+    assert "lstm" in capsys.readouterr().out
+
+
+def test_a_metric_that_was_told_other_words_keeps_them():
+    bleu = {"_target_": "gentext.metrics.overlap.BLEU", "words": "char", "lower": False}
+    rouge = {"_target_": "gentext.metrics.conditional.Rouge", "words": None}
+    encoder = {"_target_": "gentext.metrics.encoders.HashedNgrams", "words": "treebank", "lower": True}
+    old = {
+        "epochs": 3.0,
+        "data": {"words": "treebank", "lowercase": True},
+        "eval": {"a": bleu, "b": rouge, "c": encoder},
+    }
+    assert migrations.configuration(old)["eval"] == {
+        "a": {"_target_": "gentext.metrics.BLEU", "words": "char", "lowercase": False},
+        "b": {"_target_": "gentext.metrics.Rouge", "words": "rouge"},
+        "c": {"_target_": "gentext.metrics.HashedNgrams", "words": "treebank", "lowercase": True},
+    }
+    again = migrations.configuration(migrations.configuration(old))
+    assert again == migrations.configuration(old)
+
+
+def test_a_run_of_format_1_is_gone_on_with_under_its_new_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(FORMAT1 / "captions", tmp_path / "runs" / "captions")
+    figures = record.read(NGRAM / "record.ancestral.json").values
+    assert main(["run", *COMMAND]) == 0
+    (folder,) = (tmp_path / "runs" / "captions").iterdir()
+    assert folder.name != NGRAM.name
+    model = (folder / "model.safetensors").read_bytes()
+    assert model == (NGRAM / "model.safetensors").read_bytes()
+    stood = record.read(folder / "record.ancestral.json")
+    assert {name: value.value for name, value in stood.values.items()} == {
+        name: value.value for name, value in figures.items()
+    }
+    assert stood.created == record.read(NGRAM / "record.ancestral.json").created  # nothing was judged anew
+    assert main(["run", *COMMAND, "decode=greedy"]) == 0
+    assert (folder / "trained.json").read_bytes() == (NGRAM / "trained.json").read_bytes()
+    assert len(list(folder.glob("record.*.json"))) == 2
+    assert (folder / "model.safetensors").read_bytes() == model
+
+
+def test_a_folder_is_adopted_whole_and_only_where_nobody_is_at_work(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "checkpoint").mkdir()
+    new.mkdir()
+    with locked(old), pytest.raises(ValueError, match="another process"):
+        adopt(new, [tmp_path / "none", old])
+    adopt(new, [tmp_path / "none", old])
+    assert (new / "checkpoint").is_dir()
+    assert not old.exists()
+    old.mkdir()
+    adopt(new, [old])
+    assert old.exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        *(([f"loss={old}"], f"loss={new}") for old, new in migrations.OPTIONS["loss"].items()),
+        *(([f"decode={old}"], f"decode={new}") for old, new in migrations.OPTIONS["decode"].items()),
+        (["epochs=3"], r"train\.epochs"),
+        (["eval.metrics.bleu.lower=true"], "lowercase"),
+        (["+eval.metrics.bleu.lower=true"], "lowercase"),
+    ],
+)
+def test_an_old_name_is_answered_with_the_new_one(overrides, advice):
+    with pytest.raises(ValueError, match=advice):
+        check(overrides)
+
+
+def test_an_old_decoder_is_answered_with_the_new_one():
+    with pytest.raises(ValueError, match="decode=top_p"):
+        config.decoder("nucleus", {}, max_len=9)
