@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from gentext import config
 
 log = logging.getLogger("gentext")
-SWEEP = "GENTEXT_SWEEP"  # where the jobs of one sweep write how they ended; workers inherit it
+SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
 IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 
@@ -40,6 +40,8 @@ def launch(argv: Sequence[str]) -> int:
         return 0
     out = check(overrides, args.config_dir, sweep=args.multirun)
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
+    # a job on another machine inherits no environment from here
+    sys.argv.append(f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}")
     try:
         start()
         jobs = _read(ended)

@@ -15,6 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from gentext.config.schema import Root, groups
 from gentext.results import migrations
 
+LAUNCHERS = {"joblib": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep", "ray": "ray"}  # by extra
+
 
 def near(given: str, known: Iterable[str], noun: str = "names") -> str:
     """Advice: the known names most like what was given."""
@@ -52,6 +54,9 @@ def one_line(
     if isinstance(cause, ValueError | OSError) and not isinstance(cause, OmegaConfBaseException):
         return cause
     message = str(error).strip()
+    for name, extra in LAUNCHERS.items():
+        if f"Could not find 'hydra/launcher/{name}'" in message:
+            return ValueError(f"this launcher needs a package that is not installed; pip install 'gentext[{extra}]'")
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         group = key.split("@")[0]

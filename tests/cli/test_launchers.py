@@ -1,0 +1,63 @@
+"""A sweep ends in the same records, board, failure table and exit code under every launcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hydra.errors import ConfigCompositionException
+
+from gentext.config.advice import one_line
+
+PLUGINS = {"joblib": "joblib", "slurm_local": "submitit", "ray": "ray"}
+TINY = ["data=text", "eval.samples=20", "tracker=jsonl"]
+
+
+def sweep(folder, launcher: str) -> subprocess.CompletedProcess:
+    for name in ("a", "b"):
+        lines = [f"{word} {name} {i % 7} goes on" for i in range(60) for word in ("one", "two")]
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    words = ["run", "-m", f"hydra/launcher={launcher}", "data.path=a.txt,missing.txt,b.txt", f"out={launcher}", *TINY]
+    return subprocess.run(
+        [sys.executable, "-m", "gentext", *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def figures(folder) -> dict[str, dict[str, float]]:
+    found = {}
+    for path in folder.rglob("record.*.json"):
+        record = json.loads(path.read_text())
+        timed = ("seconds", "second")
+        found[record["fingerprints"]["splits"]["train"]["sha256"]] = {
+            name: value["value"] for name, value in record["values"].items() if not name.endswith(timed)
+        }
+    return found
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    ["joblib", pytest.param("slurm_local", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)],
+)
+def test_a_sweep_ends_alike_under_every_launcher(tmp_path, launcher):
+    pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
+    plain, other = sweep(tmp_path, "basic"), sweep(tmp_path, launcher)
+    assert plain.returncode == other.returncode == 2, other.stderr
+    assert "1 of 3 jobs failed" in other.stderr
+    assert "missing.txt" in other.stderr
+    assert (tmp_path / launcher / "report.html").is_file()
+    assert len(figures(tmp_path / "basic")) == 2
+    assert figures(tmp_path / launcher) == figures(tmp_path / "basic")
+
+
+@pytest.mark.parametrize(("needed", "extra"), [("joblib", "sweep"), ("submitit_slurm", "sweep"), ("ray", "ray")])
+def test_a_launcher_that_is_not_installed_names_its_extra(needed, extra):
+    error = ConfigCompositionException(f"In 'hydra/config': Could not find 'hydra/launcher/{needed}'\n\nAvailable")
+    assert f"pip install 'gentext[{extra}]'" in str(one_line(error, ["hydra/launcher=slurm"]))
