@@ -1,0 +1,91 @@
+"""What identifies a row of a board, and how it is called beside the other rows: by what differs between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from gentext.results.record import Record
+
+# What a run may differ in and still be one row: where it lies, how it is logged, its seed, and what its record names.
+NOT_IDENTITY = ("seed", "out", "resume", "tracker", "device", "title", "show_samples", "decode", "name", "experiment")
+WORDS = {"temperature": "T", "top_p": "top-p", "top_k": "top-k", "min_p": "min-p", "typical": "typical"}
+
+
+def identity(record: Record) -> Hashable:
+    """What two records must share to be seeds of one row: family, changes, decode setting and all other configuration.
+
+    Data settings, split and eval belong to it: 2,000 and 200 training lines are two rows, not two seeds.
+    """
+    kept = {key: value for key, value in record.config.items() if key not in NOT_IDENTITY}
+    return record.name, record.decode, json.dumps(kept, sort_keys=True, default=str)
+
+
+def names(records: Sequence[Record]) -> list[str]:
+    """A name for each record of a board: `name=` where it was given, else its family and what sets it apart there.
+
+    Example:
+        >>> from types import SimpleNamespace as Any
+        >>> rows = [Any(family="lstm", variant=v, config={}) for v in ("width=64 epochs=9", "width=32 epochs=9")]
+        >>> names(rows)
+        ['lstm width=64', 'lstm width=32']
+    """
+    tokens = [record.variant.split() for record in records]
+    found = []
+    for record, mine in zip(records, tokens, strict=True):
+        beside = [other for one, other in zip(records, tokens, strict=True) if one.family == record.family]
+        own = [token for token in mine if any(token not in other for other in beside)]
+        found.append(str(record.config.get("name") or " ".join([record.family, *own])))
+    return _apart(records, found)
+
+
+def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
+    """The names, with what differs in the configurations added where two different rows would share one."""
+    flat = [_settings(record) for record in records]
+    groups: dict[str, list[int]] = {}
+    for i, name in enumerate(found):
+        groups.setdefault(name, []).append(i)
+    made = list(found)
+    for members in groups.values():
+        keys = [key for key in flat[members[0]] if len({flat[i].get(key) for i in members}) > 1]
+        keys += sorted({key for i in members for key in flat[i]} - set(flat[members[0]]))
+        for i in members:
+            made[i] = " ".join([found[i], *(f"{key}={flat[i].get(key, '-')}" for key in keys)])
+    return made
+
+
+def _settings(record: Record) -> dict[str, str]:
+    return dict(flatten({key: value for key, value in record.config.items() if key not in NOT_IDENTITY}))
+
+
+def shared(records: Sequence[Record]) -> list[str]:
+    """The changes to the defaults that all rows share, human text and rows from elsewhere aside."""
+    changed = [record.variant.split() for record in records if record.family != "human" and record.config]
+    return [token for token in changed[0] if all(token in other for other in changed)] if changed else []
+
+
+def flatten(node: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """The leaves of a configuration as (dotted key, value in words)."""
+    if isinstance(node, Mapping):
+        return [pair for key, value in node.items() for pair in flatten(value, f"{prefix}{key}.")]
+    return [(prefix.rstrip("."), str(node))]
+
+
+def setting(decode: str) -> str:
+    """A decode setting in a few words.
+
+    Example:
+        >>> setting("ancestral temperature=0.8"), setting("ancestral top_p=0.95"), setting("beam width=10")
+        ('T 0.8', 'top-p 0.95', 'beam width 10')
+    """
+    kind, _, rest = decode.partition(" ")
+    if "=" in kind:  # a decoder without a name of its own
+        kind, rest = "ancestral", decode
+    if not rest or any("=" not in token for token in rest.split()):
+        return decode
+    if kind == "ancestral" and rest == "top_k=1":
+        return "greedy"
+    pairs = [token.partition("=")[::2] for token in rest.split()]
+    words = [f"{WORDS.get(key, key.replace('_', ' '))} {value}" for key, value in pairs]
+    return " ".join(words if kind == "ancestral" else [kind, *words])
