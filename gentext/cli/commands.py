@@ -101,7 +101,7 @@ def _board(args: argparse.Namespace) -> None:
         where=dict(pair.partition("=")[::2] for pair in args.where),
         group=args.group.split(",") if args.group else (),
     )
-    render_board.show(rows, args.format)
+    render_board.show(rows, args.format, whole=bool(args.columns), signatures=args.signatures)
     if args.samples:
         render_board.show_samples(rows, args.samples)
 
@@ -125,9 +125,10 @@ def _frontier(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     from gentext.report import write
-    from gentext.report.check import check
+    from gentext.report.check import check, update
 
-    for path in check(args.runs) if args.check else write.write(args.runs, args.out):
+    act = check if args.check else update if args.update else lambda runs: write.write(runs, args.out)
+    for path in act(args.runs):
         print(f"{path}: its tables are what the records say" if args.check else path)
 
 

@@ -94,6 +94,7 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     board.add_argument("--merge", action="store_true", help="refuse a run that stands twice, and corpora that differ")
     board.add_argument("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
     board.add_argument("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
+    board.add_argument("--signatures", action="store_true", help="how each column was computed (CSV and JSON hold it)")
     board.add_argument("--sort", help="the metric to rank by; best first")
     board.add_argument(
         "--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=..."
@@ -126,10 +127,15 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     report = commands.add_parser(
         "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
     )
-    report.add_argument("runs", nargs="+", help="folders of runs; with --check Markdown files, or folders of them")
+    report.add_argument(
+        "runs", nargs="+", help="folders of runs; with --check or --update Markdown files, or folders of them"
+    )
     report.add_argument("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
     report.add_argument(
         "--check", action="store_true", help="prove that committed tables are what the records beside them say"
+    )
+    report.add_argument(
+        "--update", action="store_true", help="write committed tables and pictures anew from the records beside them"
     )
     report.set_defaults(act=acts["report"])
 

@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
 from gentext.report.style import HUMAN, Chart, encoding, titled
 from gentext.results.board import Board, Row
+from gentext.results.columns import TARGETS
+from gentext.results.significance import pairwise
+
+PAIRED = 20  # rows of which every pair is drawn
 
 
 def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
@@ -17,9 +22,10 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
     points = [point for row in board.rows if (point := _point(row, diversity, quality))]
     if not points:
         return None
+    names = [board.about[name].title for name in (diversity, quality)]
     looks = encoding(points, families(board))
-    x = alt.X("x:Q", title=f"{diversity} ({_better(board, diversity)})", scale=alt.Scale(zero=False))
-    y = alt.Y("y:Q", title=f"{quality} ({_better(board, quality)})", scale=alt.Scale(zero=False))
+    x = alt.X("x:Q", title=_axis(board, diversity), scale=alt.Scale(zero=False))
+    y = alt.Y("y:Q", title=_axis(board, quality), scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=points))
     picked = alt.selection_point(fields=["family"], bind="legend")
     faint = alt.condition(picked, alt.value(1.0), alt.value(0.1))
@@ -30,15 +36,15 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
         base.mark_rule().encode(x=x, y="y_low:Q", y2="y_high:Q", color=looks["color"], opacity=faint),
         base.mark_rule().encode(x="x_low:Q", x2="x_high:Q", y=y, color=looks["color"], opacity=faint),
         base.mark_point(filled=True, size=70)
-        .encode(x=x, y=y, opacity=faint, tooltip=_tooltip(diversity, quality), **looks)
+        .encode(x=x, y=y, opacity=faint, tooltip=_tooltip(*names), **looks)
         .add_params(picked),
     )
     return titled(
         f"frontier-{quality}-{diversity}",
-        f"{quality} against {diversity}",
-        f"{len(points)} points of {len({p['family'] for p in points})} families: {quality} against {diversity}.",
-        "One point a decode setting, one curve a family over its temperatures. Bars are 95 % intervals, over seeds "
-        "where there are three or more. Hover for the settings; the legend picks a family.",
+        f"{names[1]} against {names[0]}",
+        f"{len(points)} points of {len({p['family'] for p in points})} families: {names[1]} against {names[0]}.",
+        f"One point a decode setting, one curve a family over its temperatures. Bars are 95 % intervals over "
+        f"{board.over}. Hover for the settings; the legend picks a family.",
         layers,
     )
 
@@ -58,7 +64,7 @@ def directions(board: Board) -> Chart | None:
                 scale=alt.Scale(zero=False),
             ),
             y=alt.Y("y:Q", title="H(q, p): is what it writes likely? nats", scale=alt.Scale(zero=False)),
-            tooltip=_tooltip("h_pq", "h_qp"),
+            tooltip=_tooltip("H(p, q)", "H(q, p)"),
             **encoding(points, families(board)),
         )
     )
@@ -108,24 +114,35 @@ def cost(board: Board, quality: str) -> Chart | None:
         return None
     drawn = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=80).encode(
         x=alt.X("x:Q", title="training seconds", scale=alt.Scale(type="log")),
-        y=alt.Y("y:Q", title=f"{quality} ({_better(board, quality)})", scale=alt.Scale(zero=False)),
-        tooltip=_tooltip("train_seconds", quality),
+        y=alt.Y("y:Q", title=_axis(board, quality), scale=alt.Scale(zero=False)),
+        tooltip=_tooltip("training seconds", board.about[quality].title),
         **encoding(points, families(board)),
     )  # fmt: skip
     return titled(
         f"cost-{quality}",
-        f"{quality} against training time",
-        f"{quality} of {len(points)} rows against their training seconds.",
+        f"{board.about[quality].title} against training time",
+        f"{board.about[quality].title} of {len(points)} rows against their training seconds.",
         "Seconds of training on the machine named under Environment.",
         drawn,
     )
 
 
-def significance(pairs: Sequence[Mapping[str, Any]], metric: str) -> Chart | None:
-    """Which rows differ: the p-value of every pair after Holm's correction."""
+def significance(board: Board, rows: Sequence[Row], metric: str) -> Chart | None:
+    """Which of these rows differ: the p-value of every pair after Holm's correction, of the first `PAIRED` rows."""
+    held = [row for row in rows if metric in row.cells and math.isfinite(row.cells[metric].error)]
+    held = [row for row in held if board.over == "sentences" or len(row.seeds) > 1]
+    cells = [row.cells[metric] for row in held]
+    p = pairwise(*(np.array([getattr(cell, key) for cell in cells]) for key in ("value", "error", "df")))
+    shown = range(min(len(held), PAIRED))
+    pairs = [
+        {"first": held[i].family, "second": held[j].family, "difference": cells[i].value - cells[j].value, "p": p[i, j]}
+        for i in shown
+        for j in shown
+        if i != j
+    ]
     if not pairs:
         return None
-    base = alt.Chart(alt.Data(values=list(pairs))).encode(
+    base = alt.Chart(alt.Data(values=pairs)).encode(
         x=alt.X("second:N", title=None, axis=alt.Axis(labelAngle=-30, labelOverlap=False)),
         y=alt.Y("first:N", title=None),
     )
@@ -144,14 +161,17 @@ def significance(pairs: Sequence[Mapping[str, Any]], metric: str) -> Chart | Non
         text=alt.Text("p:Q", format=".2f"),
         color=alt.condition("datum.p < 0.02", alt.value("white"), alt.value("black")),
     )
+    title = board.about[metric].title
     apart = sum(pair["p"] < 0.05 for pair in pairs) // 2
+    of = "over seeds" if board.over == "seeds" else "over sentences, of 1 seed each: of training luck it says nothing"
+    limit = f" The first {PAIRED} of {len(held)} rows are shown." if len(held) > PAIRED else ""
     return titled(
         f"significance-{metric}",
-        f"p-values of differences in {metric}",
-        f"{apart} of {len(pairs) // 2} pairs of families differ in {metric} at 5 % after Holm's correction.",
-        "Bootstrap over seeds and sentences at one decode setting; Holm's correction over all the pairs.",
+        f"p-values of differences in {title}",
+        f"{apart} of {len(pairs) // 2} pairs differ in {title} at 5 % after Holm's correction.",
+        f"Welch's test {of}, at one decode setting; Holm's correction over all pairs of {len(held)} rows.{limit}",
         drawn,
-        height=60 + 45 * len({pair["first"] for pair in pairs}),
+        height=60 + 45 * len(shown),
     )
 
 
@@ -184,7 +204,7 @@ def _point(row: Row, x: str, y: str) -> dict[str, Any] | None:
     x_low, x_high = across.interval or (across.value, across.value)
     y_low, y_high = up.interval or (up.value, up.value)
     return {
-        "family": row.family, "decode": row.decode, "seeds": len(row.seeds), "temperature": temperature(row.decode),
+        "family": row.family, "decode": row.setting, "seeds": len(row.seeds), "temperature": temperature(row.decode),
         "x": across.value, "y": up.value, "x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high,
     }  # fmt: skip
 
@@ -200,7 +220,7 @@ def temperature(decode: str) -> float | None:
 
 def families(board: Board) -> list[str]:
     """The board's families in its order, human text aside."""
-    return list(dict.fromkeys(row.family for row in board.rows if row.family != "human"))
+    return list(dict.fromkeys(row.family for row in board.rows if not row.human))
 
 
 def _tooltip(x: str, y: str) -> list[alt.Tooltip]:
@@ -213,7 +233,7 @@ def _tooltip(x: str, y: str) -> list[alt.Tooltip]:
     ]
 
 
-def _better(board: Board, name: str) -> str:
-    return {True: "higher is better", False: "lower is better", None: "neither end is better"}[
-        board.directions.get(name)
-    ]
+def _axis(board: Board, name: str) -> str:
+    """A figure's title and what is best in it."""
+    about = board.about[name]
+    return f"{about.title} ({TARGETS[about.target]})"

@@ -1,27 +1,46 @@
-"""Proof that the tables of committed Markdown are what the committed records say."""
+"""Proof that the tables and sentences of committed Markdown are what the committed records say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gentext.report import page
+from gentext.report import export, page
 from gentext.results import board as boards
-from gentext.results import render_board, render_table
+from gentext.results import render_board
 from gentext.results.record import Record, find
 
-BOARD = "| family | decode | seeds |"  # how the header of a leaderboard begins; others begin with the family alone
-LED = "| family |"
+LED = "| family |"  # how a table of families begins: none may stand outside the marks
+BEGIN = export.MARK.split("{")[0]
 
 
 def check(paths: Sequence[str | Path]) -> list[Path]:
     """The Markdown files that were proven: those given, and in folders those beside a records.jsonl.
 
-    Every table that begins with a family must come from the records of one records.jsonl below its file's folder.
-    Raises: ValueError for a table that does not, and for a file of records that no table beside it shows.
+    What stands between `<!-- gentext: DATA | PART -->` and `<!-- end -->` must be what the records.jsonl beside the
+    file makes; `<!-- gentext: DATA | board | COLUMNS | FOLDER -->` names other columns, and where the records lie.
+    Raises: ValueError for a part that is not, a table of families outside the marks, and a file without any.
     """
-    proven = []
+    files = _files(paths)
+    for file in files:
+        _prove(file)
+    return files
+
+
+def update(paths: Sequence[str | Path]) -> list[Path]:
+    """The files that were written anew from the records: marked parts of these Markdown files, and their pictures."""
+    written = []
+    for file in _files(paths):
+        text = file.read_text(encoding="utf-8")
+        made = _rewritten(text, file)
+        if made != text:
+            written.append(export.put(file, made))
+        written += _pictures(file, made)
+    return written
+
+
+def _files(paths: Sequence[str | Path]) -> list[Path]:
+    found = []
     for path in map(Path, paths):
         held = sorted(path.rglob("records.jsonl")) if path.is_dir() else []
         files = [path] if path.is_file() else [file for kept in held for file in sorted(kept.parent.glob("*.md"))]
@@ -29,54 +48,95 @@ def check(paths: Sequence[str | Path]) -> list[Path]:
             raise ValueError(
                 f"{path} holds no Markdown beside a records.jsonl; give a file, or a folder such as experiments"
             )
-        for file in files:
-            _prove(file)
-            proven.append(file)
-    return proven
+        found += files
+    return found
 
 
 def _prove(file: Path) -> None:
-    sources = {kept: find([kept]) for kept in sorted(file.parent.rglob("records.jsonl"))}
-    shown = [table for table in _tables(file.read_text(encoding="utf-8")) if table[0].startswith(LED)]
-    if not sources or not shown:
-        missing = "a table" if sources else "a records.jsonl below it"
-        raise ValueError(f"{file} cannot be proven without {missing}; write it with gentext report RUNS -o {file}")
-    for table in shown:
-        near = [_made(table[0], records) for records in sources.values()]
-        if not any(table in made for made in near):
-            raise ValueError(
-                f"{file}: {_difference(table, [other for made in near for other in made])}. "
-                f"Write it anew from the records: gentext report RUNS -o {file}"
-            )
-
-
-def _tables(text: str) -> list[list[str]]:
-    """Runs of lines that begin with a pipe."""
-    found: list[list[str]] = [[]]
+    text = file.read_text(encoding="utf-8")
+    if BEGIN not in text:
+        raise ValueError(f"{file} cannot be proven without a marked part; write it with gentext report RUNS -o {file}")
+    inside = False
     for line in text.splitlines():
-        if line.startswith("|"):
-            found[-1].append(line)
-        elif found[-1]:
-            found.append([])
-    return [table for table in found if table]
+        inside = line.startswith(BEGIN) or (inside and line != export.END)
+        if line.startswith(LED) and not inside:
+            raise ValueError(f"{file}: a table of families stands outside the marks that prove it:\n  {line}\n")
+    made = _rewritten(text, file)
+    if made != text:
+        lines = zip([*text.splitlines(), "its end"], [*made.splitlines(), "its end"], strict=False)
+        one, two = next((a, b) for a, b in lines if a != b)
+        raise ValueError(
+            f"{file}: it says\n  {one}\nwhere the records say\n  {two}\n. Write it anew from the records: "
+            f"gentext report --update {file}"
+        )
 
 
-def _made(header: str, records: Sequence[Record]) -> list[list[str]]:
-    """The tables that these records make under the header of one that is shown."""
-    blocks = [block for section in page.build(records, {}).sections for block in section.blocks]
-    texts = [render_table.markdown(table) for block in blocks for table in block.tables]
-    if header.startswith(BOARD):
-        columns = [cell.strip(" ↑↓") for cell in header.removeprefix(BOARD).strip("| ").split("|")]
-        with suppress(ValueError):  # a column that these records do not have
-            texts += [render_board.markdown(board) for board in boards.rank(records, columns=columns)]
-    return [table for text in texts for table in _tables(text)]
+def _rewritten(text: str, file: Path) -> str:
+    """The text with every marked part as the records make it."""
+    lines, sections, kept = text.splitlines(), _Sections(file), []
+    i = 0
+    while i < len(lines):
+        if not lines[i].startswith(BEGIN):
+            kept.append(lines[i])
+            i += 1
+            continue
+        if export.END not in lines[i:]:
+            raise ValueError(f"{file}: the part after {lines[i]} has no {export.END}")
+        end = lines.index(export.END, i)
+        kept += [lines[i], "", *sections.part(lines[i]), export.END]
+        i = end + 1
+    return "\n".join(kept) + "\n" * text.endswith("\n")
 
 
-def _difference(table: Sequence[str], made: Sequence[Sequence[str]]) -> str:
-    """Where a table first parts from one that has its header."""
-    for other in made:
-        if other[0] == table[0]:
-            lines = zip(table, [*other, *[""] * len(table)], strict=False)
-            one, two = next(((a, b) for a, b in lines if a != b), ("its end", other[-1]))
-            return f"it says\n  {one}\nwhere the records say\n  {two}\n"
-    return f"no records make a table headed\n  {table[0]}\n"
+class _Sections:
+    """What the records that a file names make of each part."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.records: dict[str, list[Record]] = {}
+        self.parts: dict[str, Mapping[str, Mapping[str, list[str]]]] = {}
+
+    def part(self, mark: str) -> list[str]:
+        data, name, columns, folder = self._fields(mark)
+        if columns:
+            try:
+                ranked = boards.rank(self._held(folder), columns=columns.split(","), where={"data": data})
+            except ValueError as error:
+                raise ValueError(f"{self.file}: {mark}: {error}") from error
+            return [*render_board.markdown(ranked[0]).splitlines(), "", f"*{render_board.LEGEND}*", ""]
+        if folder not in self.parts:
+            made = page.build(self._held(folder), {})
+            self.parts[folder] = {s.board.data: export.provable(s, self.file.stem) for s in made.sections}
+        known = self.parts[folder].get(data, {})
+        if name not in known:
+            raise ValueError(f"{self.file}: no records make {mark}; they make {', '.join(known) or 'none of its data'}")
+        return known[name]
+
+    def _fields(self, mark: str) -> list[str]:
+        fields = [field.strip() for field in mark.removeprefix(BEGIN).removesuffix("-->").split("|")]
+        if not 2 <= len(fields) <= 4:
+            raise ValueError(f"{self.file}: {mark} must name DATA | PART, and may name | COLUMNS | FOLDER")
+        return [*fields, "", ""][:4]
+
+    def _held(self, folder: str) -> list[Record]:
+        if folder not in self.records:
+            path = self.file.parent / folder / "records.jsonl"
+            if not path.is_file():
+                raise ValueError(f"{self.file} cannot be proven without {path}")
+            self.records[folder] = find([path])
+        return self.records[folder]
+
+
+def _pictures(file: Path, text: str) -> list[Path]:
+    """The pictures of a report that records alone make, written anew where its text shows them."""
+    kept = file.parent / "records.jsonl"
+    if not kept.is_file():
+        return []
+    written = []
+    for section in page.build(find([kept]), {}).sections:
+        charts = [chart for block in section.blocks if block.of_records for chart in block.charts]
+        for chart in charts:
+            name = f"{file.stem}-{section.board.data}-{chart.name}.svg"
+            if f"({name})" in text:
+                written.append(export.picture(chart, file.with_name(name)))
+    return written

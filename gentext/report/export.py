@@ -12,13 +12,15 @@ from markupsafe import Markup
 
 from gentext.files import write_text
 from gentext.panels import words
-from gentext.report.page import Page, Section
+from gentext.report.page import Page, ReportBlock, Section
 from gentext.report.samples import Sample
 from gentext.report.style import Chart
 from gentext.results import board as boards
 from gentext.results import render_board, render_table
+from gentext.results.columns import TARGETS
 
 # one name for the embedding function, all of Vega inlined: the page needs no network
+MARK, END = "<!-- gentext: {} -->", "<!-- end -->"
 SNIPPET = "window.embed = vegaEmbed;"
 
 
@@ -43,8 +45,11 @@ def _html(page: Page, path: Path) -> list[Path]:
     text = environment.get_template("page.html.j2").render(
         page=page,
         cell_words=boards.text,
+        head=boards.head,
+        legend=render_board.LEGEND,
+        about=lambda board, name: f"{board.about[name].meaning} {TARGETS[board.about[name].target]}.",
         words=words,
-        charts=Markup(json.dumps(charts).replace("</", "<\\/")),
+        charts=Markup(json.dumps(charts).replace("<", "\\u003c")),
         library=Markup(_library().replace("</script", "<\\/script")),
     )
     return [put(path, text)]
@@ -58,17 +63,23 @@ def _charts(section: Section) -> list[Chart]:
 def _markdown(page: Page, path: Path) -> list[Path]:
     written, lines = [], [f"# {page.question}", "", page.runs, ""]
     for section in page.sections:
-        lines += [f"## {section.board.data}", "", *(f"- {sentence}" for sentence in section.findings), ""]
-        lines += [render_board.markdown(section.board), "", f"*{render_board.LEGEND}*", ""]
+        data = section.board.data
+        parts = provable(section, path.stem)
+        lines += [
+            f"## {data}",
+            "",
+            *marked(data, "findings", parts["findings"]),
+            *marked(data, "board", parts["board"]),
+        ]
         for block in section.blocks:
             lines += [f"### {block.title}", ""]
-            for chart in block.charts:
-                written.append(_picture(chart, path, section))
-                lines += [f"![{chart.alternative}]({written[-1].name})", "", f"*{chart.caption}*", ""]
-            lines += [line for table in block.tables for line in (render_table.markdown(table), "")]
+            lines += (
+                marked(data, block.title, parts[block.title]) if block.of_records else _block(block, path.stem, data)
+            )
+            written += [_picture(chart, path, section) for chart in block.charts]
         lines += ["### Samples side by side", ""] if section.samples else []
         for column in section.samples:
-            lines += [f"**{column.row.family} · {column.row.decode}**", "", *map(_listed, column.samples), ""]
+            lines += [f"**{column.row.family} · {column.row.setting}**", "", *map(_listed, column.samples), ""]
         for family in section.families:
             lines += [f"### Inside {family.name}", ""] if family.inside else []
             for picture in family.inside:
@@ -83,14 +94,38 @@ def _markdown(page: Page, path: Path) -> list[Path]:
     return [put(path, "\n".join(lines)), *written]
 
 
+def provable(section: Section, stem: str) -> dict[str, list[str]]:
+    """The lines of Markdown that records alone make: findings, board, and the blocks of tables and charts by title."""
+    parts = {
+        "findings": [*(f"- {sentence}" for sentence in section.findings), ""],
+        "board": [*render_board.markdown(section.board).splitlines(), "", f"*{render_board.LEGEND}*", ""],
+    }
+    return parts | {b.title: _block(b, stem, section.board.data) for b in section.blocks if b.of_records}
+
+
+def marked(data: str, part: str, lines: list[str]) -> list[str]:
+    """Lines between the marks by which `gentext report --check` finds them again."""
+    return [MARK.format(f"{data} | {part}"), "", *lines, END, ""]
+
+
+def _block(block: ReportBlock, stem: str, data: str) -> list[str]:
+    lines = []
+    for chart in block.charts:
+        lines += [f"![{chart.alternative}]({stem}-{data}-{chart.name}.svg)", "", f"*{chart.caption}*", ""]
+    return lines + [line for table in block.tables for line in (*render_table.markdown(table).splitlines(), "")]
+
+
 def _listed(sample: Sample) -> str:
     return "- " + " ".join(piece for piece, _ in sample.pieces)
 
 
 def _picture(chart: Chart, path: Path, section: Section) -> Path:
-    """A chart as an SVG file beside the Markdown."""
-    picture = path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg")
-    return put(picture, vl_convert.vegalite_to_svg({**chart.spec, "width": 640, "background": "white"}))
+    return picture(chart, path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg"))
+
+
+def picture(chart: Chart, path: Path) -> Path:
+    """A chart as an SVG file."""
+    return put(path, vl_convert.vegalite_to_svg({**chart.spec, "width": 640, "background": "white"}))
 
 
 def _latex(page: Page, path: Path) -> list[Path]:

@@ -1,19 +1,22 @@
-"""Three sentences that the numbers of a board support."""
+"""A few plain sentences that the numbers of a board support, the answer first."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from gentext.results import board as boards
 from gentext.results.board import Board, Row
+from gentext.results.columns import column
 from gentext.results.frontier import Traded
 
+NAMED = 4  # rows that a sentence names, before it counts the others
 
-def find(board: Board, quality: str, tests: Sequence[Mapping[str, Any]], traded: Traded | None) -> tuple[str, ...]:
-    """Who is best at the plain setting, who over all settings, and who is nearest to the known truth; what is known."""
-    said = [_best(board, quality, tests), _traded(traded), _covering(board)]
+
+def find(board: Board, quality: str, traded: Traded | None) -> tuple[str, ...]:
+    """Who is best in the board's first column, in quality, at equal diversity, and against a known truth."""
+    first = next((name for name in board.columns if any(row.cells[name].best for row in _with(board, name))), None)
+    said = [_best(board, name) for name in dict.fromkeys([first, quality]) if name]
+    said += [_traded(traded), _covering(board)]
     return tuple(sentence for sentence in said if sentence)
 
 
@@ -22,50 +25,80 @@ def plain(board: Board) -> list[Row]:
 
     That is the setting that most families have, ancestral sampling before others; human text is no rival.
     """
-    rows = [row for row in board.rows if row.family != "human"]
+    rows = [row for row in board.rows if not row.human]
     settings = [row.decode for row in rows]
     common = max(settings, key=lambda setting: (settings.count(setting), setting == "ancestral"), default="")
     return [row for row in rows if row.decode == common]
 
 
-def _best(board: Board, quality: str, tests: Sequence[Mapping[str, Any]]) -> str:
-    rows = [row for row in plain(board) if quality in row.cells]
-    if not rows:
+def _with(board: Board, name: str) -> list[Row]:
+    return [row for row in board.rows if name in row.cells]
+
+
+def _best(board: Board, name: str) -> str:
+    """Who is best in a column among the rows of the plain setting, and who is not significantly worse."""
+    if name not in board.about or board.about[name].target == "none":
         return ""
-    best = max(rows, key=lambda row: row.cells[quality].value)
-    equals = [test["second"] for test in tests if test["first"] == best.family and test["p"] >= 0.05]
-    said = f"By {quality} of {best.decode} samples, {best.family} is best with {boards.text(best.cells[quality])}"
-    if len(rows) < 2 or not tests:
+    about = board.about[name]
+    (ranked,) = boards.rank([r for row in (*plain(board), *_people(board)) for r in row.records], columns=[name])
+    rows = [row for row in ranked.rows if name in row.cells and not row.human]
+    best = next((row for row in rows if row.cells[name].best), None)
+    if best is None:
+        return ""
+    people = next((row for row in ranked.rows if row.human and name in row.cells), None)
+    said = f"{best.family} is best in {about.title}: {boards.text(best.cells[name])}"
+    if about.target == "human" and people is not None:
+        said = f"{best.family} is nearest to people in {about.title}: {boards.text(best.cells[name])}"
+        said += f", people {boards.text(people.cells[name])}"
+    others = [row for row in rows if row.family != best.family]
+    if not others:
         return f"{said}."
-    if not equals:
-        return f"{said}, significantly ahead of every other family."
-    return f"{said}; not significantly worse: {', '.join(equals[:4])}{' and others' if len(equals) > 4 else ''}."
+    equal = [row.family for row in others if row.cells[name].equal or row.cells[name].best]
+    if ranked.over == "sentences":  # of one seed: nothing is claimed of the families themselves
+        rest = f"on these texts level with it: {_listed(equal)}" if equal else "no other row is level with it"
+        return f"{said}; {rest}. With 1 seed this says nothing of training luck."
+    tested = [row.family for row in others if row.cells[name].error == row.cells[name].error and len(row.seeds) > 1]
+    if not tested:
+        return f"{said}; the differences are not tested."
+    if equal:
+        return f"{said}; not significantly worse: {_listed(equal)}."
+    whole = "every other family" if len(tested) == len(others) else _listed(tested)
+    return f"{said}; significantly worse: {whole}."
+
+
+def _people(board: Board) -> list[Row]:
+    return [row for row in board.rows if row.human][:1]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _traded(traded: Traded | None) -> str:
-    if traded is None or not any(len(settings) > 1 for settings in traded.best.values()):
+    """Who is best where all are equally diverse."""
+    if traded is None or len(traded.matched) < 2:
         return ""
-    area = sorted(traded.area.items(), key=lambda item: -item[1][0])
-    said = f"Over all decode settings {area[0][0]} dominates the largest area (hypervolume {area[0][1][0]:.3f})"
-    read = sorted(traded.matched.items(), key=lambda item: -item[1][0])
-    if len(read) < 2:
-        return f"{said}."
-    told = ", ".join(f"{name} {figure[0]:.3f}" for name, figure in read[:4])
-    return f"{said}; at matched {traded.diversity} {traded.matched_at:.3g}, {traded.quality} is {told}."
+    up = column(traded.quality).axis != "lower"
+    read = sorted(traded.matched.items(), key=lambda item: -item[1][0] if up else item[1][0])
+    quality, diversity = column(traded.quality).title, column(traded.diversity).title
+    words = [f"{name} {boards.digits(*figure)}" for name, figure in read]
+    return f"At equal diversity ({diversity} {traded.matched_at:.3g}) {quality} is {_listed(words)}."
 
 
 def _covering(board: Board) -> str:
-    rows = [row for row in board.rows if row.family != "human" and {"h_pq", "h_qp"} <= row.cells.keys()]
-    if not rows:
+    """Who covers a known truth best, and whose texts are as likely under it as its own."""
+    rows = [row for row in board.rows if not row.human and {"h_pq", "h_qp"} <= row.cells.keys()]
+    entropy = next((r.values["h_p"].value for row in rows for r in row.records if "h_p" in r.values), None)
+    if not rows or entropy is None:
         return ""
     covers = min(rows, key=lambda row: row.cells["h_pq"].value)
-    likely = min(rows, key=lambda row: row.cells["h_qp"].value)
-    entropy = next((r.values["h_p"].value for row in rows for r in row.records if "h_p" in r.values), math.nan)
+    near = min(rows, key=lambda row: abs(row.cells["h_qp"].value - entropy))
     said = (
-        f"Against the known truth, whose entropy is {entropy:.2f} nats a sentence, {covers.family} covers it best "
-        f"(H(p, q) {boards.text(covers.cells['h_pq'])})"
+        f"{covers.family} covers the truth best: H(p, q) {boards.text(covers.cells['h_pq'])} nats a text, where the "
+        f"truth itself has {entropy:.2f}"
     )
-    if likely.family == covers.family:
-        return f"{said} and also writes what is likeliest under it (H(q, p) {boards.text(likely.cells['h_qp'])})."
-    most = f"{likely.family} ({likely.decode}) writes what is likeliest (H(q, p) {boards.text(likely.cells['h_qp'])})"
-    return f"{said}, while {most}."
+    return (
+        f"{said}; the texts of {near.family} ({near.setting}) are nearest to the truth's in likelihood: H(q, p) "
+        f"{boards.text(near.cells['h_qp'])}."
+    )

@@ -27,7 +27,7 @@ def tables(board: Board) -> list[Table]:
     (ranked,) = boards.rank(records, columns=known, sort="nll_test")
     header, *body = boards.table(ranked)
     note = (
-        "Nats a sentence; ≤ bounds from above. A row without a KL is a language model, whose figures are exact, iw_nll "
+        "Nats a text; ≤ bounds from above. A row without a KL is a language model, whose figures are exact, IW-NLL "
         "over the same texts as a VAE's: with its decoder they are what z has to be worth. A KL near 0 with no active "
         "unit is a z that is ignored."
     )

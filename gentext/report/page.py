@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gentext.panels import Table
 from gentext.report import (
@@ -22,13 +22,16 @@ from gentext.report.family_pages import FamilyPage
 from gentext.report.samples import Column, Material
 from gentext.report.style import Chart
 from gentext.results import board as boards
-from gentext.results import compare, frontier
+from gentext.results import frontier, render_board
 from gentext.results.board import Board
-from gentext.results.cost import PER
+from gentext.results.columns import column
+from gentext.results.naming import flatten
 from gentext.results.record import Record
 
 QUALITY = {"unconditional": ("bleu4",), "conditional": ("chrf", "sacrebleu", "rougeL")}  # the first that is known
 DIVERSITY = "selfbleu4"
+REACHED = {"10 s": 10.0, "1 min": 60.0, "10 min": 600.0}
+COSTS = ("train_seconds", "parameters", "flops_per_token", "sample_seconds")
 DIFFERING = ("family", "train", "loss", "tokenizer")  # the groups of which the report tells where runs differ
 
 
@@ -39,6 +42,7 @@ class ReportBlock:
     title: str
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
+    of_records: bool = True  # records alone make it; else it needs a run's log or samples too
 
 
 @dataclass(frozen=True)
@@ -102,92 +106,93 @@ def _runs(records: Sequence[Record], ranked: Sequence[Board]) -> str:
 
 
 def _section(board: Board, material: Material | None) -> Section:
-    known = [name for name in QUALITY[board.track] if any(name in row.cells for row in board.rows)]
-    quality = known[0] if known else QUALITY[board.track][0]
-    tests = _tests(board, quality)
-    traded = frontier.trade(board, quality, DIVERSITY)
+    known = [name for name in QUALITY[board.track] if name in board.columns]
+    quality = known[0] if known else ""
+    traded = _traded(board, quality)
     chosen = samples.matched(board, DIVERSITY)
-    signatures = {
-        name: next(r.values[name].signature for row in board.rows for r in row.records if name in r.values)
-        for name in board.columns
-        if any(name in r.values for row in board.rows for r in row.records)
-    }
+    spread = text_profiles.draw(chosen, material, charts.families(board)) if material else []
     return Section(
         board,
-        findings.find(board, quality, tests, traded),
-        _blocks(
-            board,
-            quality,
-            tests,
-            traded,
-            text_profiles.draw(chosen, material, charts.families(board)) if material else [],
-        ),
+        findings.find(board, quality, traded),
+        _blocks(board, quality, traded, spread),
         samples.side_by_side(chosen, material),
         family_pages.pages(board.rows),
-        signatures,
+        render_board.computed(board),
     )
 
 
+def _traded(board: Board, quality: str) -> frontier.Traded | None:
+    if quality not in board.columns or DIVERSITY not in board.columns:
+        return None
+    return frontier.trade(board, quality, DIVERSITY)
+
+
 def _blocks(
-    board: Board, quality: str, tests: list[dict[str, Any]], traded: frontier.Traded | None, spread: list[Chart | None]
+    board: Board, quality: str, traded: frontier.Traded | None, spread: list[Chart | None]
 ) -> tuple[ReportBlock, ...]:
     """What stands between the leaderboard and the samples, in the order in which it is read; empty blocks left out."""
     logs = {row.family: family_pages.log(Path(row.records[0].folder)) for row in board.rows}
-    cheap = next((name for name in ("bits_per_char", quality) if name in board.columns), quality)
-    trade = [] if traded is None else [frontier.table(traded)]
-    efficiency = _efficiency(board, quality)
-    likelihood = next((name for name in ("word_ppl", cheap) if name in board.columns), quality)
-    sweeps = sweep_charts.draw(findings.plain(board), likelihood, charts.families(board))
+    likelihood = next((name for name in ("word_ppl", "bits_per_char", quality) if name in board.columns), "")
+    cheap = next((name for name in ("bits_per_char", "h_pq", quality) if name in board.columns), "")
+    plain, names = findings.plain(board), charts.families(board)
+    curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
     blocks = [
-        ("Along what was swept", sweeps, []),
-        ("Quality and diversity", [charts.frontier(board, quality, DIVERSITY)], trade),
-        ("Against the known truth", [charts.directions(board)], truth_table.tables(board)),
-        ("Latent space", [], latent_table.tables(board)),
-        ("Training", [charts.curves(logs, against, charts.families(board)) for against in ("seconds", "tokens")], []),
-        ("Cost and quality", [charts.cost(board, cheap)], efficiency),
-        ("Which families differ", [charts.significance(tests, quality)], []),
-        ("Beside human text", spread, []),
+        ("Along what was swept", sweep_charts.draw(plain, likelihood, names) if likelihood else [], [], True),
+        (
+            "Quality and diversity",
+            [charts.frontier(board, quality, DIVERSITY)] if traded else [],
+            [frontier.table(traded)] if traded else [],
+            True,
+        ),
+        ("Against the known truth", [charts.directions(board)], truth_table.tables(board), True),
+        ("Latent space", [], latent_table.tables(board), True),
+        ("Training", curves, _reached(logs), False),
+        ("Cost and quality", [charts.cost(board, cheap)] if cheap else [], _cost(board, cheap), True),
+        ("Which families differ", [charts.significance(board, plain, quality)] if quality else [], [], True),
+        ("Beside human text", spread, [], False),
+        ("Configurations", [], _configurations(board), True),
     ]
-    made = [ReportBlock(title, tuple(c for c in drawn if c), tuple(tables)) for title, drawn, tables in blocks]
+    made = [ReportBlock(title, tuple(c for c in drawn if c), tuple(tables), of) for title, drawn, tables, of in blocks]
     return tuple(block for block in made if block.charts or block.tables)
 
 
-def _tests(board: Board, metric: str) -> list[dict[str, Any]]:
-    """The p-value of every pair of families in a metric that is a mean over sentences, in both orders."""
-    rows = {row.family: row.records for row in findings.plain(board)}
-    return [
-        {"first": a, "second": b, "difference": sign * test.difference, "p": float(test.adjusted or 0.0)}
-        for (x, y), test in compare.compare_rows(rows, metric).items()
-        for a, b, sign in ((x, y, 1), (y, x, -1))
-    ]
+def _reached(logs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[Table]:
+    """The best validation loss that each run had reached by so many seconds of training."""
+    rows = []
+    for name, lines in logs.items():
+        seen = [(line["seconds"], line["valid/nll"]) for line in lines if {"seconds", "valid/nll"} <= line.keys()]
+        best = [min((nll for at, nll in seen if at <= limit), default=None) for limit in REACHED.values()]
+        rows += [[name, *("-" if nll is None else nll for nll in best)]] if seen else []
+    note = "The lowest validation loss, nats a token, that training had reached by then; - before its first validation."
+    return [Table("Quality reached by time", note, ["run", *(f"by {word}" for word in REACHED)], rows)] if rows else []
 
 
-def _efficiency(board: Board, quality: str) -> list[Table]:
-    """Quality per unit of every cost that is known, at the plain decode setting, means over seeds."""
+def _cost(board: Board, quality: str) -> list[Table]:
+    """What each family cost, beside its quality at the plain decode setting; means over seeds."""
     rows = []
     for row in findings.plain(board):
-        ratios = [record.efficiency for record in row.records]
-        means = [
-            sum(each[f"{quality}/{per}"] for each in ratios) / len(ratios)
-            if all(f"{quality}/{per}" in each for each in ratios)
-            else "-"
-            for per in PER
-        ]
-        rows += [[row.family, *means]] if any(mean != "-" for mean in means) else []
-    note = f"{quality} divided by what it cost; - where the cost is not known, or the quality is not there."
-    return [Table(f"{quality} per cost", note, ["family", *(f"per {name}" for name in PER)], rows)] if rows else []
+        costs = [[record.cost.get(name, math.nan) for record in row.records] for name in COSTS]
+        means = [sum(each) / len(each) for each in costs]
+        known = ["-" if math.isnan(mean) else mean for mean in means]
+        if quality in row.cells and any(mean != "-" for mean in known):
+            rows.append([row.family, boards.text(row.cells[quality]), *known])
+    columns = [column(name).title for name in COSTS]
+    note = "Seconds on the machine named under Environment. - where nobody has counted."
+    header = ["family", boards.head(board, quality), *columns] if quality else []
+    return [Table("Cost", note, header, rows)] if rows else []
+
+
+def _configurations(board: Board) -> list[Table]:
+    """What each family changed in the defaults, beside what its name says."""
+    rows = [[name, changed] for name, changed in boards.configurations(board)]
+    note = "Changed in the defaults beside what a row's name says."
+    return [Table("Configurations", note, ["family", "changed"], rows)] if rows else []
 
 
 def _differences(records: Sequence[Record]) -> Table:
     """The configuration keys that differ between runs: a row each, decode settings and seeds aside."""
-    flat = {f"{record.name} · {record.data}": dict(_flatten(record.config)) for record in records}
+    flat = {f"{record.name} · {record.data}": dict(flatten(record.config)) for record in records}
     keys = sorted({key for config in flat.values() for key in config if key.split(".")[0] in DIFFERING})
     differing = [key for key in keys if len({config.get(key) for config in flat.values()}) > 1]
     rows = [[key, *(config.get(key, "-") for config in flat.values())] for key in differing]
     return Table("Where the configurations differ", "", ["key", *flat], rows)
-
-
-def _flatten(node: Any, prefix: str = "") -> list[tuple[str, str]]:
-    if isinstance(node, Mapping):
-        return [pair for key, value in node.items() for pair in _flatten(value, f"{prefix}{key}.")]
-    return [(prefix.rstrip("."), str(node))]

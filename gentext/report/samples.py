@@ -57,7 +57,7 @@ def texts(row: Row) -> list[str]:
 
 def matched(board: Board, diversity: str) -> list[Row]:
     """Of every family the row whose diversity is nearest to that of human text, human text among them."""
-    human = next((r.cells[diversity].value for r in board.rows if r.family == "human" and diversity in r.cells), None)
+    human = next((r.cells[diversity].value for r in board.rows if r.human and diversity in r.cells), None)
     chosen: dict[str, Row] = {}
     for row in board.rows:
         best = chosen.setdefault(row.family, row)

@@ -10,6 +10,7 @@ import altair as alt
 
 from gentext.report.style import Chart, encoding, titled
 from gentext.results.board import Row
+from gentext.results.columns import column as board_column
 
 FEWEST = 3  # different numbers that make a curve
 WIDE = 4.0  # times the smallest number: from there on an axis is logarithmic
@@ -29,18 +30,19 @@ def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, f
     curves: dict[str, dict[float, Row]] = defaultdict(dict)
     for row, parts in named:
         if key in parts and (at := _number(parts[key])) is not None:
-            curves[_rest(row, parts, key)][at] = row
+            curves[_rest(row, key)][at] = row
     if max(map(len, curves.values()), default=0) < FEWEST:
         return None
+    title = board_column(metric).title
     points = [point for name, curve in curves.items() for point in _points(name, curve, metric)]
     levels = [{"family": row.family, "y": row.cells[metric].value} for row, parts in named if key not in parts]
     numbers = [point["x"] for point in points]
     wide = min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
     x = alt.X("x:Q", title=key, scale=alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False))
     x.axis = alt.Axis(values=sorted(set(numbers)))
-    y = alt.Y("y:Q", title=metric, scale=alt.Scale(zero=False))
+    y = alt.Y("y:Q", title=title, scale=alt.Scale(zero=False))
     looks = encoding([*points, *levels], [*curves, *families])
-    tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=metric, format=".4~g")]
+    tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=title, format=".4~g")]
     base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=looks["color"])
     layers = [
         base.transform_filter("datum.curve").mark_line(strokeWidth=2),
@@ -53,8 +55,8 @@ def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, f
     others = f"; {', '.join(level['family'] for level in levels)} for comparison" if levels else ""
     return titled(
         f"swept-{key}-{metric}",
-        f"{metric} along {key}",
-        f"{metric} of {', '.join(curves)} at {len(set(numbers))} values of {key}{others}.",
+        f"{title} along {key}",
+        f"{title} of {', '.join(curves)} at {len(set(numbers))} values of {key}{others}.",
         "Bars are 95 % intervals" + (", dashed: rows without such a number." if levels else "."),
         alt.layer(*layers),
     )
@@ -72,9 +74,9 @@ def _parts(row: Row) -> dict[str, str]:
     return dict(word.split("=", 1) for word in row.records[0].variant.split() if "=" in word)
 
 
-def _rest(row: Row, parts: dict[str, str], key: str) -> str:
+def _rest(row: Row, key: str) -> str:
     """A row's name without one of its keys."""
-    return " ".join([row.records[0].family, *(f"{k}={v}" for k, v in parts.items() if k != key)])
+    return " ".join(word for word in row.family.split() if not word.startswith(f"{key}="))
 
 
 def _number(word: str) -> float | None:

@@ -23,7 +23,7 @@ LARGEST = 6  # of the n-grams
 def draw(rows: Sequence[Row], material: Material, families: Sequence[str]) -> list[Chart | None]:
     """Three pictures, one line for each of the rows and one for held-out human text."""
     written = {HUMAN: list(material.human)}
-    written |= {row.family: found for row in rows if row.family != "human" and (found := texts(row))}
+    written |= {row.family: found for row in rows if not row.human and (found := texts(row))}
     cut = {name: [material.words(text) for text in found] for name, found in written.items()}
     log, whole = alt.Scale(type="log"), alt.Axis(tickMinStep=1, format="d")
     return [

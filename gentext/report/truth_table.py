@@ -18,13 +18,13 @@ def tables(board: Board) -> list[Table]:
     (ranked,) = boards.rank(records, columns=known, sort="h_pq" if "h_pq" in known else "h_qp")
     header, *body = boards.table(ranked)
     note = (
-        "Nats a sentence, at each row's own decode setting: h_pq = H(p, q), whether it covers the truth; "
-        "h_qp = H(q, p), whether the truth would write what it writes, over the samples that the truth accepts; "
-        "nll_div = H(q), its own entropy, which falls where it collapses."
+        "Nats a text, at each row's own decode setting: H(p, q), whether it covers the truth; H(q, p), whether the "
+        "truth would write what it writes, over the samples that the truth accepts; NLL of own samples, its own "
+        "entropy, which falls where it collapses."
     )
     if "nll_oracle" in known:
         note += (
-            " nll_oracle is h_qp for each token, as SeqGAN's oracle is reported; h_pq for each token is the NLL-test "
-            "that belongs beside it."
+            " NLL-oracle is H(q, p) for each token, as SeqGAN's oracle is reported; H(p, q) for each token is the "
+            "NLL-test that belongs beside it."
         )
     return [Table("Cross-entropies, divergences and entropy", " ".join([note, *ranked.notes]), header, body)]

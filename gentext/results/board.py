@@ -5,42 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import zip_longest
 from statistics import NormalDist
 
+import numpy as np
+from scipy import stats
+
+from gentext.results import columns as figures
+from gentext.results import naming
+from gentext.results.columns import Column
 from gentext.results.record import Record, comparable_signatures
-from gentext.results.significance import holm, over_seeds
+from gentext.results.significance import not_worse
 from gentext.types import Exactness, Value
 
 Z = NormalDist().inv_cdf(0.975)
-
-# What a board shows of a track when nobody asks for more, in this order, where it is known.
-DEFAULT = {
-    "unconditional": (
-        *("bits_per_char", "word_ppl", "bleu4", "selfbleu4", "distinct2", "novelty4", "h_pq", "h_qp", "kl_pq"),
-        *("kl_qp", "grammatical", "train_seconds"),
-    ),
-    "conditional": (
-        *("sacrebleu", "chrf", "ter", "rouge1", "rouge2", "rougeL", "meteor", "bertscore_f1", "exact_match"),
-        *("token_f1", "bits_per_char", "distinct2", "train_seconds"),
-    ),
-}
 SIGNS = {"exact": "", "upper": "≤", "lower": "≥"}  # before a figure: what a bound says of it
+ARROWS = {"higher": " ↑", "lower": " ↓", "human": " ≈", "truth": " ≈", "none": ""}
 SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
+SPELT = ("bits_per_char", "bits_per_byte", "word_ppl")  # say nothing of a truth whose words are numbered
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one row: the mean over seeds, and its interval."""
+    """One figure of one row: the mean over seeds, and its uncertainty."""
 
     value: float
-    interval: tuple[float, float] | None
+    interval: tuple[float, float] | None  # 95 %; None where the column's kind of interval is not known
     exactness: Exactness
     seeds: int
     best: bool = False
-    equal: bool = False  # not significantly worse than the best
+    equal: bool = False  # tested, and not significantly worse than the best
+    error: float = math.nan  # standard error; NaN: not known, so that the figure is not tested
+    df: float = math.inf  # its degrees of freedom
+    signature: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,12 +46,22 @@ class Row:
     """One family, variant and decode setting on one corpus."""
 
     data: str
-    family: str
+    family: str  # what it is called on its board: the family, and what sets it apart from the other rows
     decode: str
     seeds: tuple[int, ...]
     cells: Mapping[str, Cell]
     adaptive: bool
     records: tuple[Record, ...] = field(repr=False, default=())
+
+    @property
+    def human(self) -> bool:
+        """Whether its texts were written by people: the target of some columns, and no rival in any."""
+        return self.records[0].family == "human" if self.records else self.family == "human"
+
+    @property
+    def setting(self) -> str:
+        """The decode setting in a few words."""
+        return naming.setting(self.decode)
 
 
 @dataclass(frozen=True)
@@ -63,14 +71,31 @@ class Board:
     data: str
     track: str  # unconditional | conditional
     columns: tuple[str, ...]
-    directions: Mapping[str, bool | None]  # higher is better
+    about: Mapping[str, Column]  # what each column is
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    over: str  # what every interval is over: sentences | seeds
+    shared: tuple[str, ...] = ()  # the changes to the defaults that all rows share
     group: str = ""  # what its rows have in common beside the corpus, where they were grouped
 
     @property
     def title(self) -> str:
         return f"{self.data} · {self.group}" if self.group else self.data
+
+    @property
+    def header(self) -> str:
+        """What all rows share, and what their uncertainty is of, in one line."""
+        said = [f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"]
+        settings = {row.setting for row in self.rows}
+        said += [f"all {settings.pop()}"] if len(settings) == 1 else []
+        counts = sorted({len(row.seeds) for row in self.rows if not row.human}) or [1]
+        if counts[-1] == 1:
+            said += ["1 seed: says nothing of training luck; ± half a 95 % interval over sentences"]
+        else:
+            each = f"{counts[0]} seeds each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+            said += [f"{each}; ± half a 95 % interval over seeds"]
+        said += [f"in all: {' '.join(self.shared)}"] if self.shared else []
+        return "; ".join(said)
 
 
 def rank(
@@ -94,8 +119,7 @@ def rank(
     known = {name for record in kept for name in (*record.values, *record.cost, *record.efficiency)}
     for name in (*(columns or ()), *filter(None, [sort])):
         if name not in known:
-            close = get_close_matches(name, known, n=3) or sorted(known)
-            raise ValueError(f"no record has {name}. Did you mean {', '.join(close)}?")
+            raise ValueError(f"no record has {name}. {figures.known(known, name)}")
     boards: dict[tuple[str, str], list[Record]] = {}
     for record in kept:
         shared = ", ".join(str(getattr(record, key)) for key in group if key not in ("data", "track"))
@@ -104,129 +128,235 @@ def rank(
 
 
 def _filter(records: Sequence[Record], where: Mapping[str, str]) -> list[Record]:
-    return [r for r in records if all(str(getattr(r, key)) in value.split(",") for key, value in where.items())]
+    def held(record: Record, key: str, wanted: Sequence[str]) -> bool:
+        value = str(getattr(record, key))
+        return value in wanted or (key == "decode" and naming.setting(value) in wanted)
+
+    return [r for r in records if all(held(r, key, value.split(",")) for key, value in where.items())]
 
 
 def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str | None, group: str) -> Board:
     notes: list[str] = []
-    figures = [_figures(record) for record in records]
-    present = {name for values in figures for name in values}
-    wanted = [name for name in (columns or DEFAULT[records[0].track]) if name in present]
-    shown = [name for name in wanted if _uniform(name, figures, notes)]
-    directions = {name: next(values[name].higher_is_better for values in figures if name in values) for name in shown}
-    groups: dict[tuple[str, str], list[int]] = {}
+    held = [values_of(record) for record in records]
+    present = {name for values in held for name in values}
+    wanted = [name for name in (columns or figures.SHOWN[records[0].track]) if name in present]
+    if columns is None:
+        wanted = [name for name in wanted if _meaningful(name, held)]
+    refused = {name: mixed(name, records) for name in wanted}
+    notes += [note for note in refused.values() if note]
+    shown = [name for name in wanted if not refused[name]]
+    about = {name: figures.column(name, next(values[name] for values in held if name in values)) for name in shown}
+    groups: dict[object, list[int]] = {}
     for i, record in enumerate(records):
-        groups.setdefault((record.name, record.decode), []).append(i)
+        groups.setdefault(naming.identity(record), []).append(i)
+    over = "seeds" if any(len(m) > 1 and records[m[0]].family != "human" for m in groups.values()) else "sentences"
+    called = naming.names([records[members[0]] for members in groups.values()])
     rows = []
-    for (name, decode), members in groups.items():
-        found = {column: _cell([figures[i][column] for i in members if column in figures[i]]) for column in shown}
+    for name, members in zip(called, groups.values(), strict=True):
+        found = {
+            column: _cell([held[i][column] for i in members if column in held[i]], "" if about[column].cost else over)
+            for column in shown
+        }
         mine = tuple(records[i] for i in members)
         cells = {column: cell for column, cell in found.items() if cell is not None}
         seeds = tuple(sorted(record.seed for record in mine))
-        rows.append(Row(mine[0].data, name, decode, seeds, cells, mine[0].adaptive, mine))
-    notes += [f"{row.family}, {row.decode} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
-    rows = _mark(rows, directions)
-    notes += _ties(rows, directions)
-    by = sort or next((name for name in shown if directions[name] is not None), None)
-    if by in directions:
-        sign = -1 if directions[by] else 1
+        rows.append(Row(mine[0].data, name, mine[0].decode, seeds, cells, mine[0].adaptive, mine))
+    notes += [f"{row.family}, {row.setting} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
+    rows = _mark(rows, about, over, notes)
+    notes += _ties(rows, about)
+    by = sort or next((name for name in shown if about[name].axis and not about[name].cost), None)
+    if by in about:
+        sign = -1 if about[by].axis == "higher" else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
-    return Board(records[0].data, records[0].track, tuple(shown), directions, tuple(rows), tuple(notes), group)
+    kept = tuple(naming.shared(records))
+    return Board(records[0].data, records[0].track, tuple(shown), about, tuple(rows), tuple(notes), over, kept, group)
 
 
-def _figures(record: Record) -> dict[str, Value]:
-    """A record's values, and its costs as values."""
+def values_of(record: Record) -> dict[str, Value]:
+    """A record's values, and its costs and efficiencies as values."""
     costs = {
         name: Value(value, f"{name}|v:1", higher_is_better=False, n=1, unit=name.rsplit("_", 1)[-1])
         for name, value in record.cost.items()
         if math.isfinite(value)
     }
-    per = {
-        name: Value(value, f"{name}|v:1", higher_is_better=True, n=record.values[name.split("/")[0]].n)
-        for name, value in record.efficiency.items()
-    }
+    per = {}
+    for name, value in record.efficiency.items():
+        of, _, cost = name.partition("/")
+        whole = record.values[of]
+        per[name] = Value(value, f"{whole.signature}|per:{cost}", higher_is_better=True, n=whole.n)
     return {**costs, **per, **record.values}
 
 
-def _uniform(name: str, figures: Sequence[Mapping[str, Value]], notes: list[str]) -> bool:
-    """Whether a column holds figures of one signature; if not, the notes say where they part and what to run."""
-    signatures = comparable_signatures(values[name] for values in figures if name in values)
+def _meaningful(name: str, held: Sequence[Mapping[str, Value]]) -> bool:
+    """Whether a column says something of this corpus.
+
+    No share of accepted texts does where every text is accepted, and no characters or words of numbered tokens.
+    """
+    if name == "grammatical":
+        return any(values[name].value < 1 for values in held if name in values)
+    return not (name in SPELT and any("nll_oracle" in values for values in held))
+
+
+def mixed(name: str, records: Sequence[Record]) -> str:
+    """Why figures of this name cannot be compared between these records: where their signatures part, and what to run.
+
+    Empty where they can. Boards, frontiers and comparisons ask here before they show or rank anything.
+    """
+    of = name if all(name in record.values for record in records) else name.partition("/")[0]
+    signatures = comparable_signatures(record.values[of] for record in records if of in record.values)
     parts = zip_longest(*(signature.split("|") for signature in signatures), fillvalue="-")
     apart = [sorted(set(part)) for part in parts if len(set(part)) > 1]
-    if apart:
-        size = all(part[0].startswith(SIZES) for part in apart)
-        advice = "eval.samples=N, or a file of as many lines" if size else "gentext score RUNS computes them one way"
-        notes.append(f"{name} is not shown: {'; '.join(map(' or '.join, apart))}. To rank such rows: {advice}")
-    return not apart
+    if not apart:
+        return ""
+    size = all(part[0].startswith(SIZES) for part in apart)
+    advice = "eval.samples=N, or a file of as many lines" if size else "gentext score RUNS computes them one way"
+    return f"{name} is not shown: {'; '.join(map(' or '.join, apart))}. To rank such rows: {advice}"
 
 
-def _cell(values: Sequence[Value]) -> Cell | None:
+def _cell(values: Sequence[Value], over: str) -> Cell | None:
+    """The mean over seeds.
+
+    Its error is over seeds, and over sentences too where all seeds were judged on the same; of one seed it is over
+    sentences, and where others show their spread over seeds (or it is a cost) there is no interval.
+    """
     if not values:
         return None
+    first = values[0]
+    of_sentences = [_error(value) for value in values]
     if len(values) == 1:
-        return Cell(values[0].value, values[0].interval, values[0].exactness, 1)
-    mean, interval = over_seeds([value.value for value in values])
-    return Cell(mean, interval, values[0].exactness, len(values))
+        interval = first.interval if over == "sentences" else None
+        return Cell(first.value, interval, first.exactness, 1, error=of_sentences[0], signature=first.signature)
+    seen = np.array([value.value for value in values], dtype=np.float64)
+    k, mean = len(seen), float(seen.mean())
+    spread = float(seen.var(ddof=1)) / k if np.isfinite(seen).all() else math.nan
+    text = float(np.mean(np.square(of_sentences))) if first.paired and not np.isnan(of_sentences).any() else 0.0
+    error = math.sqrt(spread + text)
+    df = (spread + text) ** 2 / (spread**2 / (k - 1)) if spread else math.inf if text else k - 1.0
+    reach = float(stats.t.ppf(0.975, df)) * error if math.isfinite(error) else math.nan
+    interval = (mean - reach, mean + reach) if over and k > 2 and math.isfinite(reach) else None
+    return Cell(mean, interval, first.exactness, k, error=error, df=df, signature=first.signature)
 
 
-def _mark(rows: Sequence[Row], directions: Mapping[str, bool | None]) -> list[Row]:
-    """The rows with the best cell of every column marked, and those not significantly worse. Human text is no rival."""
+def _error(value: Value) -> float:
+    """The standard error that an interval was made from; NaN without one."""
+    if value.interval is None:
+        return math.nan
+    half = (value.interval[1] - value.interval[0]) / (2 * Z)
+    return half if math.isfinite(half) else math.nan
+
+
+def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: list[str]) -> list[Row]:
+    """The rows with the best cell of every column marked, and those not significantly worse.
+
+    Human text is no rival. A bound can win or tie only where it points the right way: its figure is then at least as
+    good as it shows. What has no error is not tested, and where others have several seeds a row of one is no rival: its
+    luck is not known.
+    """
     cells = [dict(row.cells) for row in rows]
-    for name, higher in directions.items():
-        rivals = [i for i, row in enumerate(rows) if name in row.cells and row.family != "human"]
-        if higher is None or not rivals:
+    without: dict[str, list[str]] = {}
+    for name, column in about.items():
+        if column.target == "none":
             continue
-        best = (max if higher else min)(rivals, key=lambda i: rows[i].cells[name].value)
-        p = holm({i: _p(rows[i].cells[name], rows[best].cells[name]) for i in rivals if i != best})
-        for i in rivals:
-            tied = rows[i].cells[name].value == rows[best].cells[name].value
-            cells[i][name] = replace(cells[i][name], best=tied, equal=not tied and p[i] >= 0.05)
+        aims, reason = _aims(rows, name, column)
+        if aims is None:
+            without.setdefault(reason, []).append(column.title)
+            continue
+        rivals = [i for i, row in enumerate(rows) if _may_win(row, name, column, over) and aims[i] is not None]
+        if not rivals:
+            continue
+        held = [rows[i].cells[name] for i in rivals]
+        values = np.array([cell.value for cell in held])
+        aim = np.array([aims[i][0] for i in rivals])  # type: ignore[index]
+        scores = {"higher": values, "lower": -values}.get(column.target, -np.abs(values - aim))
+        errors, df = np.array([cell.error for cell in held]), np.array([cell.df for cell in held])
+        top = scores.max()
+        equal = scores == top
+        tested = np.isfinite(errors)
+        if tested[equal].any():
+            kept, back = np.unique(np.stack([scores, errors, df], 1)[tested], axis=0, return_inverse=True)
+            equal[np.flatnonzero(tested)[not_worse(*kept.T)[back.ravel()]]] = True  # a model's own figure counts once
+        if column.target in ("human", "truth"):  # what cannot be told from its target is not worse than the nearest
+            within = Z * np.hypot(errors, np.array([aims[i][1] for i in rivals]))  # type: ignore[index]
+            equal |= tested & (np.abs(values - aim) <= within)
+        for i, score, same in zip(rivals, scores, equal, strict=True):
+            cells[i][name] = replace(cells[i][name], best=bool(score == top), equal=bool(same and score != top))
+    notes += [f"no best is marked in {', '.join(names)}: {reason}" for reason, names in without.items()]
+    alone = sorted({row.family for row in rows if over == "seeds" and len(row.seeds) == 1 and not row.human})
+    notes += [f"not ranked, for want of a second seed: {', '.join(alone)}"] if alone else []
     return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]
 
 
-def _ties(rows: Sequence[Row], directions: Mapping[str, bool | None]) -> list[str]:
+def _may_win(row: Row, name: str, column: Column, over: str) -> bool:
+    cell = row.cells.get(name)
+    if row.human or cell is None or math.isnan(cell.value) or (over == "seeds" and len(row.seeds) == 1):
+        return False
+    good = {"higher": ("exact", "lower"), "lower": ("exact", "upper")}.get(column.target, ("exact",))
+    return cell.exactness in good
+
+
+def _aims(rows: Sequence[Row], name: str, column: Column) -> tuple[list[tuple[float, float] | None] | None, str]:
+    """For every row the value that is best in a column, and its standard error; None, and why, where none is known."""
+    if column.target in ("higher", "lower"):
+        return [(0.0, 0.0)] * len(rows), ""
+    if column.target == "truth":
+        aims = [_true_value(row, column.truth) for row in rows]
+        if any(aim is not None for aim in aims):
+            return aims, ""
+        return None, f"best is nearest to the truth's own value ({column.truth}), which these records do not hold"
+    people = next((row for row in rows if row.human and name in row.cells), None)
+    if people is None:
+        return None, "best is nearest to human text, and no row with family=human stands here"
+    if column.unseen and _is_training_text(people):
+        return None, "best is nearest to held-out human text, and the human row here is training text"
+    cell = people.cells[name]
+    return [(cell.value, 0.0 if math.isnan(cell.error) else cell.error)] * len(rows), ""
+
+
+def _true_value(row: Row, truth: str) -> tuple[float, float] | None:
+    if truth not in figures.COLUMNS:
+        return float(truth), 0.0
+    held = [record.values[truth] for record in row.records if truth in record.values]
+    errors = [0.0 if math.isnan(error := _error(value)) else error for value in held]
+    return (float(np.mean([value.value for value in held])), float(np.mean(errors))) if held else None
+
+
+def _is_training_text(row: Row) -> bool:
+    values = row.records[0].values
+    return "verbatim" in values and values["verbatim"].value > 0.99
+
+
+def _ties(rows: Sequence[Row], about: Mapping[str, Column]) -> list[str]:
     """Which families share a best to the last digit, column by column; settings of one model that do are no tie."""
-    told = []
-    for name in directions:
+    found = []
+    for name in about:
         best = list(dict.fromkeys(row.family for row in rows if name in row.cells and row.cells[name].best))
         if len(best) > 1:
-            told.append(f"{name}: {', '.join(best)} are exactly equal")
-    return told
+            found.append(f"{name}: {', '.join(best)} are exactly equal")
+    return found
 
 
 def _doubled(row: Row) -> str:
     seed = next(seed for seed in row.seeds if row.seeds.count(seed) > 1)
     return (
-        f"holds seed {seed} {row.seeds.count(seed)} times, as if it were so many seeds: copies, or runs that differ in "
-        "what no name tells (data, eval). Give gentext board one folder of them"
+        f"holds seed {seed} {row.seeds.count(seed)} times, as if it were so many seeds: copies of one run. "
+        "Give gentext board one folder of them"
     )
-
-
-def _p(one: Cell, other: Cell) -> float:
-    """Two-sided p that two figures are one, from their intervals alone; 0 where there is no interval to go by.
-
-    Differs from a paired test over sentences in that what both share is not used: it says "worse" less readily.
-    """
-    if one.interval is None or other.interval is None:
-        return float(one.value == other.value)
-    error = math.hypot(*((cell.interval[1] - cell.interval[0]) / (2 * Z) for cell in (one, other)))
-    if not math.isfinite(error) or error == 0:
-        return float(one.value == other.value)
-    return 2 * NormalDist().cdf(-abs(one.value - other.value) / error)
 
 
 def text(cell: Cell | None) -> str:
     """A cell in words: bounds carry their sign, intervals their half-width."""
-    if cell is None:
-        return "-"
-    sign = SIGNS[cell.exactness]
-    if not math.isfinite(cell.value):
-        return f"{sign}{cell.value}"
-    half = (cell.interval[1] - cell.interval[0]) / 2 if cell.interval else None
-    if half is not None and half <= 1e-9 * abs(cell.value):  # the same in every seed, but for rounding
-        return f"{sign}{cell.value:.{_digits(cell.value, None)}f}±0"
-    digits = _digits(cell.value, half)
-    return f"{sign}{cell.value:.{digits}f}" + (f"±{half:.{digits}f}" if half is not None else "")
+    return "-" if cell is None else SIGNS[cell.exactness] + digits(cell.value, cell.interval)
+
+
+def digits(value: float, interval: tuple[float, float] | None) -> str:
+    """A figure with the digits that its interval supports, and half of that interval."""
+    if not math.isfinite(value):
+        return f"{value}"
+    half = (interval[1] - interval[0]) / 2 if interval else None
+    if half is not None and half <= 1e-9 * abs(value):  # the same in every seed, but for rounding
+        return f"{value:.{_digits(value, None)}f}±0"
+    count = _digits(value, half)
+    return f"{value:.{count}f}" + (f"±{half:.{count}f}" if half is not None else "")
 
 
 def _digits(value: float, half: float | None) -> int:
@@ -236,17 +366,33 @@ def _digits(value: float, half: float | None) -> int:
     return max(0, min(4, 3 - math.floor(math.log10(abs(value))))) if value else 0
 
 
+def head(board: Board, name: str) -> str:
+    """A column's title, and which way is up in it."""
+    return board.about[name].title + ARROWS[board.about[name].target]
+
+
 def table(board: Board) -> list[list[str]]:
     """Header and rows as plain strings."""
-    arrows = {True: " ↑", False: " ↓", None: ""}
-    header = ["family", "decode", "seeds", *(name + arrows[board.directions[name]] for name in board.columns)]
+    header = ["family", "decode", "seeds", *(head(board, name) for name in board.columns)]
     body = [
         [
             row.family + (" †" if row.adaptive else ""),
-            row.decode,
+            row.setting,
             str(len(row.seeds)),
             *(text(row.cells.get(name)) for name in board.columns),
         ]
         for row in board.rows
     ]
     return [header, *body]
+
+
+def configurations(board: Board) -> list[tuple[str, str]]:
+    """By family what its runs changed in the defaults, beside what all rows share and what its rows' names say."""
+    found: dict[str, list[str]] = {}
+    for row in board.rows:
+        for record in row.records[:1]:
+            said = {*row.family.split(), *board.shared}
+            hidden = [token for token in record.variant.split() if token not in said]
+            key = row.family if record.config.get("name") else record.family
+            found.setdefault(key, []).extend(token for token in hidden if token not in found.get(key, []))
+    return [(name, " ".join(changed)) for name, changed in found.items() if changed]

@@ -1,24 +1,25 @@
-"""Rows of a board compared sentence by sentence: two rows in every metric, or every pair of rows in one."""
+"""Two rows of a board compared in every metric: sentence by sentence, and over seeds where both have several."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from gentext.panels import Table
+from gentext.results import naming
 from gentext.results import record as records
-from gentext.results.board import SIGNS
-from gentext.results.record import Record, comparable_signatures, per_sequence
+from gentext.results.board import SIGNS, mixed
+from gentext.results.record import Record, per_sequence
 from gentext.results.significance import (
     Comparison,
+    SeedTest,
     bootstrap_test,
     corrected,
-    hierarchical_interval,
-    hierarchical_test,
     randomisation_test,
+    seed_test,
 )
+from gentext.results.significance import over_seeds as students
 
 Arrays = list[np.ndarray]  # one a seed: the figure of every sentence
 TESTS = ("bootstrap", "randomisation")
@@ -29,35 +30,62 @@ def compare(
 ) -> dict[str, Comparison]:
     """Every metric that both rows hold sentence by sentence under one signature, with Holm's correction over them.
 
-    A row is the records of its seeds. Paired where all rest on the same test sentences or prompts; a metric with an
-    infinite sentence is left out. Raises: ValueError where no metric can be compared.
+    A row is the records of its seeds: of one seed each the sentences are resampled, of several each the seed is a
+    random effect (`seed_test`). Paired where all rest on the same test sentences or prompts; a metric with an infinite
+    sentence is left out. Raises: ValueError where no metric can be compared.
     """
-    a, b = _figures(first), _figures(second)
-    table = {}
+    if test not in TESTS:
+        raise ValueError(f"the test is {test!r}; it must be one of {', '.join(TESTS)}")
+    if _several(first, second):
+        if test == "randomisation":
+            raise ValueError(
+                f"randomisation compares one seed with one; here are {len(first)} and {len(second)}. Use bootstrap"
+            )
+        return corrected({name: found.comparison for name, found in over_seeds(first, second).items()})
+    act = bootstrap_test if test == "bootstrap" else randomisation_test
+    size = {"resamples" if test == "bootstrap" else "trials": draws}
+    return corrected(
+        {
+            name: act(a[0], b[0], paired=paired, seed=seed, **size)
+            for name, (a, b, paired) in _comparable(first, second).items()
+        }
+    )
+
+
+def over_seeds(first: Sequence[Record], second: Sequence[Record]) -> dict[str, SeedTest]:
+    """`seed_test` of every metric that both rows of several seeds hold sentence by sentence."""
+    same = [record.seed for record in first] == [record.seed for record in second]
+    return {
+        name: seed_test(a, b, paired=paired, same_seeds=same)
+        for name, (a, b, paired) in _comparable(first, second).items()
+    }
+
+
+def _comparable(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple[Arrays, Arrays, bool]]:
+    """By metric both rows' figures, and whether they rest on the same sentences."""
+    a, b, both = _figures(first), _figures(second), [*first, *second]
+    found = {}
     for name in first[0].values:
-        if name in a and name in b and _one_signature([*first, *second], name):
-            table[name] = _test(a[name], b[name], _paired([*first, *second], name), test, draws, seed)
-    if not table:
+        if name in a and name in b and all(name in r.values for r in both) and not mixed(name, both):
+            same_size = len({len(run) for run in [*a[name], *b[name]]}) == 1
+            found[name] = (a[name], b[name], _paired(both, name) and same_size)
+    if not found:
         raise ValueError(
             f"{first[0].name} and {second[0].name} share no metric sentence by sentence under one signature; "
             "recompute both with gentext score"
         )
-    return corrected(table)
+    return found
 
 
-def compare_rows(
-    rows: Mapping[str, Sequence[Record]], metric: str, *, draws: int = 1000, seed: int = 0
-) -> dict[tuple[str, str], Comparison]:
-    """Every pair of rows that hold `metric` sentence by sentence, with Holm's correction over all the pairs."""
-    found = {name: _figures(records).get(metric) for name, records in rows.items()}
-    known = {name: arrays for name, arrays in found.items() if arrays is not None}
-    paired = _paired([record for name in known for record in rows[name]], metric)
-    return corrected(
-        {
-            (x, y): _test(known[x], known[y], paired, "bootstrap", draws, seed)
-            for x, y in itertools.combinations(known, 2)
-        }
-    )
+def _several(first: Sequence[Record], second: Sequence[Record]) -> bool:
+    """Whether both rows have several seeds. Raises ValueError where only one of them has."""
+    if min(len(first), len(second)) == 1 < max(len(first), len(second)):
+        few, many = sorted((first, second), key=len)
+        raise ValueError(
+            f"{few[0].name} has one seed and {many[0].name} {len(many)}: what a seed changes cannot be known of one. "
+            "Run it with two seeds or more, or compare one run's folder with one"
+        )
+    return len(first) > 1
 
 
 def find(
@@ -69,62 +97,90 @@ def find(
     """
     if among:
         known = records.find(among)
-        both = [[record for record in known if record.name == name] for name in (first, second)]
+        called = _names(known)
+        both = [
+            [record for record, short in zip(known, called, strict=True) if name in (record.name, short)]
+            for name in (first, second)
+        ]
         for name, found in zip((first, second), both, strict=True):
             if not found:
-                names = ", ".join(sorted({record.name for record in known}))
+                names = ", ".join(sorted(set(called)))
                 raise ValueError(f"{name!r} stands on no row of {', '.join(among)}. Known: {names}")
     else:
         both = [records.find([folder]) for folder in (first, second)]
     if decode is not None:
-        both = [[record for record in found if record.decode == decode] for found in both]
+        both = [[r for r in found if decode in (r.decode, naming.setting(r.decode))] for found in both]
     for name, found in zip((first, second), both, strict=True):
-        rows = sorted({(record.corpus_key, record.name, record.decode) for record in found})
+        rows = {(record.corpus_key, naming.identity(record)): record for record in found}
         if len(rows) != 1:
-            seen = "; ".join(f"{family}, {setting}" for _, family, setting in rows) or "nothing under that setting"
+            seen = "; ".join(f"{r.name}, {r.decode}" for r in rows.values()) or "nothing under that setting"
             raise ValueError(f"{name} is not one row of a board: {seen}. Name one run, and one setting with --decode")
     if both[0][0].corpus_key != both[1][0].corpus_key:
         raise ValueError(f"{first} and {second} were judged against different text; compare runs on one corpus")
     return both[0], both[1]
 
 
+def _names(known: Sequence[Record]) -> list[str]:
+    """What each record is called on its corpus's board."""
+    corpora: dict[str, list[int]] = {}
+    for i, record in enumerate(known):
+        corpora.setdefault(record.corpus_key, []).append(i)
+    called = {
+        i: name
+        for members in corpora.values()
+        for i, name in zip(members, naming.names([known[i] for i in members]), strict=True)
+    }
+    return [called[i] for i in range(len(known))]
+
+
 def comparison_table(first: Sequence[Record], second: Sequence[Record], **options: object) -> Table:
-    """`compare` as a table, each row's mean and, of several seeds, its interval over seeds and sentences beside it.
+    """`compare` as a table; of several seeds with a plain test over seeds, and what so many seeds can find, beside it.
 
     A bound carries its sign, and the difference is then one of what is bounded and not of the figures themselves.
     """
     found = compare(first, second, **options)
+    several = over_seeds(first, second) if len(first) > 1 else {}
     settings = [row[0].decode for row in (first, second)]
-    shared = f", both {settings[0]}" if settings[0] == settings[1] else ""
-    names = [row[0].name if shared else f"{row[0].name} · {row[0].decode}" for row in (first, second)]
-    if names[0] == names[1]:  # one family in two lots of seeds
-        names = [f"{row[0].name} of {_seeds(row)}" for row in (first, second)]
+    shared = f", both {naming.setting(settings[0])}" if settings[0] == settings[1] else ""
+    names = naming.names([first[0], second[0]])
+    if names[0] == names[1]:  # one family in two lots of seeds, or under two settings
+        names = [f"{name} of {_seeds(row)}" for name, row in zip(names, (first, second), strict=True)]
+    if not shared:
+        base = naming.names([first[0], second[0]])
+        names = [f"{name} · {naming.setting(row[0].decode)}" for name, row in zip(base, (first, second), strict=True)]
     rows = []
     for metric, said in found.items():
         means = [_mean(row, metric) for row in (first, second)]
         interval = "-" if said.interval is None else f"{said.interval[0]:+.4g} .. {said.interval[1]:+.4g}"
-        test, how = said.test.split("|")[:2]
-        rows.append([metric, *means, f"{said.difference:+.4g}", interval, _p(said.p), _p(said.adjusted), how])
+        cells = [metric, *means, f"{said.difference:+.4g}", interval, _p(said.p), _p(said.adjusted)]
+        if several:
+            cells += [f"{_p(several[metric].p_seeds)} ({several[metric].kind})", f"{several[metric].detectable:.2g}"]
+        rows.append([*cells, said.test.split("|")[1]])
+    test = next(iter(found.values())).test.split("|")[0]
     return Table(
         f"{names[0]} against {names[1]}{shared}",
-        f"{test.capitalize()} over sentences, paired where both rest on the same; Holm's correction over the "
-        f"{len(found)} metrics of this table.",
-        ["metric", *names, "difference", "95 % interval", "p", "p (Holm)", "sentences"],
+        _how(test, first, len(found)),
+        [
+            *("metric", *names, "difference", "95 % interval", "p", "p (Holm)"),
+            *(("p over seeds", "can be seen") if several else ()),
+            "sentences",
+        ],
         rows,
     )
 
 
-def _test(a: Arrays, b: Arrays, paired: bool, test: str, draws: int, seed: int) -> Comparison:
-    if test not in TESTS:
-        raise ValueError(f"the test is {test!r}; it must be one of {', '.join(TESTS)}")
-    paired = paired and len({len(run) for run in [*a, *b]}) == 1
-    if len(a) == len(b) == 1:
-        if test == "bootstrap":
-            return bootstrap_test(a[0], b[0], paired=paired, resamples=draws, seed=seed)
-        return randomisation_test(a[0], b[0], paired=paired, trials=draws, seed=seed)
-    if test == "randomisation":
-        raise ValueError(f"randomisation compares one seed with one; here are {len(a)} and {len(b)}. Use bootstrap")
-    return hierarchical_test(a, b, paired=paired, resamples=draws, seed=seed)
+def _how(test: str, first: Sequence[Record], metrics: int) -> str:
+    holm = f"Holm's correction over the {metrics} metrics of this table."
+    if len(first) == 1:
+        return (
+            f"1 seed each: this says nothing of training luck. {test.capitalize()} over sentences, paired where both "
+            f"rest on the same; {holm}"
+        )
+    return (
+        "A model with the seed as a random effect, over sentences too where all seeds were judged on the same; beside "
+        f"it a t-test over the seeds' figures alone. Can be seen: the difference that so many seeds find at 5 % in "
+        f"four of five cases. {holm}"
+    )
 
 
 def _figures(records: Sequence[Record]) -> dict[str, Arrays]:
@@ -135,24 +191,15 @@ def _figures(records: Sequence[Record]) -> dict[str, Arrays]:
     return {name: a for name, a in figures.items() if all(len(x) > 1 and np.isfinite(x).all() for x in a)}
 
 
-def _one_signature(records: Sequence[Record], name: str) -> bool:
-    return (
-        all(name in record.values for record in records)
-        and len(comparable_signatures(r.values[name] for r in records)) == 1
-    )
-
-
 def _paired(records: Sequence[Record], name: str) -> bool:
     return all(record.values[name].paired for record in records if name in record.values)
 
 
 def _mean(records: Sequence[Record], metric: str) -> str:
-    arrays = _figures(records)[metric]
-    mean = f"{SIGNS[records[0].values[metric].exactness]}{np.mean([run.mean() for run in arrays]):.4g}"
-    if len(arrays) < 2:
-        return mean
-    low, high = hierarchical_interval(arrays, crossed=_paired(records, metric), resamples=1000)
-    return f"{mean} ({low:.4g} .. {high:.4g})"
+    """The mean over seeds; of three or more with their interval (Student's t)."""
+    mean, interval = students([run.mean() for run in _figures(records)[metric]])
+    said = f"{SIGNS[records[0].values[metric].exactness]}{mean:.4g}"
+    return said if interval is None else f"{said} ({interval[0]:.4g} .. {interval[1]:.4g})"
 
 
 def _seeds(records: Sequence[Record]) -> str:

@@ -1,4 +1,4 @@
-"""What a run's decode settings trade: the quality-diversity frontier, its area, and quality at matched diversity.
+"""What a run's decode settings trade: its frontier, the mean along it, quality at matched diversity.
 
 A curve is one run under several decode settings: names, and two figures for each. By default `x` is the diversity axis
 (Self-BLEU: lower is better) and `y` the quality axis; `better` says for both which way is up.
@@ -7,13 +7,15 @@ A curve is one run under several decode settings: names, and two figures for eac
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gentext.panels import Table
-from gentext.results.board import Board
+from gentext.results.board import Board, mixed
+from gentext.results.columns import column
+from gentext.results.naming import setting
 from gentext.results.significance import over_seeds
 
 
@@ -66,19 +68,18 @@ def frontier(curve: Curve) -> list[int]:
     return [int(i) for i in kept[np.lexsort((kept, points[kept, 1], -points[kept, 0]))]]
 
 
-def hypervolume(curve: Curve, reference: tuple[float, float]) -> float:
-    """Area that the settings dominate, down to the `reference` point; what is worse than it on an axis adds nothing.
+def area(curve: Curve, low: float, high: float) -> float:
+    """The mean y that the run reaches over `low` .. `high` on the x axis, linear between the settings of its frontier.
 
-    Source: Zitzler & Thiele 1998. Comparable between runs only under one reference point: it belongs into the caption.
+    This is the hypervolume of the interpolated frontier over that range, by its width: a setting between two others
+    refines it and adds nothing, so that runs of one setting more or less stay comparable.
+    Source: Zitzler & Thiele 1998. Differs: over a common range, and interpolated.
+    Raises: ValueError where the frontier does not span the range.
     """
-    signs = _signs(curve)
-    corner = np.array(reference, dtype=np.float64) * signs
-    area, height = 0.0, 0.0
-    for x, y in _upward(curve)[frontier(curve)] - corner:
-        if x > 0 and y > height:
-            area += x * (y - height)
-            height = y
-    return area
+    if low == high:
+        return at(curve, low).y
+    inner = sorted({x for x in (curve.x[i] for i in frontier(curve)) if low < x < high} | {low, high})
+    return float(np.trapezoid([at(curve, x).y for x in inner], inner)) / (high - low)
 
 
 def at(curve: Curve, x: float) -> Matched:
@@ -101,13 +102,13 @@ def at(curve: Curve, x: float) -> Matched:
     return Matched(x, float(np.interp(x, xs, ys)), between, curve)
 
 
-def common_x(curves: Sequence[Curve]) -> float | None:
-    """The middle of the x range that every curve's frontier spans, where all can be compared; None: there is none."""
+def common_range(curves: Sequence[Curve]) -> tuple[float, float] | None:
+    """The x range that every curve's frontier spans, where all can be compared; None: there is none."""
     spans = [[curve.x[i] for i in frontier(curve)] for curve in curves]
     if not spans:
         return None
     low, high = max(map(min, spans)), min(map(max, spans))
-    return (low + high) / 2 if low <= high else None
+    return (low, high) if low <= high else None
 
 
 def _signs(curve: Curve) -> np.ndarray:
@@ -125,75 +126,97 @@ class Traded:
 
     quality: str
     diversity: str
-    reference: tuple[float, float]  # of the hypervolume: a diversity and a quality that are worth nothing
+    span: tuple[float, float] | None  # the diversities that every family of two settings or more reaches
     matched_at: float | None  # the diversity that quality is read at; None: the frontiers have none in common
     best: Mapping[str, tuple[str, ...]]  # family -> its settings that no other setting of it dominates
     dominated: Mapping[str, tuple[str, ...]]
-    area: Mapping[str, tuple[float, tuple[float, float] | None]]  # hypervolume
+    area: Mapping[str, tuple[float, tuple[float, float] | None]]  # mean quality over `span`
     matched: Mapping[str, tuple[float, tuple[float, float] | None]]  # quality at `matched_at`, of those that reach it
 
 
 def trade(board: Board, quality: str, diversity: str, *, x: float | None = None) -> Traded | None:
     """The trade-offs of a board's families, quality read at diversity `x`, by default the middle of what all reach.
 
-    A family is one whole model: its variant is part of its name. None where nothing holds both metrics.
+    None where nothing holds both metrics. Raises: ValueError for a metric without a direction, and for one of mixed
+    signatures.
     """
-    seeds = {name: curves for name, curves in _curves(board, quality, diversity).items() if name != "human"}
-    if not seeds:
+    held = [r for row in board.rows for r in row.records if quality in r.values and diversity in r.values]
+    if not any(record.family != "human" for record in held):
         return None
-    means = {name: _mean(curves) for name, curves in seeds.items()}
-    reference = _reference([curve for curves in seeds.values() for curve in curves])
-    several = [curve for curve in means.values() if len(frontier(curve)) > 1]
-    x = common_x(several) if x is None and len(several) > 1 else x
-    matched = {}
-    for name, curves in seeds.items():
-        read = [found for curve in curves if (found := _read(curve, x)) is not None]
-        if len(read) == len(curves):
-            matched[name] = over_seeds(read)
+    axes = {name: column(name, held[0].values[name]).axis for name in (quality, diversity)}
+    for name, axis in axes.items():
+        if not axis:
+            raise ValueError(f"neither end of {name} is better, so that it cannot be traded; give for example bleu4")
+        if refused := mixed(name, held):
+            raise ValueError(refused)
+    curves = _curves(board, quality, diversity, {name: axis == "higher" for name, axis in axes.items()})
+    if not curves:
+        return None
+    means = {name: _mean(each) for name, each in curves.items()}
+    several = [name for name, curve in means.items() if len(frontier(curve)) > 1]
+    span = common_range([curve for name in several for curve in curves[name]]) if len(several) > 1 else None
+    x = sum(span) / 2 if x is None and span else x
+    areas = {name: _each(each, lambda c: area(c, *span)) for name, each in curves.items()} if span else {}
+    matched = {name: _each(each, lambda c: at(c, x).y) for name, each in curves.items()} if x is not None else {}
     kept = {name: frontier(curve) for name, curve in means.items()}
     return Traded(
         quality,
         diversity,
-        reference,
+        span,
         x,
         {name: tuple(means[name].settings[i] for i in index) for name, index in kept.items()},
         {name: tuple(s for i, s in enumerate(means[name].settings) if i not in kept[name]) for name in means},
-        {name: over_seeds([hypervolume(curve, reference) for curve in curves]) for name, curves in seeds.items()},
-        matched,
+        {name: found for name, found in areas.items() if found is not None},
+        {name: found for name, found in matched.items() if found is not None},
     )
 
 
+def _each(curves: Sequence[Curve], read: Callable[[Curve], float]) -> tuple[float, tuple[float, float] | None] | None:
+    """The mean and interval over seeds of what is read from each curve; None where one does not reach so far."""
+    try:
+        return over_seeds([read(curve) for curve in curves])
+    except ValueError:
+        return None
+
+
 def table(traded: Traded) -> Table:
-    """The families by hypervolume, the largest first."""
+    """The families by mean quality over the common range, then by quality at matched diversity; the best first."""
+    up = column(traded.quality).axis != "lower"
+    quality, diversity = column(traded.quality).title, column(traded.diversity).title
+
+    def key(name: str) -> tuple[float, float]:
+        sign = -1 if up else 1
+        figures = [traded.area.get(name), traded.matched.get(name)]
+        first, second = (math.inf if figure is None else sign * figure[0] for figure in figures)
+        return first, second
+
     rows = []
-    for name, area in sorted(traded.area.items(), key=lambda item: -item[1][0]):
-        read = traded.matched.get(name)
-        worse = ", ".join(traded.dominated[name]) or "-"
-        rows.append([name, _words(area), "-" if read is None else _words(read), ", ".join(traded.best[name]), worse])
-    x, y = traded.reference
-    common = "" if traded.matched_at is None else f" at {traded.diversity} {traded.matched_at:.3g}"
+    for name in sorted(traded.best, key=key):
+        area, read = (None if f is None else _words(f) for f in (traded.area.get(name), traded.matched.get(name)))
+        settings = [", ".join(map(setting, each[name])) or "-" for each in (traded.best, traded.dominated)]
+        rows.append([name, area or "-", read or "-", *settings])
+    over = "" if traded.span is None else f" over {diversity} {traded.span[0]:.3g} to {traded.span[1]:.3g}"
+    common = "" if traded.matched_at is None else f" at {diversity} {traded.matched_at:.3g}"
     return Table(
-        f"{traded.quality} against {traded.diversity}",
-        f"Hypervolume: the area that a family's settings dominate, down to {traded.diversity} {x:.3g} and "
-        f"{traded.quality} {y:.3g}. Matched quality is read between settings, never beyond them. ±: half a 95 % "
-        "interval over seeds, of three or more.",
-        ["family", "hypervolume", f"{traded.quality}{common}", "settings on the frontier", "dominated settings"],
+        f"{quality} against {diversity}",
+        "Mean: the area below a family's frontier, by the width of the range that all families with two settings or "
+        "more on it reach; a further setting between them adds nothing. Both are read between settings, never beyond "
+        "them. ±: half a 95 % interval over seeds, of three or more.",
+        ["family", f"mean {quality}{over}", f"{quality}{common}", "settings on the frontier", "dominated settings"],
         rows,
     )
 
 
-def _curves(board: Board, quality: str, diversity: str) -> dict[str, list[Curve]]:
-    """By family a curve of every seed."""
+def _curves(board: Board, quality: str, diversity: str, up: Mapping[str, bool]) -> dict[str, list[Curve]]:
+    """By family a curve of every seed; human text makes none."""
     points: dict[str, dict[int, list[tuple[str, float, float]]]] = {}
-    up: dict[str, bool] = {}
     for row in board.rows:
         for record in row.records:
-            if quality not in record.values or diversity not in record.values:
+            if row.human or quality not in record.values or diversity not in record.values:
                 continue
-            x, y = record.values[diversity], record.values[quality]
-            up |= {diversity: x.higher_is_better is True, quality: y.higher_is_better is not False}
-            if math.isfinite(x.value) and math.isfinite(y.value):
-                points.setdefault(row.family, {}).setdefault(record.seed, []).append((row.decode, x.value, y.value))
+            x, y = record.values[diversity].value, record.values[quality].value
+            if math.isfinite(x) and math.isfinite(y):
+                points.setdefault(row.family, {}).setdefault(record.seed, []).append((row.decode, x, y))
     return {
         name: [
             Curve(name, *zip(*each, strict=True), up[diversity], up[quality], diversity, quality)
@@ -217,25 +240,6 @@ def _mean(curves: Sequence[Curve]) -> Curve:
 
     first = curves[0]
     return Curve(first.name, tuple(settings), mean("x"), mean("y"), first.x_up, first.y_up, first.x_name, first.y_name)
-
-
-def _read(curve: Curve, x: float | None) -> float | None:
-    try:
-        return None if x is None else at(curve, x).y
-    except ValueError:  # its settings do not reach so far
-        return None
-
-
-def _reference(curves: Sequence[Curve]) -> tuple[float, float]:
-    """The worst corner: of figures between 0 and 1 the worse of these two, of others the worst seen."""
-
-    def worst(values: list[float], up: bool) -> float:
-        if all(0 <= value <= 1 for value in values):
-            return 0.0 if up else 1.0
-        return min(values) if up else max(values)
-
-    xs, ys = ([value for curve in curves for value in getattr(curve, axis)] for axis in "xy")
-    return worst(xs, curves[0].x_up), worst(ys, curves[0].y_up)
 
 
 def _words(figure: tuple[float, tuple[float, float] | None]) -> str:

@@ -10,6 +10,7 @@ TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{"±": r"$\pm$", "≤": r"$\le$", "≥": r"$\ge$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"},
+    **{"≈": r"$\approx$", "é": r"\'e", "ä": r"\"a", "ć": r"\'c"},
     **{"†": r"$\dagger$", "·": r"$\cdot$"},
 }
 

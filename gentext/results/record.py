@@ -58,8 +58,13 @@ class Record:
     @property
     def corpus_key(self) -> str:
         """What two records must share to stand on one board: the text that they were judged against."""
-        test = self.fingerprints.get("splits", {}).get("test", {})
-        return f"{self.data}:{test.get('sha256', '')[:12]}"
+        judged = self.fingerprints.get("splits", {}).get(self.split, {})
+        return f"{self.data}:{judged.get('sha256', '')[:12]}"
+
+    @property
+    def split(self) -> str:
+        """The split that it was judged on."""
+        return (self.config.get("eval") or {}).get("split", "test")
 
 
 def file_stem(decode: str) -> str:

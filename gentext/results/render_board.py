@@ -5,81 +5,158 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from gentext.files import read_texts
-from gentext.results.board import Board, Cell, table, text
+from gentext.results.board import Board, Cell, configurations, table, text
 from gentext.results.latex import booktabs, tex
 from gentext.results.record import file_stem
 
 LEGEND = (
-    "↑ higher, ↓ lower is better; bold best, underlined not significantly worse (z-test from the intervals, Holm); "
-    "± half a 95 % interval; ≤ ≥ bounds; † reads the test text's history"
+    "↑ higher, ↓ lower is better, ≈ nearest to human text or to the truth is best; bold best, underlined not "
+    "significantly worse (5 % for the whole column); ± half a 95 % interval; ≤ ≥ bounds; † reads the test text's "
+    "history"
 )
+NARROW = 80  # characters of a board that goes to a file or a pipe
+WIDE = 250  # characters of other tables there, and of a board whose columns were named
+NAME = 24  # characters of a row's name before it is folded
+TURNS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # turn the direction of what follows
+FIGURE = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?(±[\d.]+)?|-")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so
 
 
-WIDE = 250  # characters of a table that goes to a file or a pipe
+def show(boards: Sequence[Board], form: str = "terminal", *, whole: bool = False, signatures: bool = False) -> None:
+    """Print boards; in the terminal with colours where it has them.
 
-
-def show(boards: Sequence[Board], form: str = "terminal") -> None:
-    """Print boards; in the terminal with colours where it has them."""
+    Args:
+        boards: as `rank` made them.
+        form: terminal, or one of FORMS.
+        whole: in the terminal all columns, however wide; else those that fit it, the most telling first.
+        signatures: below each board how its columns were computed, which CSV and JSON always hold.
+    """
     if form == "terminal":
         for board in boards:
-            _terminal(board)
+            _terminal(board, whole, signatures)
     else:
-        print(FORMS[form](boards), end="")
+        print(FORMS[form](boards, signatures), end="")
 
 
-def console() -> Console:
-    """Where tables go: as wide as the terminal, or wide enough for a file or a pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+def console(width: int = WIDE) -> Console:
+    """Where tables go: as wide as the terminal, or so wide for a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=width)
 
 
-def _terminal(board: Board) -> None:
-    out = console()
+def inert(word: str) -> str:
+    r"""A text whose control and escape characters are shown, not sent.
+
+    Example:
+        >>> inert("red: \x1b[31m")
+        'red: \\x1b[31m'
+    """
+    acts = [unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in TURNS for char in word]
+    return "".join(c.encode("unicode_escape").decode() if act else c for c, act in zip(word, acts, strict=True))
+
+
+def plain_cell(word: str) -> str:
+    """A cell of a CSV file that a spreadsheet takes for text, where it is none of a figure.
+
+    Example:
+        >>> plain_cell("=1+1"), plain_cell("-0.5±0.1")
+        ("'=1+1", '-0.5±0.1')
+    """
+    return f"'{word}" if word.startswith(FORMULA) and not FIGURE.fullmatch(word) else word
+
+
+def _terminal(board: Board, whole: bool, signatures: bool) -> None:
+    out = console(WIDE if whole else NARROW)
     header, *body = table(board)
-    header = [name.replace("_", " ") for name in header]  # long names wrap there
-    shown = Table(
-        title=f"{escape(board.title)}: {len(board.rows)} rows",
-        title_justify="left",
-        caption=LEGEND,
-        caption_justify="left",
-    )
-    for i, name in enumerate(header):
-        shown.add_column(name, justify="left" if i < 2 else "right", overflow="fold")
-    for cells in _marked(board, body, "[bold]{}[/bold]".format, "[underline]{}[/underline]".format, escape):
-        shown.add_row(*cells)
+    header = [re.sub(" ([↑↓≈])$", "\u00a0\\1", title) for title in header]  # an arrow stays with its word
+    told = {1: len({row.setting for row in board.rows}) == 1, 2: len({len(row.seeds) for row in board.rows}) == 1}
+    names = [inert(cells[0]) for cells in body]
+    widths = {0: min(max(map(len, ["family", *names])), NAME)}
+    for i in range(1, len(header)):
+        widths[i] = max(map(len, [*header[i].split(" "), *(cells[i] for cells in body)]))
+    kept, room = [0], out.width - widths[0]
+    for i in range(1, len(header)):
+        fits = widths[i] + 2 <= room
+        if not told.get(i) and (fits or whole):
+            kept.append(i)
+            room -= widths[i] + 2
+        elif not fits:
+            room = 0  # the most telling come first: none is skipped for a narrower one
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+    for i in kept:
+        shown.add_column(header[i], justify="left" if i < 2 else "right", overflow="fold", width=widths[i])
+    marked = _marked(board, body, "[bold]{}[/bold]".format, "[underline]{}[/underline]".format, _safe)
+    for cells in marked:
+        shown.add_row(*(cells[i] for i in kept))
+    out.print(f"[bold]{_safe(board.title)}[/bold]: {_safe(board.header)}", highlight=False)
     out.print(shown)
+    out.print(LEGEND, style="dim", highlight=False)
+    for name, changed in configurations(board):
+        out.print(f"every {_safe(name)}: {_safe(changed)}", style="dim", highlight=False)
     for note in board.notes:
-        out.print(f"note: {escape(note)}")
-    more = sorted({name for row in board.rows for r in row.records for name in r.values} - set(board.columns))
-    if more:
-        out.print(f"also recorded, for --columns: {', '.join(more)}", style="dim")
+        out.print(f"note: {_safe(note)}", highlight=False)
+    if signatures:
+        for name, signature in computed(board).items():
+            out.print(f"{_safe(name)}: {_safe(signature)}", highlight=False)
+    more = [name for i, name in enumerate(board.columns, 3) if i not in kept]
+    more += sorted({name for row in board.rows for r in row.records for name in r.values} - set(board.columns))
+    if more and not whole:
+        out.print(f"also recorded, for --columns: {_safe(', '.join(more))}", style="dim", highlight=False)
 
 
-def markdown(board: Board) -> str:
-    """A pipe table."""
+def _safe(word: str) -> str:
+    return escape(inert(word))
+
+
+def computed(board: Board) -> dict[str, str]:
+    """The signature of every column that has one: how its figures were computed."""
+    found = {}
+    for name in board.columns:
+        signed = [row.cells[name].signature for row in board.rows if name in row.cells]
+        if not board.about[name].cost:
+            found[name] = signed[0]
+    return found
+
+
+def markdown(board: Board, signatures: bool = False) -> str:
+    """A pipe table, with what all rows share above it and notes below."""
     header, *body = table(board)
     lines = [
+        inert(board.header),
+        "",
         "| " + " | ".join(header) + " |",
         "|" + "|".join("---" if i < 2 else "---:" for i in range(len(header))) + "|",
     ]
-    marked = _marked(board, body, "**{}**".format, "<u>{}</u>".format, lambda word: word.replace("|", "\\|"))
+    marked = _marked(board, body, "**{}**".format, "<u>{}</u>".format, _markdown_cell)
     lines += ["| " + " | ".join(cells) + " |" for cells in marked]
-    return "\n".join([*lines, *(f"\n{note}" for note in board.notes)])
+    lines += [f"\n{inert(note)}" for note in board.notes]
+    if signatures:
+        lines += ["", *(f"- {name}: `{signature}`" for name, signature in computed(board).items())]
+    return "\n".join(lines)
 
 
-def latex(board: Board) -> str:
+def _markdown_cell(word: str) -> str:
+    return inert(word).replace("|", "\\|").replace("<", "&lt;")
+
+
+def latex(board: Board, signatures: bool = False) -> str:
     r"""A booktabs table; its document needs \usepackage{booktabs}."""
     header, *body = table(board)
-    marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, tex)
-    return booktabs(f"{board.title}: {LEGEND}", "ll" + "r" * (len(header) - 2), header, marked)
+    marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, lambda word: tex(inert(word)))
+    said = [f"{board.title}: {board.header}. {LEGEND}."]
+    said += [f"{name}: {signature}." for name, signature in computed(board).items()] if signatures else []
+    return booktabs(inert(" ".join(said)), "ll" + "r" * (len(header) - 2), header, marked)
 
 
 def _marked(
@@ -99,23 +176,27 @@ def _marked(
     return marked
 
 
-def _csv(boards: Sequence[Board]) -> str:
+def _csv(boards: Sequence[Board], _: bool = True) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = list(dict.fromkeys(name for board in boards for name in board.columns))
-    fields = [f"{name}{end}" for name in columns for end in ("", "_low", "_high", "_kind")]
+    fields = [f"{name}{end}" for name in columns for end in ("", "_low", "_high", "_kind", "_signature")]
     writer.writerow(["data", "track", "family", "decode", "seeds", *fields])
     for board in boards:
         for row in board.rows:
             cells: list[object] = []
             for name in columns:
                 cell = row.cells.get(name)
-                cells += [cell.value, *(cell.interval or ("", "")), cell.exactness] if cell else [""] * 4
-            writer.writerow([board.data, board.track, row.family, row.decode, len(row.seeds), *cells])
+                if cell:
+                    cells += [cell.value, *(cell.interval or ("", "")), cell.exactness, plain_cell(cell.signature)]
+                else:
+                    cells += [""] * 5
+            words = [plain_cell(inert(word)) for word in (board.data, board.track, row.family, row.decode)]
+            writer.writerow([*words, len(row.seeds), *cells])
     return out.getvalue()
 
 
-def _json(boards: Sequence[Board]) -> str:
+def _json(boards: Sequence[Board], _: bool = True) -> str:
     return json.dumps([_plain(board) for board in boards], indent=1, ensure_ascii=False) + "\n"
 
 
@@ -124,7 +205,7 @@ def _plain(board: Board) -> dict[str, object]:
         interval = cell.interval and [_number(end) for end in cell.interval]
         return {
             "value": _number(cell.value), "interval": interval, "exactness": cell.exactness,
-            "best": cell.best, "equal": cell.equal, "text": text(cell),
+            "best": cell.best, "equal": cell.equal, "text": text(cell), "signature": cell.signature,
         }  # fmt: skip
 
     rows = [
@@ -133,6 +214,7 @@ def _plain(board: Board) -> dict[str, object]:
             "decode": row.decode,
             "seeds": row.seeds,
             "adaptive": row.adaptive,
+            "changed": row.records[0].variant,
             "values": {name: words(cell) for name, cell in row.cells.items()},
         }
         for row in board.rows
@@ -141,7 +223,11 @@ def _plain(board: Board) -> dict[str, object]:
         "data": board.data,
         "track": board.track,
         "group": board.group,
+        "intervals": f"over {board.over}",
+        "shared": board.shared,
         "columns": board.columns,
+        "titles": {name: board.about[name].title for name in board.columns},
+        "targets": {name: board.about[name].target for name in board.columns},
         "notes": board.notes,
         "rows": rows,
     }
@@ -157,15 +243,20 @@ def show_samples(boards: Sequence[Board], n: int) -> None:
     for board in boards:
         for row in board.rows:
             first = row.records[0]
-            out.print(f"\n{row.family} · {row.decode} · {board.data}", style="bold")
+            out.print(inert(f"{row.family} · {row.setting} · {board.data}"), style="bold")
             path = Path(first.folder) / f"samples.{file_stem(first.decode)}.txt"
             for line in read_texts(path)[:n] if path.exists() else ["(its samples are not stored here)"]:
-                out.print(f"  {line}", soft_wrap=True)
+                out.print(f"  {inert(line)}", soft_wrap=True)
+            out.print()
 
 
-FORMS: dict[str, Callable[[Sequence[Board]], str]] = {
-    "markdown": lambda boards: "\n\n".join(f"**{board.title}**\n\n{markdown(board)}" for board in boards) + "\n",
+def _all(form: Callable[[Board, bool], str]) -> Callable[[Sequence[Board], bool], str]:
+    return lambda boards, signatures=False: "\n\n".join(form(board, signatures) for board in boards) + "\n"
+
+
+FORMS: dict[str, Callable[..., str]] = {
+    "markdown": _all(lambda board, signatures: f"**{board.title}**: {markdown(board, signatures)}"),
     "csv": _csv,
     "json": _json,
-    "latex": lambda boards: "\n\n".join(map(latex, boards)) + "\n",
+    "latex": _all(latex),
 }

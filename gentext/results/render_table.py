@@ -13,7 +13,7 @@ from rich.table import Table as Shown
 from gentext import panels
 from gentext.panels import Table, words
 from gentext.results.latex import booktabs, tex
-from gentext.results.render_board import console
+from gentext.results.render_board import console, inert, plain_cell
 
 FORMS = ("terminal", "markdown", "csv", "json")
 
@@ -23,18 +23,19 @@ def show(table: Table, form: str = "terminal") -> None:
     if form != "terminal":
         print({"markdown": markdown, "csv": _csv, "json": _json}[form](table))
         return
-    shown = Shown(title=escape(table.title), title_justify="left", caption=escape(table.note), caption_justify="left")
+    title, note = escape(inert(table.title)), escape(inert(table.note))
+    shown = Shown(title=title, title_justify="left", caption=note, caption_justify="left")
     for i, name in enumerate(table.columns):
-        shown.add_column(escape(name), justify="left" if _in_words(table, i) else "right", overflow="fold")
+        shown.add_column(escape(inert(name)), justify="left" if _in_words(table, i) else "right", overflow="fold")
     for row in table.rows:
-        shown.add_row(*(escape(words(cell)) for cell in row))
+        shown.add_row(*(escape(inert(words(cell))) for cell in row))
     console().print(shown)
 
 
 def markdown(table: Table) -> str:
     """A pipe table and its note."""
     rule = ["---" if _in_words(table, i) else "---:" for i in range(len(table.columns))]
-    body = [[words(cell).replace("|", "\\|") for cell in row] for row in table.rows]
+    body = [[inert(words(cell)).replace("|", "\\|") for cell in row] for row in table.rows]
     lines = ["| " + " | ".join(cells) + " |" for cells in [table.columns, rule, *body]]
     return "\n".join([*lines, "", f"*{table.note}*"] if table.note else lines)
 
@@ -48,7 +49,8 @@ def latex(table: Table) -> str:
 
 def _csv(table: Table) -> str:
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([table.columns, *table.rows])
+    rows = [[plain_cell(inert(cell)) if isinstance(cell, str) else cell for cell in row] for row in table.rows]
+    csv.writer(out, lineterminator="\n").writerows([table.columns, *rows])
     return out.getvalue().rstrip("\n")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gentext.files import write_json
+from gentext.results import naming
 from gentext.results import record as records
 from gentext.results.record import Record
 from gentext.results.run_folder import locked
@@ -32,7 +33,7 @@ def write_seed_summaries(folders: Iterable[Path]) -> None:
             except ValueError as error:
                 log.warning("%s", error)
             else:
-                rows[record.corpus_key, record.name, record.decode].append(record)
+                rows[record.corpus_key, naming.identity(record)].append(record)
         for row in rows.values():
             known = summary(row)
             for record in row:

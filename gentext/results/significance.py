@@ -1,4 +1,4 @@
-"""Whether two runs differ: tests from per-sentence figures, intervals over seeds, and Holm's correction across a table.
+"""Whether runs differ: tests over sentences, a model over seeds, comparison with the best, Holm's correction.
 
 A run enters as figures per sentence, `[n]`, or as sufficient statistics per sentence, `[n, k]`, with a `score` that
 turns their means into the figure (corpus BLEU from n-gram counts, perplexity from nats and tokens). Paired tests ask
@@ -109,55 +109,158 @@ def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | No
     return mean, (mean - reach, mean + reach)
 
 
-def hierarchical_interval(
-    seeds: Sequence[np.ndarray], *, crossed: bool, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % interval of the mean over seeds and sentences: seeds are resampled, then the sentences within them.
+@dataclass(frozen=True)
+class SeedTest:
+    """Two rows of several seeds: a model with the seed as a random effect, and plain tests over the seeds' figures."""
 
-    `crossed`: every seed was judged on the same sentences (a likelihood), which are then resampled together;
-    otherwise each seed has sentences of its own (its samples). Source: Davison & Hinkley 1997, section 3.8.
-    """
-    if len(seeds) < 2:
-        raise ValueError(f"an interval over seeds needs two seeds or more; got {len(seeds)}. Add runs with other seeds")
-    return percentiles(_drawn([seeds], crossed, resamples, seed)[0]).interval
+    comparison: Comparison  # of the model
+    p_seeds: float  # over the seeds' figures alone: paired where both rows have the same seeds, else Welch's
+    kind: str  # paired | welch
+    detectable: float  # the difference that so many seeds find at 5 % in four of five cases
 
 
-def hierarchical_test(
+def seed_test(
     first: Sequence[np.ndarray],
     second: Sequence[np.ndarray],
     *,
     paired: bool = True,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Comparison:
-    """Difference, interval and p of two rows of several seeds each, by resampling seeds and the sentences within them.
+    same_seeds: bool = False,
+) -> SeedTest:
+    """Difference, 95 % interval and p of two rows of two seeds or more each, with the seed as a random effect.
 
-    `paired`: all seeds of both rest on the same sentences, which are then resampled together. Two or three seeds show
-    less spread than there is: with so few, a small p says less than its digits.
+    A row's figure varies with its seed, by one variance for both rows, and where all seeds were judged on the same
+    sentences (`paired`) also with these: standard error^2 = s^2 (1/k1 + 1/k2) + the variance over sentences of the
+    difference of the seeds' means / n, with Satterthwaite's degrees of freedom. Where each seed has sentences of its
+    own (samples), s^2 holds their variance already.
+
+    Args:
+        first: for each seed its figures sentence by sentence.
+        second: those of the other row.
+        paired: all seeds of both rows were judged on the same sentences.
+        same_seeds: the rows' seeds are the same, in the same order.
+
+    Source: Searle, Casella and McCulloch 1992, chapter 4 (balanced data); Welch 1947.
+    Raises: ValueError for a row of one seed, or paired sentences of different number.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> rows = [[rng.normal(shift, 1, 50) for _ in range(3)] for shift in (0, 5)]
+        >>> seed_test(*rows, paired=False).comparison.p < 0.001
+        True
     """
-    a, b = _drawn([first, second], paired, resamples, seed)
-    drawn = a - b
-    difference = float(np.mean([np.mean(run) for run in first]) - np.mean([np.mean(run) for run in second]))
-    p = _share(np.abs(drawn - drawn.mean()), abs(difference))
-    kind = f"hierarchical|{'paired' if paired else 'unpaired'}|seeds:{len(first)},{len(second)}"
-    return Comparison(difference, p, percentiles(drawn).interval, f"{kind}|draws:{resamples}|seed:{seed}")
+    if min(len(first), len(second)) < 2:
+        raise ValueError(
+            f"a test over seeds needs two seeds or more of each row; got {len(first)} and {len(second)}. Add seeds"
+        )
+    runs = [[_column(run)[:, 0] for run in row] for row in (first, second)]
+    if paired and len({len(run) for row in runs for run in row}) > 1:
+        raise ValueError(
+            f"paired seeds share their sentences; got {[len(run) for row in runs for run in row]}. Give paired=False"
+        )
+    means = [np.array([run.mean() for run in row]) for row in runs]
+    k, n = [len(row) for row in means], len(runs[0][0])
+    free = sum(k) - 2
+    spread = sum(((row - row.mean()) ** 2).sum() for row in means) / free * (1 / k[0] + 1 / k[1])
+    shared = float((np.mean(runs[0], 0) - np.mean(runs[1], 0)).var(ddof=1)) / n if paired else 0.0
+    error = float(np.sqrt(spread + shared))
+    df = (spread + shared) ** 2 / (spread**2 / free + shared**2 / (n - 1)) if error > 0 else float(free)
+    difference = float(means[0].mean() - means[1].mean())
+    name = f"seeds|{'paired' if paired else 'unpaired'}|seeds:{k[0]},{k[1]}|df:{df:.3g}"
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
+    found = Comparison(difference, _two_sided(difference, error, df), (difference - reach, difference + reach), name)
+    pairs = same_seeds and k[0] == k[1]
+    p = _p_of_seeds(means[0] - means[1]) if pairs else _welch(*means)
+    return SeedTest(found, p, "paired" if pairs else "welch", reach + float(stats.t.ppf(0.8, df)) * error)
 
 
-def _drawn(groups: Sequence[Sequence[np.ndarray]], crossed: bool, resamples: int, seed: int) -> list[np.ndarray]:
-    """Means of each group of runs, its seeds and then their sentences resampled; `crossed`: all share the sentences."""
-    runs = [_column(run) for group in groups for run in group]
-    if crossed and len({len(run) for run in runs}) > 1:
-        raise ValueError(f"crossed seeds share their sentences; got {[len(run) for run in runs]}. Give crossed=False")
+def _p_of_seeds(gaps: np.ndarray) -> float:
+    return _two_sided(float(gaps.mean()), float(gaps.std(ddof=1)) / len(gaps) ** 0.5, len(gaps) - 1)
+
+
+def _welch(a: np.ndarray, b: np.ndarray) -> float:
+    errors = [float(row.var(ddof=1)) / len(row) for row in (a, b)]
+    total = sum(errors)
+    df = total**2 / sum(e**2 / (len(row) - 1) for e, row in zip(errors, (a, b), strict=True)) if total else 1.0
+    return _two_sided(float(a.mean() - b.mean()), total**0.5, df)
+
+
+def _two_sided(difference: float, error: float, df: float) -> float:
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return float(2 * stats.t.sf(abs(difference) / error, df))
+
+
+def pairwise(values: np.ndarray, errors: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Two-sided p [n, n] of every pair of independent figures, by Welch's test, Holm-corrected over all pairs at once.
+
+    Args:
+        values: [n] the figures.
+        errors: [n] their standard errors; a figure without one (NaN) is not tested, and its p are NaN.
+        df: [n] these errors' degrees of freedom (inf: normal).
+
+    Source: Welch 1947; Holm 1979. No resampling: p has no smallest step that Holm's factor could lift above 5 %.
+    """
+    v = np.square(errors)
+    total = v[:, None] + v[None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = v**2 / df
+        free = np.where(total > 0, total**2 / (each[:, None] + each[None]), np.inf)
+        t = np.abs(values[:, None] - values[None]) / np.sqrt(total)
+        p = 2 * stats.t.sf(np.where(total > 0, t, 0.0), np.where(np.isfinite(free), free, 1e9))
+    p[total == 0] = (values[:, None] == values[None])[total == 0]
+    p[np.isnan(total)] = np.nan
+    i, j = np.triu_indices(len(values), 1)
+    tested = ~np.isnan(p[i, j])
+    i, j = i[tested], j[tested]
+    order = np.argsort(p[i, j], kind="stable")
+    adjusted = np.minimum(1.0, np.maximum.accumulate(p[i, j][order] * np.arange(len(order), 0, -1)))
+    p[i[order], j[order]] = p[j[order], i[order]] = adjusted
+    np.fill_diagonal(p, np.nan)
+    return p
+
+
+def not_worse(
+    scores: np.ndarray, errors: np.ndarray, df: np.ndarray, *, draws: int = 20_000, seed: int = 0
+) -> np.ndarray:
+    """Bool [n]: rows that are not significantly worse than the one with the highest score, at 5 % for all together.
+
+    Each row's distance to the best, over its standard error, is held against the 95 % quantile of the largest such
+    distance among rows that are equal: the best is chosen afterwards there too, so equal rows lose their place in 5 %
+    of columns however many there are.
+
+    Args:
+        scores: [n] higher is better.
+        errors: [n] their standard errors.
+        df: [n] these errors' degrees of freedom (inf: normal).
+        draws: simulated columns of equal rows.
+        seed: of the simulation.
+
+    Source: Hsu 1996, chapter 4 (multiple comparisons with the best); Westfall and Young 1993 (max-t by simulation).
+
+    Example:
+        >>> not_worse(np.array([1.0, 0.9, 0.1]), np.full(3, 0.1), np.full(3, np.inf)).tolist()
+        [True, True, False]
+    """
+    if len(scores) < 2:
+        return np.ones(len(scores), dtype=bool)
     rng = np.random.default_rng(seed)
-    if crossed:
-        means = resample(np.concatenate(runs, 1), resamples, seed)
-    else:
-        means = np.concatenate([resample(run, resamples, seed + i) for i, run in enumerate(runs)], 1)
-    edges = np.cumsum([len(group) for group in groups])[:-1]
-    return [
-        np.take_along_axis(part, rng.integers(0, part.shape[1], part.shape), 1).mean(1)
-        for part in np.split(means, edges, 1)
-    ]
+    largest = []
+    for start in range(0, draws, max(CELLS // len(scores), 1)):
+        size = (min(max(CELLS // len(scores), 1), draws - start), len(scores))
+        drawn = rng.standard_normal(size) * errors
+        free = np.where(np.isfinite(df), df, 1.0)
+        varied = np.where(np.isfinite(df), rng.chisquare(free, size) / free, 1.0) * np.square(errors)
+        largest.append(_distances(drawn, varied).max(1))
+    limit = np.quantile(np.concatenate(largest), LEVEL)
+    return _distances(scores[None], np.square(errors)[None])[0] <= limit
+
+
+def _distances(scores: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Of each row [draws, n] its distance to the best one, over the standard error of that difference."""
+    best = scores.argmax(1)[:, None]
+    gap = np.take_along_axis(scores, best, 1) - scores
+    error = np.sqrt(variances + np.take_along_axis(variances, best, 1))
+    return np.where(gap > 0, gap / np.maximum(error, 1e-300), 0.0)
 
 
 def _swaps(a: np.ndarray, b: np.ndarray, trials: int, rng: np.random.Generator) -> np.ndarray:

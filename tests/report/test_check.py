@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from gentext.cli import main
+from gentext.report import export, page
 from gentext.report.check import check
-from gentext.results import board, record, render_board
+from gentext.results import record
 from gentext.results.record import Record
 from gentext.types import Value
 
@@ -21,9 +22,8 @@ def folder(tmp_path):
         for family, value in values.items()
     ]
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(record.plain(one)) + "\n" for one in made))
-    (tmp_path / "README.md").write_text(
-        "# What is best?\n\n" + render_board.markdown(board.rank(made)[0]) + "\n\nWords.\n"
-    )
+    shown = export.write(page.build(made, {}), tmp_path / "README.md")
+    assert {path.suffix for path in shown} <= {".md", ".svg"}
     return tmp_path
 
 
@@ -37,8 +37,10 @@ def test_tables_that_the_records_make_are_proven(folder, capsys):
     ("old", "new", "said"),
     [
         ("0.2500", "0.2900", r"0.2900 \|\nwhere the records say\n.*0.2500"),
-        ("bleu4", "bleu5", "no records make a table"),
-        ("| family", "| who", "without a table"),
+        ("| board", "| boards", "no records make"),
+        ("<!-- gentext: captions | board -->", "", "outside the marks"),
+        ("<!-- gentext", "<!--", "without a marked part"),
+        ("<!-- end -->", "", "has no <!-- end -->"),
     ],
 )
 def test_a_figure_that_no_record_holds_is_found(folder, old, new, said):
@@ -52,8 +54,21 @@ def test_what_cannot_be_proven_is_told(folder):
     (folder / "records.jsonl").unlink()
     with pytest.raises(ValueError, match="no Markdown beside"):
         check([folder])
-    with pytest.raises(ValueError, match=r"without a records\.jsonl"):
+    with pytest.raises(ValueError, match=r"proven without .*records\.jsonl"):
         check([folder / "README.md"])
+
+
+def test_what_the_records_no_longer_say_is_written_anew(folder, capsys):
+    file = folder / "README.md"
+    kept = file.read_text()
+    file.write_text(kept.replace("0.2500", "0.2900") + "My own words.\n")
+    assert main(["report", "--update", str(folder)]) == 0
+    assert str(file) in capsys.readouterr().out
+    assert file.read_text() == kept + "My own words.\n"
+    columns = "<!-- gentext: captions | board | bleu4 | . -->\n\n<!-- end -->\n"
+    file.write_text(columns)
+    assert main(["report", "--update", str(file)]) == 0
+    assert "| lstm | ancestral | 1 | 0.5000 |" in file.read_text()
 
 
 @pytest.mark.skipif(not (ROOT / "experiments").exists(), reason="not a checkout")

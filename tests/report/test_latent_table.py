@@ -19,7 +19,7 @@ def test_the_language_model_is_the_zero_line_of_the_table():
     records = [made("vae", 30.5, kl=4.2), made("lstm", 30.2), made("vae", 30.5, kl=4.2, decode="temperature=0.5")]
     (ranked,) = board.rank(records, columns=["nll_test"])
     (table,) = latent_table.tables(ranked)
-    assert list(table.columns) == ["family", "seeds", "nll_test ↓", "posterior_kl", "active_units"]
+    assert list(table.columns) == ["family", "seeds", "NLL a text ↓", "KL of the posterior", "active units"]
     assert [[row[0], *row[2:4]] for row in table.rows] == [["lstm", "30.20", "-"], ["vae", "≤30.50", "4.200"]]
 
 

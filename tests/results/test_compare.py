@@ -6,7 +6,7 @@ import pytest
 
 from gentext.cli import main
 from gentext.results import record
-from gentext.results.compare import compare, compare_rows, comparison_table
+from gentext.results.compare import compare, comparison_table
 from gentext.results.record import Record
 from gentext.types import Value
 
@@ -50,17 +50,26 @@ def test_the_table_marks_bounds_and_names_what_differs(tmp_path):
     assert apart.columns[1:3] == ["vae · ancestral", "vae · greedy"]
 
 
-def test_every_pair_of_rows_is_compared_and_corrected_together(tmp_path):
+def test_rows_of_several_seeds_are_compared_with_the_seed_as_a_random_effect(tmp_path):
     rows = {
         name: [run(tmp_path, name, seed, bleu4=normal(200, 10 * i + seed, shift)) for seed in range(3)]
         for i, (name, shift) in enumerate([("a", 1.0), ("b", 0.0), ("c", 0.0)])
     }
-    table = compare_rows(rows, "bleu4")
-    assert set(table) == {("a", "b"), ("a", "c"), ("b", "c")}
-    assert all(said.adjusted >= said.p for said in table.values())
-    assert all(said.test.startswith("hierarchical|unpaired|seeds:3,3") for said in table.values())
-    assert table["a", "b"].adjusted < 0.05 < table["b", "c"].adjusted
-    assert compare_rows(rows, "nothing") == {}
+    apart, alike = compare(rows["a"], rows["b"])["bleu4"], compare(rows["b"], rows["c"])["bleu4"]
+    assert apart.test.startswith("seeds|unpaired|seeds:3,3")
+    assert apart.adjusted < 0.05 < alike.adjusted
+    table = comparison_table(rows["a"], rows["b"])
+    assert list(table.columns[-3:]) == ["p over seeds", "can be seen", "sentences"]
+    assert table.rows[0][-3].endswith("(paired)")  # seeds 0, 1, 2 of both
+    with pytest.raises(ValueError, match="of one"):
+        compare(rows["a"], rows["b"][:1])
+
+
+def test_figures_of_several_signatures_are_not_compared(tmp_path):
+    one, two = (run(tmp_path, "lstm", seed, bleu4=normal(50, seed)) for seed in range(2))
+    other = dataclasses.replace(two.values["bleu4"], signature="bleu4|refs:9|v:1")
+    with pytest.raises(ValueError, match="under one signature"):
+        compare([one], [dataclasses.replace(two, values={"bleu4": other})])
 
 
 def test_the_command_compares_folders_and_named_rows(tmp_path, capsys):
@@ -72,7 +81,7 @@ def test_the_command_compares_folders_and_named_rows(tmp_path, capsys):
     assert told["rows"][0]["metric"] == "bleu4"
     assert float(told["rows"][0]["p (Holm)"]) < 0.05
     assert main(["compare", "lstm", "hmm", "--among", str(tmp_path)]) == 0
-    assert "Hierarchical over sentences" in capsys.readouterr().out
+    assert "seed as a random effect" in " ".join(capsys.readouterr().out.split())
     wrong = [
         (["lstm", "gru", "--among", str(tmp_path)], "Known: hmm, lstm"),
         ([str(tmp_path), str(tmp_path / "hmm-0")], "is not one row"),

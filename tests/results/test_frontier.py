@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gentext.results.frontier import Curve, at, common_x, dominated, frontier, hypervolume
+from gentext.results.frontier import Curve, area, at, common_range, dominated, frontier
 
 
 def curve(points, *, x_up=False, y_up=True, name="vae"):
@@ -33,28 +33,33 @@ def test_dominated_equals_the_definition(values, x_up, y_up):
     assert dominated(curve(values, x_up=x_up, y_up=y_up)).tolist() == expected
 
 
-@given(points)
-def test_the_hypervolume_counts_the_cells_of_a_grid(values):
-    corner = (2.0, 1.0)
-    cells = sum(
-        any(x > i and y > j for x, y in values) for i in range(2, 9) for j in range(1, 9)
-    )  # cell [i, i+1] x [j, j+1] lies below a point
-    assert hypervolume(curve(values, x_up=True), corner) == cells
-
-
 @given(points, st.permutations(range(12)))
 def test_the_order_of_the_settings_does_not_matter(values, order):
     mixed = [values[i] for i in order if i < len(values)]
-    assert hypervolume(curve(values), (9.0, 0.0)) == hypervolume(curve(mixed), (9.0, 0.0))
-    middle = common_x([curve(values)])
-    assert at(curve(values), middle).y == at(curve(mixed), middle).y
+    span = common_range([curve(values)])
+    assert area(curve(values), *span) == pytest.approx(area(curve(mixed), *span))
+    assert at(curve(values), span[0]).y == at(curve(mixed), span[0]).y
 
 
-def test_the_hypervolume_grows_with_a_better_point_and_not_with_a_dominated_one():
-    area = hypervolume(SWEEP, (1.0, 0.0))
-    assert area == pytest.approx(0.7 * 0.10 + 0.5 * (0.30 - 0.10) + 0.3 * (0.40 - 0.30))
-    assert hypervolume(curve([*zip(SWEEP.x, SWEEP.y, strict=True), (0.4, 0.3)]), (1.0, 0.0)) > area
-    assert hypervolume(curve([*zip(SWEEP.x, SWEEP.y, strict=True), (0.9, 0.1)]), (1.0, 0.0)) == area
+@settings(deadline=None, max_examples=25)
+@given(points)
+def test_the_area_is_the_mean_of_what_is_read_along_the_frontier(values):
+    low, high = common_range([curve(values)])
+    xs = np.linspace(low, high, 401)
+    read = [at(curve(values), x).y for x in xs]
+    assert area(curve(values), low, high) == pytest.approx(
+        np.trapezoid(read, xs) / (high - low or 1) or read[0], abs=0.02
+    )
+
+
+def test_a_further_setting_between_two_others_adds_nothing():
+    """Zitzler's hypervolume counts settings: .183, .242, .274 of one model at 1, 3, 5 temperatures."""
+    few = curve([(0.7, 0.40), (0.3, 0.10)])
+    many = curve([(0.7, 0.40), (0.6, 0.325), (0.5, 0.25), (0.4, 0.175), (0.3, 0.10)])
+    assert area(few, 0.3, 0.7) == pytest.approx(area(many, 0.3, 0.7)) == pytest.approx(0.25)
+    assert area(SWEEP, 0.3, 0.7) > area(few, 0.3, 0.7)  # it lies above the line between them
+    worse = curve([*zip(SWEEP.x, SWEEP.y, strict=True), (0.9, 0.1)])
+    assert area(worse, 0.3, 0.7) == area(SWEEP, 0.3, 0.7)
 
 
 def test_quality_at_matched_diversity():
@@ -73,9 +78,9 @@ def test_nothing_is_extrapolated():
 
 def test_curves_are_compared_where_all_reach():
     other = curve([(0.6, 0.2), (0.9, 0.5)], name="lstm")
-    assert common_x([SWEEP, other]) == pytest.approx(0.65)
-    assert common_x([SWEEP, curve([(0.8, 0.2), (0.9, 0.5)])]) is None
-    assert common_x([]) is None
+    assert common_range([SWEEP, other]) == pytest.approx((0.6, 0.7))
+    assert common_range([SWEEP, curve([(0.8, 0.2), (0.9, 0.5)])]) is None
+    assert common_range([]) is None
 
 
 def test_a_broken_curve_is_refused():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -29,16 +30,16 @@ def test_families_are_ranked_by_area_and_read_at_one_diversity():
     records = [r for seed in range(3) for r in made("lstm", seed) + made("hmm", seed, -0.05)] + made("human", 0, 0.3)
     (ranked,) = board.rank(records)
     found = trade(ranked, "bleu4", "selfbleu4")
-    assert found.reference == (1.0, 0.0)
+    assert found.span == (0.3, 0.7)
     assert found.matched_at == pytest.approx(0.5)
     assert found.matched["lstm"][0] == pytest.approx(0.31)
     assert found.matched["hmm"][0] == pytest.approx(0.26)
-    area = 0.7 * 0.11 + 0.5 * 0.20 + 0.3 * 0.10
+    area = (0.2 * (0.11 + 0.31) / 2 + 0.2 * (0.31 + 0.41) / 2) / 0.4
     assert found.area["lstm"][0] == pytest.approx(area)
-    assert found.area["lstm"][1][1] - area == pytest.approx(4.302653 * 0.7 * 0.01 / 3**0.5, rel=1e-5)
+    assert found.area["lstm"][1][1] - area == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-5)
     told = table(found)
     assert [row[0] for row in told.rows] == ["lstm", "hmm"]
-    assert told.rows[0][3] == "temperature=1.5, ancestral, temperature=0.5"
+    assert told.rows[0][3] == "T 1.5, ancestral, T 0.5"
 
 
 def test_nothing_is_read_where_a_family_does_not_reach():
@@ -55,6 +56,21 @@ def test_the_command_tells_the_frontier(tmp_path, capsys):
         record.write(one, tmp_path / one.family)
     assert main(["frontier", str(tmp_path), "--at", "0.58", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert rows[0]["bleu4 at selfbleu4 0.58"] == "0.3400"
+    assert rows[0]["BLEU-4 at Self-BLEU-4 0.58"] == "0.3400"
     assert main(["frontier", str(tmp_path), "--quality", "chrf"]) == 2
     assert "no record" in capsys.readouterr().err
+
+
+def test_what_has_no_direction_or_mixed_signatures_is_not_traded():
+    records = made("lstm", 0) + made("hmm", 0)
+    lengths = {"novelty4": Value(0.5, "novelty4|v:1", None, 9)}
+    (ranked,) = board.rank([replace(r, values={**r.values, **lengths}) for r in records])
+    with pytest.raises(ValueError, match="neither end of novelty4 is better"):
+        trade(ranked, "novelty4", "selfbleu4")
+    other = [
+        replace(r, values={**r.values, "bleu4": replace(r.values["bleu4"], signature="bleu4|refs:9|v:1")})
+        for r in records[3:]
+    ]
+    (ranked,) = board.rank(records[:3] + other)
+    with pytest.raises(ValueError, match="gentext score RUNS"):
+        trade(ranked, "bleu4", "selfbleu4")
