@@ -1,35 +1,83 @@
-"""What a generator is, and every capability that one may declare."""
+"""What a language model is, and every capability that one may declare.
+
+A model declares a capability by inheriting from its class: `class LSTM(LanguageModel, SupportsHidden)`. Nothing is
+guessed from the attributes that an object happens to have.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gentext.panels import Panel
 from gentext.types import EOS, PAD, Batch, Likelihood, Outputs, State, Step, Tokens
+
+if TYPE_CHECKING:
+    from gentext.data.corpus import Corpus
 
 
 class LanguageModel(nn.Module):
     """A generator: a state machine that emits next-token logits.
 
-    A subclass says `start` and `step`; decoding, rollouts, likelihood, prompts, evaluation and checkpoints follow.
+    A subclass defines `start` and `step`; decoding, rollouts, likelihood, prompts, evaluation and checkpoints follow.
     Its constructor is its configuration schema: `vocab_size` first, then flat keywords.
+
+    The attributes below hold for every model; a subclass overrides those that differ, on the class or in __init__.
+    likelihood: whether `log_prob` is exact, a lower bound ("bound"), or missing ("none").
+    limit: tokens that it can read, BOS and prompt included; None: any number.
+    context: tokens that it attends to at a time, for a model that reads a stream in sections without carrying a state;
+      None: it carries a state from one window of a stream to the next.
+    adaptive: it learns from the text that it is scored on, such as a cache; the board marks it.
+    closed_form: one pass of EM finds its parameters.
+    carried: the states at the end of the windows that were read last, by mode ("training", "scoring"); a checkpoint
+      keeps them.
+
+    Example: a uniform distribution over all tokens but PAD and BOS.
+
+    >>> import torch
+    >>> from gentext.decode import Ancestral
+    >>> from gentext.types import Step, pad
+    >>> class Uniform(LanguageModel):
+    ...     def __init__(self, vocab_size):
+    ...         super().__init__()
+    ...         self.vocab_size = vocab_size
+    ...     def start(self, n, *, rng=None):
+    ...         logits = torch.zeros(n, self.vocab_size)
+    ...         logits[:, :2] = -torch.inf
+    ...         return Step(logits, logits)
+    ...     def step(self, state, tokens):
+    ...         return Step(state, state)
+    >>> model = Uniform(6)
+    >>> model.log_prob(pad([[4, 5, 2]])).exp()  # 1/4 for each of three tokens
+    tensor([0.0156])
+    >>> model.sample(2, 5, decoder=Ancestral(), rng=torch.Generator().manual_seed(0)).tokens.shape
+    torch.Size([2, 5])
     """
 
-    likelihood: ClassVar[Likelihood] = "exact"
-    limit: int | None = None  # tokens that it can read, BOS and prompt included; None: any number
+    likelihood: Likelihood = "exact"
+    limit: int | None = None
+    context: int | None = None
+    adaptive: bool = False
+    closed_form: bool = False
+    carried: State
     vocab_size: int
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.carried = {}
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         """The first token's logits for `n` sequences. `rng` draws whatever is latent."""
-        raise NotImplementedError(f"{type(self).__name__} must say start()")
+        raise NotImplementedError(f"{type(self).__name__} must define start()")
 
     def step(self, state: State, tokens: Tokens) -> Step:
         """The next token's logits after `tokens` were read in `state`."""
-        raise NotImplementedError(f"{type(self).__name__} must say step()")
+        raise NotImplementedError(f"{type(self).__name__} must define step()")
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None, **given: Tensor) -> Step:
         """The logits after a prompt (PAD on the right is skipped). Seq2Seq encodes it instead.
@@ -118,10 +166,15 @@ def _where(keep: Bool[Tensor, " n"], new: State, old: State) -> State:
     return new
 
 
-@runtime_checkable
-class Decoder(Protocol):
-    """Turns a family's logits into sequences."""
+class Decoder(ABC):
+    """Turns a model's logits into sequences: the base of everything in gentext.decode.
 
+    plain: it draws from the model's own distribution: neither a search, nor truncated, tempered or under rules.
+    """
+
+    plain: bool = False
+
+    @abstractmethod
     def __call__(
         self,
         family: LanguageModel,
@@ -130,70 +183,133 @@ class Decoder(Protocol):
         *,
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
-    ) -> Batch: ...
+    ) -> Batch:
+        """`n` sequences of `max_len` tokens at most, EOS included; a prompt is not part of them."""
+
+    def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
+        """The distribution that it draws from, as a model; None where its likelihood is not known.
+
+        length: tokens of every draw; None: EOS ends each.
+        """
+        return None
 
 
-@runtime_checkable
-class SupportsEM(Protocol):
-    """A family that learns by counting (`train=em`): n-gram in one pass, HMM in several."""
+class SupportsEM(ABC):
+    """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several."""
 
+    @abstractmethod
     def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
         """Add a batch to the (expected) counts; its log-probabilities under the current parameters, nats."""
-        ...
 
+    @abstractmethod
     def maximize(self) -> None:
         """Turn the counts into parameters and forget them."""
-        ...
 
 
-@runtime_checkable
-class SupportsPrepare(Protocol):
-    """A family that looks at the training text once before any loop: word clusters, initial parameters."""
+class SupportsPrepare(ABC):
+    """A model that reads the training text once before any training: word clusters, initial parameters."""
 
+    @abstractmethod
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None: ...
 
 
-@runtime_checkable
-class SupportsInfilling(Protocol):
-    """A family that conditions exactly on any part of a text, not only on its beginning."""
+class SupportsInfilling(ABC):
+    """A model that conditions exactly on any part of a text, not only on its beginning."""
 
+    @abstractmethod
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> LanguageModel:
-        """The family of the texts of at most `max_len` tokens, EOS included, that fit each pattern of ids, ANY and GAP.
+        """The distribution of the texts that fit each pattern of ids, ANY and GAP.
 
-        Raises ValueError where there is no such text, with the reason.
+        max_len: tokens of a text at most, EOS included.
+        Raises: ValueError where there is no such text, with the reason.
         """
-        ...
 
 
-@runtime_checkable
-class SupportsAdversarial(Protocol):
-    """A family that plays against a critic (`train=adversarial`)."""
+class SupportsAdversarial(ABC):
+    """A model that trains against a critic (`train=adversarial`); both are set in its __init__."""
 
     generator: LanguageModel
     critic: nn.Module
 
 
-@runtime_checkable
-class Windowed(Protocol):
-    """A family that reads back so many tokens and no further: it gets a stream in sections."""
-
-    context: int
-
-
-@runtime_checkable
-class SupportsConditioning(Protocol):
-    """A family that writes under a vector, such as a VAE's decoder.
+class SupportsConditioning(ABC):
+    """A model that generates given a vector, such as a VAE's decoder.
 
     `start`, `prime` and `forward` take it as `given` [n z].
     """
 
+    @abstractmethod
     def condition(self, width: int, *, skip: bool = False) -> None:
-        """Make room, once, for vectors of this width. `skip`: they reach the output directly, too."""
-        ...
+        """Add, once, the parameters that read vectors of this width. `skip`: they reach the output directly, too."""
+
+
+class SupportsHidden(ABC):
+    """A model with a hidden vector of the token read last (`decode=contrastive` compares it between tokens)."""
+
+    @abstractmethod
+    def hidden(self, state: State) -> Float[Tensor, "n d"]: ...
 
 
 @runtime_checkable
-class SupportsHidden(Protocol):
-    """A family that shows what it holds of the token read last (`decode=contrastive` compares it between tokens)."""
+class Posterior(Protocol):
+    """q(z | x) of n texts. Densities are in nats."""
 
-    def hidden(self, state: State) -> Float[Tensor, "n d"]: ...
+    @property
+    def mean(self) -> Float[Tensor, "n z"]: ...
+
+    def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
+        """k draws of each, through which a gradient flows to the encoder."""
+        ...
+
+    def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
+        """The density of each text's own draws."""
+        ...
+
+    def crossed(self, z: Float[Tensor, "m z"]) -> Float[Tensor, "m n"]:
+        """The density of every z under every text."""
+        ...
+
+    def kl(self) -> Float[Tensor, "n u"]:
+        """KL(q(z | x) || p(z)) of each independent part of z."""
+        ...
+
+
+class SupportsLatent(ABC):
+    """A model with a latent vector z for each text: a VAE.
+
+    importance: draws of z for each text in `log_prob`, an importance-weighted bound.
+    spherical: z lies on the unit sphere.
+    """
+
+    importance: int
+    spherical: bool = False
+
+    @abstractmethod
+    def encode(self, batch: Batch) -> Posterior:
+        """q(z | x) of every text."""
+
+    @abstractmethod
+    def given_latent(self, z: Float[Tensor, "n z"]) -> LanguageModel:
+        """p(x | z): row i of a draw is generated from row i of `z`."""
+
+    @abstractmethod
+    def log_weights(self, batch: Batch, k: int, rng: torch.Generator) -> Float[Tensor, "n k"]:
+        """log p(x | z) + log p(z) - log q(z | x) in nats, for `k` draws of z from q(z | x)."""
+
+    @abstractmethod
+    def inference(self) -> Iterator[nn.Parameter]:
+        """The parameters of q(z | x), the inference network."""
+
+    @abstractmethod
+    def information(self, batch: Batch, rng: torch.Generator) -> Float[Tensor, " n"]:
+        """log q(z | x) - log q(z) of one draw for each text, in nats, q(z) over the batch."""
+
+
+class SupportsPanels(ABC):
+    """A model that draws panels of its parameters once it is trained: in evaluation mode, without gradients.
+
+    A few panels of a few hundred cells each: a report holds those of every run.
+    """
+
+    @abstractmethod
+    def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]: ...

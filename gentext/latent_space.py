@@ -13,11 +13,10 @@ from torch import Tensor
 
 from gentext import config
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import Decoder
-from gentext.models.vae.model import VAE, LatentConditioned
-from gentext.models.vae.posteriors import Sphere, between
+from gentext.language_model import Decoder, SupportsLatent
+from gentext.models.vae.posteriors import between
 from gentext.seeding import Streams
-from gentext.types import EOS, PAD, pad
+from gentext.types import EOS, pad
 
 AT_ONCE = 64  # texts
 
@@ -29,7 +28,7 @@ class LatentSpace:
     decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
     """
 
-    family: VAE
+    family: SupportsLatent
     tokenizer: Tokenizer
     max_len: int
     lowercase: bool = False  # the corpus was lower-cased before the tokenizer saw it
@@ -43,8 +42,8 @@ class LatentSpace:
     ) -> list[str]:
         """The text under every z."""
         decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample")
-        draw = LatentConditioned(self.family, z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
-        return self.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+        draw = self.family.given_latent(z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
+        return self.tokenizer.decode(draw.tokens.tolist())
 
     def reconstruct(
         self, texts: Sequence[str], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
@@ -71,7 +70,7 @@ class LatentSpace:
         """
         if steps < 2:
             raise ValueError(f"asked for {steps} steps from one text to another; ask for 2 or more")
-        path = path or ("sphere" if isinstance(self.family.space, Sphere) else "line")
+        path = path or ("sphere" if self.family.spherical else "line")
         return self.write(between(*self.encode([one, other]), steps, path), decoder=decoder, seed=seed, **settings)
 
     def analogy(
@@ -80,7 +79,7 @@ class LatentSpace:
         """What is to `third` as `other` is to `one`: the text at other - one + third."""
         a, b, c = self.encode([one, other, third])
         z = b - a + c
-        z = F.normalize(z, dim=0) if isinstance(self.family.space, Sphere) else z  # its decoder knows no other place
+        z = F.normalize(z, dim=0) if self.family.spherical else z  # its decoder knows no other place
         return self.write(z[None], decoder=decoder, seed=seed, **settings)[0]
 
     def neighbours(self, text: str, among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:

@@ -6,11 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, get_args
 
-import torch
+from gentext.types import EOS
 
-from gentext.types import EOS, Batch
+if TYPE_CHECKING:
+    from gentext.data.tokenizer import Tokenizer
 
 SUCCESSORS = 5  # edges of a node that a reader of the table is told
 END = "⟨end⟩"  # how EOS reads
@@ -126,39 +127,7 @@ Panel = Table | Graph | Points | Heatmap | Curves
 KINDS = {kind.__name__.lower(): kind for kind in get_args(Panel)}
 
 
-@runtime_checkable
-class Spelled(Protocol):
-    """A tokenizer, as far as panels need one."""
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]: ...
-
-    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]: ...
-
-
-@runtime_checkable
-class Readable(Protocol):
-    """A corpus, as far as panels need one."""
-
-    tokenizer: Spelled
-
-    def lines(self, split: str) -> Sequence[str]: ...
-
-    def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Batch: ...
-
-    def prompts(self, split: str) -> Sequence[str] | None: ...
-
-
-@runtime_checkable
-class Panelled(Protocol):
-    """A family that shows its inside, once it is trained: on its device, in evaluation mode, without gradients.
-
-    A few panels of a few hundred cells each: a report holds those of every run.
-    """
-
-    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]: ...
-
-
-def spelling(tokenizer: Spelled, ids: Sequence[int]) -> list[str]:
+def spelling(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     """Each token as it reads by itself."""
     return [END if i == EOS else text for i, text in zip(ids, tokenizer.decode([[i] for i in ids]), strict=True)]
 

@@ -20,14 +20,14 @@ from gentext import config, panels
 from gentext.data.corpus import Corpus
 from gentext.evaluation import harness, latents
 from gentext.files import atomic, write_json, write_texts
-from gentext.language_model import Decoder, LanguageModel, SupportsPrepare
+from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare
 from gentext.results import record as records
 from gentext.results.record import Record
 from gentext.results.run_folder import clear, locked, versions
 from gentext.seeding import Streams
 from gentext.trackers import RunMonitor, logging_to
 from gentext.train.base import in_order
-from gentext.types import PAD, Batch
+from gentext.types import Batch
 
 log = logging.getLogger("gentext")
 
@@ -155,7 +155,7 @@ def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, path: Path)
 def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:
     """Write `panels.json`, what a trained family shows of its inside; where that fails the run goes on."""
     path = folder / "panels.json"
-    if not isinstance(family, panels.Panelled) or path.exists():
+    if not isinstance(family, SupportsPanels) or path.exists():
         return
     family.eval()
     try:
@@ -173,11 +173,10 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     begun = time.perf_counter()
     draw = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
-    texts = corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+    texts = corpus.tokenizer.decode(draw.tokens.tolist())
     write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
-    drawn_from = getattr(decoder, "distribution", lambda *_: None)
-    known = drawn_from(job.family, length) if job.evidence.scores else None
+    known = decoder.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
     if known is not None and known is not job.family and corpus.truth is not None:
         decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
@@ -206,7 +205,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         values=values,
         absent=absent,
         likelihood=job.family.likelihood,
-        adaptive=bool(getattr(job.family, "adaptive", False)),
+        adaptive=job.family.adaptive,
         fingerprints=corpus.fingerprint(),
         config=plain(cfg),
         cost=cost,

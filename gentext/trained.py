@@ -19,12 +19,11 @@ from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
-from gentext.language_model import Decoder, LanguageModel, SupportsInfilling
+from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
-from gentext.models.vae.model import VAE
 from gentext.results import migrations
 from gentext.seeding import Streams
-from gentext.types import EOS, PAD, Batch, pad
+from gentext.types import EOS, Batch, pad
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,21 @@ class TrainedModel:
         family = self._given(infill, contains, length, prompt)
         with torch.inference_mode():
             rng = Streams(seed)("sample")
-            if isinstance(decoder, Beam) and n > 1 and not isinstance(family, VAE):  # a VAE's beams differ by their z
+            if (
+                isinstance(decoder, Beam) and n > 1 and not isinstance(family, SupportsLatent)
+            ):  # of a VAE they differ in z
                 draw = _best(family, n, max_len, decoder, rng, given)
             else:
                 draw = family.sample(n, max_len, decoder=decoder, rng=rng, prompt=given)
-        rows, said = [row[row != PAD].tolist() for row in draw.tokens], 0
+        tokens, said = draw.tokens, 0
         if given is not None and not self._pairs:
-            rows, said = [[*ids, *row] for row in rows], len(self.tokenizer.decode([ids])[0])
-        return [_until(text, stop, said) for text in self.tokenizer.decode(rows)]
+            tokens, said = torch.cat([given[: len(tokens)], tokens], 1), len(self.tokenizer.decode([ids])[0])
+        return [_until(text, stop, said) for text in self.tokenizer.decode(tokens.tolist())]
 
     @property
     def space(self) -> LatentSpace:
         """Its latent space. Raises ValueError where it has none."""
-        if not isinstance(self.family, VAE):
+        if not isinstance(self.family, SupportsLatent):
             raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
         return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self._lowercase)
 
@@ -164,7 +165,7 @@ class FittedTruth(Truth):
         model = self._model
         with torch.inference_mode():
             draw = model.family.sample(n, int(model.config.max_len), decoder=Ancestral(), rng=rng)
-        return model.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+        return model.tokenizer.decode(draw.tokens.tolist())
 
     def log_prob(self, texts: Sequence[str]) -> np.ndarray:
         rows = [[*ids, EOS] for ids in self._model.tokenizer.encode(list(texts))]

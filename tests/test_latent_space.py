@@ -11,6 +11,7 @@ from train import tiny
 from gentext import config, panels
 from gentext.cli import main
 from gentext.decode import Beam
+from gentext.language_model import SupportsPanels
 from gentext.latent_space import LatentSpace
 from gentext.models.lstm import LSTM
 from gentext.models.vae.encoders import TransformerEncoder
@@ -105,7 +106,7 @@ def test_what_has_no_place_is_answered_with_advice(space, ask, advice):
 @pytest.mark.parametrize("options", [{}, {"posterior": "vmf", "concentration": 5.0}])
 def test_its_panels_are_a_map_a_way_and_a_traversal(corpus, options):
     vae = make(corpus, **options)
-    assert isinstance(vae, panels.Panelled)
+    assert isinstance(vae, SupportsPanels)
     with torch.no_grad():
         places, way, traversal = vae.panels(corpus, torch.Generator().manual_seed(0))
     assert isinstance(places, panels.Points)

@@ -8,6 +8,7 @@ import pytest
 
 from gentext import panels, run
 from gentext.data.corpus import Corpus
+from gentext.language_model import SupportsPanels
 from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
 from gentext.results.render_table import show_panels
@@ -68,7 +69,7 @@ def test_the_terminal_shows_every_panel_and_its_figures(tmp_path, capsys):
 
 
 def test_a_family_that_fails_to_show_itself_keeps_its_run(tmp_path, caplog):
-    class Shy(NGram):
+    class Shy(NGram, SupportsPanels):
         def panels(self, corpus, rng):
             raise RuntimeError("not today")
 

@@ -27,6 +27,7 @@ class Estimator(Protocol):
     """A module, so that what it learns (a baseline) is saved and restored with the players."""
 
     game: AdversarialLoss
+    entropy: float | None  # weight of an entropy bonus; None: the estimator has none
 
     def check(self, players: SupportsAdversarial) -> None:
         """Raises: ValueError where these players cannot be moved so."""

@@ -29,6 +29,7 @@ class Gumbel(nn.Module):
         if not min(ends) > 0:
             raise ValueError(f"temperature is {temperature}; it must be positive to its end, 1 is usual")
         self.game, self.temperature, self.hard = game, temperature, hard
+        self.entropy = None
 
     def check(self, players: SupportsAdversarial) -> None:
         self.game.check(players.critic)

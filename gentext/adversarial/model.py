@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.language_model import LanguageModel, SupportsPrepare
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare
 from gentext.types import Batch, Outputs, State, Step, Tokens
 
 
-class TextGAN(LanguageModel):
+class TextGAN(LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare):
     """`generator`, any differentiable family, and `critic`, which is there in training alone: the text is the former's.
 
     Source: Yu et al. 2017.
@@ -21,8 +23,20 @@ class TextGAN(LanguageModel):
         self.generator, self.critic = generator, critic
         self.vocab_size = generator.vocab_size
         self.likelihood, self.limit = generator.likelihood, generator.limit
-        if isinstance(generator, SupportsPrepare):
-            self.prepare = generator.prepare  # a generator that looks at the text before it is trained does so here too
+
+    def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
+        """Prepares a generator that reads the training text before it is trained."""
+        if isinstance(self.generator, SupportsPrepare):
+            self.generator.prepare(batches, rng=rng)
+
+    def hidden(self, state: State) -> Float[Tensor, "n d"]:
+        """The generator's hidden vector. Raises: ValueError where it has none."""
+        if not isinstance(self.generator, SupportsHidden):
+            raise ValueError(
+                f"{type(self.generator).__name__}, the generator, has no hidden vectors, which contrastive search "
+                "compares; try another decode setting"
+            )
+        return self.generator.hidden(state)
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self.generator.start(n, rng=rng)

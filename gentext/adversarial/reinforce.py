@@ -50,12 +50,12 @@ class Reinforce(nn.Module):
         self.game.check(players.critic)
         if players.critic.dense and self.rollouts:
             raise ValueError("a dense critic rewards every token itself; give loss.rollouts=0")
-        if getattr(players.generator, "likelihood", "exact") != "exact":
+        if players.generator.likelihood != "exact":
             raise ValueError(
                 f"a policy gradient needs the exact likelihood of a text, and {type(players.generator).__name__} gives "
                 "a bound; try loss=gumbel, or model@family.generator=lstm"
             )
-        if getattr(self.reward, "of_a_logit", False) and not self.game.logit:
+        if self.reward.of_a_logit and not self.game.logit:
             raise ValueError(
                 f"{type(self.reward).__name__} is a reward of a probability, which this game's score is none of; give "
                 "loss.reward._target_=gentext.adversarial.IdentityReward, or a game of logits such as "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -12,15 +13,17 @@ from torch import Tensor
 Scored = Float[Tensor, "..."]
 
 
-@runtime_checkable
-class Reward(Protocol):
-    """From a critic's score to the reward of a policy gradient."""
+class Reward(ABC):
+    """From a critic's score to the reward of a policy gradient. of_a_logit: the score is read as a logit."""
 
+    of_a_logit: ClassVar[bool] = False
+
+    @abstractmethod
     def __call__(self, score: Scored) -> Scored: ...
 
 
 @dataclass(frozen=True)
-class ProbabilityReward:
+class ProbabilityReward(Reward):
     """D, the probability of being real, from `low` to `high`.
 
     Source: Yu et al. 2017 (SeqGAN), low=0 high=1; de Masson d'Autume et al. 2019 (ScratchGAN), low=-1.
@@ -35,7 +38,7 @@ class ProbabilityReward:
 
 
 @dataclass(frozen=True)
-class OddsReward:
+class OddsReward(Reward):
     """D / (1 - D), at most `highest`. Source: Che et al. 2017 (MaliGAN), equation 5."""
 
     of_a_logit: ClassVar[bool] = True
@@ -46,7 +49,7 @@ class OddsReward:
 
 
 @dataclass(frozen=True)
-class IdentityReward:
+class IdentityReward(Reward):
     """The score itself: of a Wasserstein critic, or the log rank of RankGAN."""
 
     def __call__(self, score: Scored) -> Scored:
@@ -54,7 +57,7 @@ class IdentityReward:
 
 
 @dataclass(frozen=True)
-class ConstantReward:
+class ConstantReward(Reward):
     """The same for all texts: a control, under which nothing but noise should move."""
 
     value: float = 1.0

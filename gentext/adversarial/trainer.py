@@ -89,7 +89,7 @@ class AdversarialTrainer:
         ):
             if value not in known:
                 raise ValueError(f"train=adversarial: {name} is {value!r}; it must be one of {', '.join(known)}")
-        if judge is not None and not (isinstance(judge, SupportsEM) and getattr(judge, "closed_form", False)):
+        if judge is not None and not (isinstance(judge, SupportsEM) and judge.closed_form):
             raise ValueError(f"the judge is a {type(judge).__name__}; it must learn in one pass, such as an n-gram")
         if keep == "both" and judge is None and generator_steps:
             raise ValueError("keep=both needs a judge of the draw, such as an n-gram; or give keep=nll or keep=last")

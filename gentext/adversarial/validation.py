@@ -62,7 +62,7 @@ class AdversarialValidation:
     def __call__(self, step: int) -> dict[str, float]:
         draw = drawn(self.players.generator, self.loop.draw, self.corpus.max_len, self.rng)
         values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
-        texts = self.corpus.tokenizer.decode([row[row != PAD].tolist() for row in draw.tokens])
+        texts = self.corpus.tokenizer.decode(draw.tokens.tolist())
         for metric in self.loop.watch.values():
             metric.reset()
             metric.update(samples=self.corpus.samples(texts))
@@ -113,7 +113,7 @@ class AdversarialValidation:
                 step,
                 share,
                 human,
-                ", or raise loss.entropy" if hasattr(self.loop.loss, "entropy") else "",
+                ", or raise loss.entropy" if self.loop.loss.entropy is not None else "",
             )
         return collapsed
 

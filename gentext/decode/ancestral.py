@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.decode import filters
+from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
-from gentext.decode.logit_rules import LogitRules
 from gentext.decode.sampling import draw, likeliest
 from gentext.decode.tempered import Tempered
 from gentext.language_model import LanguageModel
@@ -18,7 +18,7 @@ from gentext.types import EOS, PAD, Batch, select
 
 
 @dataclass(frozen=True)
-class Ancestral:
+class Ancestral(BaseDecoder):
     """Sequences drawn token by token; `top_k=1` is greedy search.
 
     Applied in this order: the rules (see Rules), temperature, top_k (0: off), top_p, min_p, typical (1: off).
@@ -30,13 +30,9 @@ class Ancestral:
     top_p: float = 1.0
     min_p: float = 0.0
     typical: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    min_len: int = 0
-    ban_unk: bool = False
-    batch_size: int = 512
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}; it must be positive. Give top_k=1 for greedy search")
         if self.top_k < 0:
@@ -46,13 +42,6 @@ class Ancestral:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a mass in (0, 1], and 1 keeps all")
         if not 0 <= self.min_p <= 1:
             raise ValueError(f"min_p is {self.min_p}; it is a ratio in [0, 1], and 0 keeps all")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}; draw one row at once at least")
-        _ = self.rules  # checks its own fields
-
-    @property
-    def rules(self) -> LogitRules:
-        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
 
     @property
     def plain(self) -> bool:

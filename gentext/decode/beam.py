@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
 from gentext.decode.hypotheses import Pool
-from gentext.decode.logit_rules import LogitRules
 from gentext.decode.sampling import finite
 from gentext.language_model import LanguageModel
 from gentext.types import EOS, PAD, Batch, State, select
@@ -25,7 +25,7 @@ class Best(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Beam:
+class Beam(BaseDecoder):
     """The best sequence of a beam search, one for each row.
 
     A hypothesis scores log p / length ** length_penalty, EOS counted; one that max_len cuts competes with the
@@ -40,13 +40,9 @@ class Beam:
     length_penalty: float = 1.0
     groups: int = 1
     diversity: float = 0.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    min_len: int = 0
-    ban_unk: bool = False
-    batch_size: int = 512
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.width < 1:
             raise ValueError(f"width is {self.width}; a beam holds one hypothesis at least")
         if self.groups < 1 or self.width % self.groups:
@@ -55,18 +51,6 @@ class Beam:
             raise ValueError(f"diversity is {self.diversity}; it must not be negative. 0 is ordinary beam search")
         if self.diversity > 0 and self.groups == 1:
             raise ValueError("diversity works between groups; give for example groups=width")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}; keep one hypothesis at once at least")
-        _ = self.rules  # checks its own fields
-
-    @property
-    def rules(self) -> LogitRules:
-        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
-
-    @property
-    def plain(self) -> bool:
-        """Whether this draws from the family's own distribution: a search never does."""
-        return False
 
     def __call__(
         self,

@@ -8,15 +8,15 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
-from gentext.decode.logit_rules import LogitRules
 from gentext.decode.sampling import likeliest
 from gentext.language_model import LanguageModel, SupportsHidden
 from gentext.types import EOS, PAD, Batch, select
 
 
 @dataclass(frozen=True)
-class Contrastive:
+class Contrastive(BaseDecoder):
     """Sequences that take, among the `top_k` most probable tokens, the one of the best (1 - alpha) p - alpha s.
 
     s is the greatest cosine between its hidden state and those before it. Source: Su et al. 2022, eq. 5.
@@ -25,29 +25,13 @@ class Contrastive:
 
     top_k: int = 4
     alpha: float = 0.6
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    min_len: int = 0
-    ban_unk: bool = False
-    batch_size: int = 512
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.top_k < 1:
             raise ValueError(f"top_k is {self.top_k}; give the number of candidates, one at least")
         if not 0 <= self.alpha <= 1:
             raise ValueError(f"alpha is {self.alpha}; it lies in [0, 1], and 0 is greedy search")
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size is {self.batch_size}; decode one row at once at least")
-        _ = self.rules  # checks its own fields
-
-    @property
-    def rules(self) -> LogitRules:
-        return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)
-
-    @property
-    def plain(self) -> bool:
-        """Whether this draws from the family's own distribution: a search never does."""
-        return False
 
     @torch.no_grad()
     def __call__(

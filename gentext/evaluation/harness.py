@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
 
 import torch
 
 from gentext.data.corpus import Corpus
 from gentext.data.source import Truth
 from gentext.evaluation.judges import judges
-from gentext.language_model import LanguageModel, Windowed
+from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
@@ -33,13 +32,6 @@ MISSING = {
     "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
 }
-
-
-@runtime_checkable
-class SupportsImportance(Protocol):
-    """A family whose bound is the tighter the more draws of a latent it weighs for each text: a VAE."""
-
-    importance: int
 
 
 @dataclass(frozen=True)
@@ -140,9 +132,9 @@ def _scores(
     split: str,
 ) -> Scores:
     convention = "stream" if corpus.stream else "line"
-    if corpus.stream and isinstance(family, Windowed):
+    if corpus.stream and family.context is not None:
         convention += f"+back:{family.context}"
-    if family.likelihood == "bound" and isinstance(family, SupportsImportance):
+    if family.likelihood == "bound" and isinstance(family, SupportsLatent):
         convention += f"+iw:{family.importance}"
     if corpus.stream and split != "samples":
         glue = " " if corpus.tokenizer.rules.kind == "word" else ""

@@ -5,28 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.latent_use import spaced
-from gentext.models.vae.posteriors import Posterior, aggregate
+from gentext.models.vae.posteriors import aggregate
 from gentext.types import Batch, Latents
 
 AT_ONCE = 64  # texts
-
-
-@runtime_checkable
-class SupportsElbo(Protocol):
-    """A family with a latent space: a VAE."""
-
-    def encode(self, batch: Batch) -> Posterior: ...
-
-    def log_weights(self, batch: Batch, k: int, rng: torch.Generator) -> Float[Tensor, "n k"]: ...
 
 
 @dataclass(frozen=True)
@@ -81,4 +69,4 @@ class LatentReader:
 
 def reader(family: LanguageModel, corpus: Corpus, split: str, *, seed: int, device: str) -> LatentReader | None:
     """A VAE's reader; None for a family without a latent space."""
-    return LatentReader(family, corpus, split, seed, device) if isinstance(family, SupportsElbo) else None
+    return LatentReader(family, corpus, split, seed, device) if isinstance(family, SupportsLatent) else None

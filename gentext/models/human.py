@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.language_model import Decoder, LanguageModel
-from gentext.types import EOS, PAD, Batch, Likelihood, State, Step, Tokens
+from gentext.language_model import Decoder, LanguageModel, SupportsEM
+from gentext.types import EOS, PAD, Batch, State, Step, Tokens
 
 
-class Human(LanguageModel):
+class Human(LanguageModel, SupportsEM):
     """Training sequences as a generator: `sample` draws them without replacement, and the decode setting is ignored.
 
     Its probability for any new sequence is zero, so that it has no likelihood to report.
     State: (sequence, position), both [n].
     """
 
-    likelihood: ClassVar[Likelihood] = "none"
-    closed_form: ClassVar[bool] = True
+    likelihood = "none"
+    closed_form = True
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()

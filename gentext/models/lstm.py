@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gentext.checks import at_least, share
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
 from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
 from gentext.models.output import Output
-from gentext.types import BOS, Batch, Outputs, State, Step, Tokens, map_state
+from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
 
 
 class Reading(NamedTuple):
@@ -24,7 +24,7 @@ class Reading(NamedTuple):
     given: Float[Tensor, "n z"] | None
 
 
-class LSTM(LanguageModel):
+class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
     """A stack of LSTMs; the state is (h, c) of each layer, and the vector that `condition` made room for.
 
     Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
@@ -60,7 +60,6 @@ class LSTM(LanguageModel):
         self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
         self.output = Output(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True)
         self.under: Condition | None = None
-        self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def condition(self, width: int, *, skip: bool = False) -> None:

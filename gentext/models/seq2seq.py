@@ -10,11 +10,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
 from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
 from gentext.models.output import Output
-from gentext.types import BOS, EOS, PAD, Batch, Outputs, State, Step, Tokens, map_state
+from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step, Tokens, map_state
 
 
 class Writing(NamedTuple):
@@ -28,7 +28,7 @@ class Writing(NamedTuple):
     given: Float[Tensor, "n z"] | None  # what it writes under besides
 
 
-class Seq2Seq(LanguageModel):
+class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     """An encoder and a decoder; the state is the decoder's and the encoded source.
 
     Of a prompt, what stands before its EOS is the source, and what follows is said already: so a source is translated,
@@ -71,7 +71,6 @@ class Seq2Seq(LanguageModel):
         self.attend = nn.Linear(2 * width, size)
         self.output = Output(vocab_size, size, tied=self.embedding if tied else None, bias=True)
         self.under: Condition | None = None
-        self.carried: State = {}
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
     def condition(self, width: int, *, skip: bool = False) -> None:

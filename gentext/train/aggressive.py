@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
 
-from gentext.language_model import LanguageModel
-from gentext.types import Batch
+from gentext.language_model import LanguageModel, SupportsLatent
 
 if TYPE_CHECKING:
     from gentext.train.gradient_state import GradientState
@@ -22,19 +19,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("gentext")
 
 SEEN = 8  # batches of valid that the mutual information is estimated over
-
-
-@runtime_checkable
-class SupportsPosterior(Protocol):
-    """A family whose encoder can be trained by itself: a VAE."""
-
-    def inference(self) -> Iterable[nn.Parameter]:
-        """The parameters of q(z | x)."""
-        ...
-
-    def information(self, batch: Batch, rng: torch.Generator) -> Float[Tensor, " n"]:
-        """log q(z | x) - log q(z) of one draw for each text, in nats, q(z) over the batch."""
-        ...
 
 
 class AggressiveEncoder:
@@ -56,7 +40,7 @@ class AggressiveEncoder:
 
     def check(self, family: LanguageModel, processes: int) -> None:
         """Raises: ValueError where there is no encoder to train, or several processes would."""
-        if not isinstance(family, SupportsPosterior):
+        if not isinstance(family, SupportsLatent):
             raise ValueError(
                 f"train=aggressive trains an encoder ahead, and {type(family).__name__} has none; try train=gradient"
             )

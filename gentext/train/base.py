@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel, Windowed
+from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
 from gentext.train.distributed import ProcessGroup
 from gentext.train.ema import EMA
@@ -113,7 +113,7 @@ def in_order(
     """
     if not corpus.stream:
         return corpus.batches(split, size)
-    if isinstance(family, Windowed):
+    if family is not None and family.context is not None:
         half = max(1, family.context // 2)
         return corpus.sections(split, size, half, context=half)
     return corpus.windows(split, rows, window)

@@ -76,7 +76,7 @@ class EMTrainer:
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place."""
         self.check(family)
-        if getattr(family, "closed_form", False):
+        if family.closed_form:
             self._pass(family, in_order(corpus, "train", self.batch_size, window=4096), corpus, monitor, "counting")
             return
         sitting = EMState(family, streams, monitor)

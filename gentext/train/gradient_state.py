@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel, Windowed
+from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
 from gentext.train.base import Monitor, TrainingError, in_order
 from gentext.train.distributed import ProcessGroup, gather_tree
@@ -46,8 +46,7 @@ class GradientState:
         self.loop, self.family, self.corpus, self.streams, self.monitor = loop, family, corpus, streams, monitor
         self.group = group
         self.device = next(family.parameters()).device
-        context = family.context if isinstance(family, Windowed) else None
-        self.feed = TrainLoader(corpus, loop.batch_size, loop.window, streams("batches"), context)
+        self.feed = TrainLoader(corpus, loop.batch_size, loop.window, streams("batches"), family.context)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         self.model = group.wrap(family, self.device)
         if loop.compile:

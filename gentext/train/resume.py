@@ -49,7 +49,7 @@ def state_dict(training: TrainState) -> dict[str, Any]:
     mine = {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state(training.device) if training.device.type == "cuda" else None,
-        "carried": map_state(getattr(training.family, "carried", {}), torch.Tensor.cpu),
+        "carried": map_state(training.family.carried, torch.Tensor.cpu),
     }
     return {
         "place": asdict(training.course.place),

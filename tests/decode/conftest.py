@@ -5,11 +5,11 @@ import itertools
 import pytest
 import torch
 
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsHidden
 from gentext.types import BOS, EOS, PAD, RESERVED, Step
 
 
-class Chain(LanguageModel):
+class Chain(LanguageModel, SupportsHidden):
     """A bigram table; its state is the token read last, its representation the table's row."""
 
     def __init__(self, vocab_size: int, *, seed: int = 0, scale: float = 1.5) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from gentext.data.tokenizer import Tokenizer
 from gentext.models.hmm import panels
 from gentext.models.hmm.model import HMM
 from gentext.panels import END
@@ -13,8 +14,11 @@ from gentext.types import EOS
 V = 9
 
 
-class Letters:
+class Letters(Tokenizer):
     """Token i reads as the i-th letter."""
+
+    def __init__(self):
+        pass
 
     def decode(self, rows):
         return ["".join(chr(ord("a") + i) for i in row) for row in rows]

@@ -6,9 +6,10 @@ import pytest
 import torch
 from train import tiny
 
+from gentext.language_model import SupportsLatent
 from gentext.models.vae.model import VAE
 from gentext.seeding import Streams
-from gentext.train.aggressive import AggressiveEncoder, SupportsPosterior
+from gentext.train.aggressive import AggressiveEncoder
 from gentext.train.distributed import ProcessGroup
 from gentext.train.gradient_state import GradientState
 from gentext.train.stages import ResetPart, Stages
@@ -26,7 +27,7 @@ def weights(part) -> torch.Tensor:
 
 def test_ahead_of_a_step_the_encoder_moves_alone(vae, notes):
     corpus, family = vae
-    assert isinstance(family, SupportsPosterior)
+    assert isinstance(family, SupportsLatent)
     training = GradientState(tiny.bound(), family, corpus, Streams(0), notes(), ProcessGroup())
     encoder, space, decoder = weights(family.encoder), weights(family.space), weights(family.decoder)
     AggressiveEncoder(batches=2, limit=4)(training)

@@ -8,17 +8,18 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gentext.language_model import LanguageModel
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels
 from gentext.models.hmm import panels, posterior
 from gentext.models.hmm.automaton import automaton
 from gentext.models.hmm.constrained import ConstrainedHMM
 from gentext.models.hmm.likelihood import Belief, log_conditionals
 from gentext.models.hmm.parameters import HMMParameters
-from gentext.panels import Panel, Readable
+from gentext.panels import Panel
 from gentext.types import BOS, GAP, PAD, Batch, Outputs, State, Step, Tokens
 
 
-class BaseHMM(LanguageModel):
+class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
     """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
 
     Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
@@ -41,7 +42,6 @@ class BaseHMM(LanguageModel):
         self.vocab_size, self.states, self.blocks, self.rank = vocab_size, states, blocks, rank
         self.state_dropout = state_dropout
         self.register_buffer("block", torch.arange(vocab_size) % blocks)
-        self.carried: State = {}  # where the windows of a stream stand, apart for training and for scoring
         self._kept: tuple[list[tuple[int, int]], tuple[HMMParameters, HMMParameters]] | None = None
 
     def log_tables(self) -> HMMParameters:
@@ -134,7 +134,7 @@ class BaseHMM(LanguageModel):
         fixed = [len(pattern) + 1 for pattern in patterns if GAP not in pattern]
         return ConstrainedHMM(self.tables()[1], automaton(patterns), min(max_len, *fixed) if fixed else max_len)
 
-    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+    def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return panels.panels(self.tables()[1], corpus.tokenizer)
 
     def flops(self, tokens: int) -> float:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from gentext.language_model import SupportsEM, SupportsPrepare
 from gentext.models.hmm.base import BaseHMM, block_log_softmax
 from gentext.models.hmm.m_step import maximized, revive
 from gentext.models.hmm.parameters import HMMParameters
@@ -30,7 +31,7 @@ class Clustering(Protocol):
     def __call__(self, bigrams: csr_array, k: int, *, rng: torch.Generator) -> np.ndarray: ...
 
 
-class HMM(BaseHMM):
+class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     """A hidden Markov model that learns by counting (`train=em`) or by descent (`train=gradient loss=nll`).
 
     A sentence begins with the initial distribution and ends when EOS, a word like any other, is emitted.

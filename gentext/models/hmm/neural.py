@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gentext.language_model import SupportsPrepare
 from gentext.models.hmm.base import BaseHMM, block_log_softmax
 from gentext.models.hmm.model import Clustering, count_words
 from gentext.models.hmm.parameters import HMMParameters
@@ -15,7 +16,7 @@ from gentext.models.layers import drop
 from gentext.types import Batch
 
 
-class NeuralHMM(BaseHMM):
+class NeuralHMM(BaseHMM, SupportsPrepare):
     """A hidden Markov model parametrised by embeddings, which learns by descent (`train=gradient loss=nll`).
 
     A state's vector, through one residual layer for each use, says what it emits, where it leads to and how one gets

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.data.tokenizer import Tokenizer
 from gentext.models.hmm.parameters import HMMParameters
-from gentext.panels import END, Graph, Panel, Spelled, Table, spelling
+from gentext.panels import END, Graph, Panel, Table, spelling
 from gentext.types import EOS
 
 SHOWN = 24  # states: beyond, nobody reads the table, and the graph is a knot
@@ -17,7 +18,7 @@ FAINT = 0.02  # probability below which a word or a successor is not worth namin
 ROUNDS, SETTLED = 1000, 1e-6  # of the power iteration, and the total variation at which it ends
 
 
-def panels(probabilities: HMMParameters, tokenizer: Spelled) -> list[Panel]:
+def panels(probabilities: HMMParameters, tokenizer: Tokenizer) -> list[Panel]:
     """The table of the states that emit most of the text, and the graph of the moves between them."""
     mass = stationary(probabilities)
     share, states = mass.topk(min(SHOWN, len(mass)))
@@ -86,7 +87,7 @@ def leaving(probabilities: HMMParameters, states: Int[Tensor, " m"]) -> Float[Te
     return rows * (1 - ending(probabilities)[states])[:, None]
 
 
-def _said(probabilities: HMMParameters, state: int, tokenizer: Spelled) -> list[tuple[str, float]]:
+def _said(probabilities: HMMParameters, state: int, tokenizer: Tokenizer) -> list[tuple[str, float]]:
     """The words that a state emits most, with their probabilities."""
     block, i = divmod(state, probabilities.per_block)
     own = torch.where(probabilities.block == block, probabilities.emission[:, i], 0.0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.language_model import Decoder, LanguageModel
+from gentext.language_model import Decoder, LanguageModel, SupportsEM
 from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
 from gentext.models.ngram.cache import UnigramCache
@@ -28,7 +28,7 @@ class Read(NamedTuple):
     history: Int[Tensor, "n p"]  # its last tokens, of no width without a cache
 
 
-class NGram(LanguageModel):
+class NGram(LanguageModel, SupportsEM):
     """p(w | h) = max(c(h w) - D, 0) / c(h) + backoff(h) p(w | h'), down to the uniform distribution.
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
@@ -40,7 +40,7 @@ class NGram(LanguageModel):
     Sources: Chen and Goodman 1998; Heafield et al. 2013 (KenLM).
     """
 
-    closed_form: ClassVar[bool] = True
+    closed_form = True
 
     def __init__(
         self, vocab_size: int, *, order: int = 5, prune: Sequence[int] = (), cache: float = 0.0, history: int = 1000
@@ -122,7 +122,7 @@ class NGram(LanguageModel):
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
         """A draw of `n` sequences; from the model's own distribution (`decoder.plain`) in O(order) per token."""
-        if not getattr(decoder, "plain", False):
+        if not decoder.plain:
             return super().sample(n, max_len, decoder=decoder, rng=rng, prompt=prompt)
         if n < 1 or max_len < 1 or (prompt is not None and len(prompt) != n):
             given = "no" if prompt is None else len(prompt)

@@ -8,14 +8,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gentext.panels import Heatmap, Panel, Readable, Table, spelling
+from gentext.data.corpus import Corpus
+from gentext.panels import Heatmap, Panel, Table, spelling
 from gentext.types import BOS
 
 TEXTS = 64  # that the heads' habits are averaged over
 LONGEST = 24  # tokens of a map that can still be read
 
 
-def panels(attention: Callable[[Tensor], list[Tensor]], corpus: Readable, rng: torch.Generator) -> list[Panel]:
+def panels(attention: Callable[[Tensor], list[Tensor]], corpus: Corpus, rng: torch.Generator) -> list[Panel]:
     """A table of the heads' habits on test texts drawn by `rng`, and a map a layer for the first that fits a page.
 
     `attention` gives each layer's weights [n, h, t, t] over tokens [n, t].

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
-from gentext.language_model import LanguageModel
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels
 from gentext.models.layers import Embedding, at_columns, drop, teacher_forced
 from gentext.models.output import Output
 from gentext.models.transformer import attention_panels
@@ -25,13 +26,13 @@ from gentext.models.transformer.attention import (
     shifted,
 )
 from gentext.models.transformer.block import Block, normed
-from gentext.panels import Panel, Readable
+from gentext.panels import Panel
 from gentext.types import BOS, PAD, Batch, Outputs, Step, Tokens
 
 POSITIONS = ("rotary", "learned", "sinusoidal", "relative", "none")
 
 
-class Transformer(LanguageModel):
+class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels):
     """Pre-norm blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
 
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
@@ -117,7 +118,7 @@ class Transformer(LanguageModel):
         attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
         return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
 
-    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+    def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return attention_panels.panels(self.attention, corpus, rng)
 
     def attention(self, tokens: Int[Tensor, "n t"]) -> list[Float[Tensor, "n h t t"]]:

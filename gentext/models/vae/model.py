@@ -5,23 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.language_model import LanguageModel, SupportsConditioning
+from gentext.data.corpus import Corpus
+from gentext.language_model import (
+    LanguageModel,
+    Posterior,
+    SupportsConditioning,
+    SupportsHidden,
+    SupportsLatent,
+    SupportsPanels,
+)
 from gentext.models.vae import panels
-from gentext.models.vae.posteriors import Gaussian, Posterior, Sphere, aggregate
-from gentext.panels import Panel, Readable
-from gentext.types import Batch, Likelihood, Outputs, State, Step, Tokens
+from gentext.models.vae.posteriors import Gaussian, Sphere, aggregate
+from gentext.panels import Panel
+from gentext.types import Batch, Outputs, State, Step, Tokens
 
 ROWS = 2048  # texts times draws that are scored at once
 SEED = 0  # of the draws of log_prob, the same at every call, so that a score can be repeated
 
 
-class VAE(LanguageModel):
+class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
     """p(x) = E_p(z) p(x | z), with `decoder` for p(x | z) and `encoder` for q(z | x); the state is the decoder's.
 
     `forward` gives log p(x | z) for one draw of z from q, and the terms `kl` (nats per text), `kl_units` (of each part
@@ -39,7 +46,7 @@ class VAE(LanguageModel):
     equation 8, for `log_prob`.
     """
 
-    likelihood: ClassVar[Likelihood] = "bound"
+    likelihood = "bound"
 
     def __init__(
         self,
@@ -64,6 +71,7 @@ class VAE(LanguageModel):
             if posterior == "vmf"
             else Gaussian(encoder.width, latent, spread if posterior == "normalised" else None)
         )
+        self.spherical = posterior == "vmf"
         self.bag = nn.Linear(latent, self.vocab_size) if bag else None
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
@@ -81,6 +89,10 @@ class VAE(LanguageModel):
     def encode(self, batch: Batch) -> Posterior:
         """q(z | x) of every text."""
         return self.space(self.encoder(batch))
+
+    def given_latent(self, z: Float[Tensor, "n z"]) -> LatentConditioned:
+        """p(x | z): row i of a draw is generated from row i of `z`."""
+        return LatentConditioned(self, z)
 
     def forward(self, batch: Batch) -> Outputs:
         posterior = self.encode(batch)
@@ -123,7 +135,7 @@ class VAE(LanguageModel):
         z = posterior.sample(1, rng)
         return posterior.log_prob(z)[:, 0] - aggregate([posterior], z[:, 0])
 
-    def panels(self, corpus: Readable, rng: torch.Generator) -> list[Panel]:
+    def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return panels.panels(self, corpus)
 
     def flops(self, tokens: int) -> float:
@@ -132,7 +144,7 @@ class VAE(LanguageModel):
         return self.decoder.flops(tokens) + 2.0 * tokens * read
 
 
-class LatentConditioned(LanguageModel):
+class LatentConditioned(LanguageModel, SupportsHidden):
     """The decoder under given vectors as a family of its own, so that any decode setting can write from them.
 
     Row i of a draw is written under row i: a draw that is split takes them part by part, and must take them all.

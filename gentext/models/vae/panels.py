@@ -8,18 +8,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.models.vae.posteriors import Sphere, between
-from gentext.panels import Panel, Points, Readable, Table
+from gentext.models.vae.posteriors import between
+from gentext.panels import Panel, Points, Table
 from gentext.types import EOS, PAD
 
 if TYPE_CHECKING:
+    from gentext.data.corpus import Corpus
     from gentext.models.vae.model import VAE
 
 POINTS, LONGEST, STEPS, UNITS = 150, 48, 7, 3  # texts on the map, tokens of a text, steps of a way, parts of z shown
 REACH = 2.0  # how far along a part of z, in standard deviations of the prior
 
 
-def panels(vae: VAE, corpus: Readable) -> list[Panel]:
+def panels(vae: VAE, corpus: Corpus) -> list[Panel]:
     """A map of the latent space, an interpolation, and what the most used parts of z change."""
     lines = corpus.lines("valid") if len(corpus.lines("valid")) else corpus.lines("train")
     texts = [lines[i * len(lines) // min(POINTS, len(lines))] for i in range(min(POINTS, len(lines)))]
@@ -41,8 +42,8 @@ def _map(texts: list[str], means: Float[Tensor, "n z"]) -> Points:
     return Points("latent map", note, x, y, texts, lengths, "first axis", "second axis")
 
 
-def _way(vae: VAE, corpus: Readable, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
-    path = "sphere" if isinstance(vae.space, Sphere) else "line"
+def _way(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
+    path = "sphere" if vae.spherical else "line"
     z = between(means[0], means[-1], STEPS, path)
     rows = [["(the text)", texts[0]]]
     rows += [[f"{i / (STEPS - 1):.2f}", text] for i, text in enumerate(_written(vae, corpus, z))]
@@ -50,21 +51,21 @@ def _way(vae: VAE, corpus: Readable, texts: list[str], means: Float[Tensor, "n z
     return Table("latent interpolation", f"The likeliest words along a {path} between two texts.", ["at", "text"], rows)
 
 
-def _traversal(vae: VAE, corpus: Readable, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
+def _traversal(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
     """One text, and what becomes of it where one part of its z alone is moved."""
     rows = []
     for unit in means.var(0).topk(min(UNITS, means.shape[1])).indices.tolist():
         at = torch.linspace(-REACH, REACH, 5, device=means.device)
         z = means[:1].repeat(len(at), 1)
         z[:, unit] = at
-        if isinstance(vae.space, Sphere):
+        if vae.spherical:
             z = torch.nn.functional.normalize(z, dim=-1)
         rows += [[f"z{unit}", f"{float(a):+.0f}", text] for a, text in zip(at, _written(vae, corpus, z), strict=True)]
     note = f"{texts[0]!r}, with one of the parts of z that vary most from text to text set to other values."
     return Table("latent traversal", note, ["part", "value", "text"], rows)
 
 
-def _written(vae: VAE, corpus: Readable, z: Float[Tensor, "n z"]) -> list[str]:
+def _written(vae: VAE, corpus: Corpus, z: Float[Tensor, "n z"]) -> list[str]:
     """The likeliest token at every step under each z."""
     at, columns = vae.decoder.start(len(z), given=z), []
     live = torch.ones(len(z), dtype=torch.bool, device=z.device)
@@ -75,5 +76,4 @@ def _written(vae: VAE, corpus: Readable, z: Float[Tensor, "n z"]) -> list[str]:
         if not bool(live.any()):
             break
         at = vae.step(at.state, torch.where(live, chosen, EOS))
-    rows = torch.stack(columns, 1)
-    return corpus.tokenizer.decode([row[row != PAD].tolist() for row in rows])
+    return corpus.tokenizer.decode(torch.stack(columns, 1).tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,30 +13,9 @@ from jaxtyping import Float
 from scipy import special
 from torch import Tensor, nn
 
+from gentext.language_model import Posterior
+
 CELLS = 1 << 22  # densities held at once, of every draw under every text
-
-
-@runtime_checkable
-class Posterior(Protocol):
-    """q(z | x) of n texts. Densities are in nats."""
-
-    mean: Float[Tensor, "n z"]
-
-    def sample(self, k: int, rng: torch.Generator | None = None) -> Float[Tensor, "n k z"]:
-        """k draws of each, through which a gradient flows to the encoder."""
-        ...
-
-    def log_prob(self, z: Float[Tensor, "n k z"]) -> Float[Tensor, "n k"]:
-        """The density of each text's own draws."""
-        ...
-
-    def crossed(self, z: Float[Tensor, "m z"]) -> Float[Tensor, "m n"]:
-        """The density of every z under every text."""
-        ...
-
-    def kl(self) -> Float[Tensor, "n u"]:
-        """KL(q(z | x) || p(z)) of each independent part of z."""
-        ...
 
 
 class Normal(NamedTuple):
