@@ -18,6 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from gentext.cli.run import launch
 
             return launch(argv[1:])
+        if argv[:1] == ["-sc"]:  # what `gentext run -sc install=bash` installs asks so
+            from gentext.cli.run import suggest
+
+            return suggest(argv)
         return act(argv)
     except KeyboardInterrupt:
         print("\ngentext: interrupted. The same command goes on where this one stopped.", file=sys.stderr)

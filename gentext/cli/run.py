@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gentext import config
+from gentext.cli.commands import ACTS
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
@@ -32,7 +33,8 @@ def launch(argv: Sequence[str]) -> int:
     args = get_args_parser().parse_intermixed_args(list(argv))  # flags may stand between overrides
     flags = [word for word in argv if word not in args.overrides]
     overrides = config.completed(args.overrides, args.config_dir)
-    sys.argv = ["gentext run", *flags, *overrides]
+    # the completion that Hydra installs is of one word, the program
+    sys.argv = ["gentext" if args.shell_completion else "gentext run", *flags, *overrides]
     config.register()
     start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
     if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):
@@ -50,6 +52,17 @@ def launch(argv: Sequence[str]) -> int:
     finally:
         del os.environ[SWEEP]
         ended.unlink(missing_ok=True)
+
+
+def suggest(argv: Sequence[str]) -> int:
+    """Print what may stand where the cursor is in the COMP_LINE of a shell: a command, or an override of `run`."""
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if len(words) == 2:
+        print(" ".join(["run", *ACTS]))
+    elif words[1:2] == ["run"]:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])  # as if the program were `gentext run`
+        return launch(argv)
+    return 0
 
 
 def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False) -> Path:
