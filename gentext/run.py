@@ -7,6 +7,7 @@ import logging
 import resource
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,9 +94,13 @@ class Evaluation:
     monitor: RunMonitor
 
 
-def open_corpus(cfg: DictConfig) -> Corpus:
-    """The corpus with its tokenizer fitted; fills in the configuration's `vocab_size` and `max_len`."""
-    corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=cfg.max_len)
+def open_corpus(cfg: DictConfig, *, trusted: Collection[str] | None = None) -> Corpus:
+    """The corpus with its tokenizer fitted; fills in the configuration's `vocab_size` and `max_len`.
+
+    trusted: of a stored configuration, the modules that it may name; None: the configuration is the user's own.
+    """
+    data, tokenizer = (config.build(node, trusted=trusted) for node in (cfg.data, cfg.tokenizer))
+    corpus = Corpus.open(data, tokenizer, max_len=cfg.max_len)
     cfg.vocab_size = corpus.tokenizer.vocab_size
     cfg.max_len = corpus.max_len
     return corpus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
 SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
 
 
-def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
+def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str] = ()) -> list[Record]:
     """Every record below `paths` with the metrics of an eval option, computed anew from its stored samples.
 
     `judged` is the option, and what is changed in it: `["full", "eval.encoder.width=512"]`.
@@ -43,7 +43,7 @@ def stored(paths: Sequence[str], judged: Sequence[str]) -> list[Record]:
             )
         cfg = OmegaConf.create(dict(old.config))
         cfg.eval = _composed([*_metrics(judged), f"eval.samples={old.config['eval']['samples']}"]).eval
-        corpus = open_corpus(cfg)
+        corpus = open_corpus(cfg, trusted=trusted)
         values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
         arrays = records.per_sequence(old)
         kept = {

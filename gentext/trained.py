@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,15 +116,24 @@ class TrainedModel:
         return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 
 
-def load(folder: str | Path) -> TrainedModel:
-    """The trained model of a run folder. Raises ValueError where there is none."""
+def load(folder: str | Path, *, trusted: Collection[str] = ()) -> TrainedModel:
+    """The trained model of a run folder.
+
+    A folder is data: only gentext's own classes are built from it, and those of the modules that you name.
+
+    Args:
+        folder: that `gentext run` wrote.
+        trusted: modules of your own that its configuration may name, such as `["my_family"]`.
+
+    Raises: ValueError where there is none, or where it names other code.
+    """
     folder = Path(folder)
     if not (folder / "trained.json").exists():
         near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
         hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
         raise ValueError(f"{folder} holds no trained model. {hint}")
     cfg = OmegaConf.create(migrations.configuration(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
-    family = config.build(cfg.family)
+    family = config.build(cfg.family, trusted=trusted)
     load_model(family, folder / "model.safetensors")
     return TrainedModel(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
 
@@ -147,13 +156,17 @@ def _until(text: str, stop: Sequence[str], said: int) -> str:
 
 @dataclass
 class FittedTruth(Truth):
-    """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated."""
+    """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated.
+
+    trusted: modules of your own that the run may name (`+data.truth.trusted=[my_family]`).
+    """
 
     run: str
     name: str = ""
+    trusted: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        self._model = load(self.run)
+        self._model = load(self.run, trusted=self.trusted)
         if self._model.family.likelihood != "exact":
             raise ValueError(
                 f"{self.run} is a {type(self._model.family).__name__}, whose likelihood is "

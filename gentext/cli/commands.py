@@ -22,7 +22,7 @@ def _sample(args: argparse.Namespace) -> None:
         return
     n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
-    for text in gentext.load(args.run).sample(n, decoder=decode, **given, **settings):
+    for text in gentext.load(args.run, trusted=args.trust).sample(n, decoder=decode, **given, **settings):
         print(text)
 
 
@@ -43,9 +43,9 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
     ignored += settings if mode == "neighbours" else ()
     if ignored:
         raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
-    model = gentext.load(args.run)
+    model = gentext.load(args.run, trusted=args.trust)
     if mode == "neighbours":
-        among = open_corpus(model.config).lines("train")
+        among = open_corpus(model.config, trusted=args.trust).lines("train")
         for text, distance in model.space.neighbours(args.neighbours, among, 1 if args.n is None else args.n):
             yield f"{distance:.3f}  {text}"
         return
@@ -72,7 +72,7 @@ def _score(args: argparse.Namespace) -> None:
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
     if args.runs:
-        made = score.stored(args.runs, args.eval)
+        made = score.stored(args.runs, args.eval, args.trust)
     elif args.references:
         made = [score.external(args.samples, args.references, args.name, args.eval, args.out, args.column)]
     else:

@@ -57,6 +57,9 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         metavar="SETTING",
         help="temperature=0.7, top_k=40, width=10, ...: the decoder's own",
     )
+    sample.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE", help="a module of your own that the run may name"
+    )
     sample.set_defaults(act=acts["sample"])
 
     inspect = commands.add_parser(
@@ -80,6 +83,9 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
         default=["default"],
         metavar=("OPTION", "KEY=VALUE"),
         help="the metrics: an option of the eval group (default), and what to change in it",
+    )
+    score.add_argument(
+        "--trust", action="append", default=[], metavar="MODULE", help="a module of your own that the run may name"
     )
     score.set_defaults(act=acts["score"])
 

@@ -15,6 +15,7 @@ from gentext.config.schema import (
     run_name,
     settle,
 )
+from gentext.config.trust import refuse_code
 
 __all__ = [
     "NOT_IDENTITY",
@@ -32,6 +33,7 @@ __all__ = [
     "identity",
     "jobs",
     "near",
+    "refuse_code",
     "register",
     "run_name",
     "setting",

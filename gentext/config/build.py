@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -14,14 +14,24 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gentext.config.advice import near_key, near_option, one_line
 from gentext.config.schema import folder
+from gentext.config.trust import refuse_code
 from gentext.language_model import Decoder
 
 
-def build(node: Any, **extra: Any) -> Any:
-    """The object that a node describes. Raises ValueError with the near names where a key fits nothing."""
+def build(node: Any, *, trusted: Collection[str] | None = None) -> Any:
+    """The object that a node describes.
+
+    Args:
+        node: what the user composed; or, with `trusted`, what a run's folder or a record holds.
+        trusted: modules of which a stored node may name classes, beside gentext's own; None: the node is the user's.
+
+    Raises: ValueError with the near names where a key fits nothing, and where a stored node names other code.
+    """
+    if trusted is not None:
+        refuse_code(node, trusted)
     check(node)
     try:
-        return hydra.utils.instantiate(node, **extra, _convert_="all")
+        return hydra.utils.instantiate(node, _convert_="all")
     except HydraException as error:
         raise one_line(error) from error.__cause__
 

@@ -37,6 +37,9 @@ def fetch(folder: str, file: str, remote: Remote) -> Path:
 
     Raises ValueError where a file's sha256 is not the one stated, and OSError where it cannot be had.
     """
+    for part in (folder, file):
+        if Path(part).is_absolute() or ".." in Path(part).parts:
+            raise ValueError(f"{part!r} is no name of a file to download: it leads outside the folder of downloads")
     given = os.environ.get("GENTEXT_DATA")
     if given and (here := Path(given).expanduser() / folder / file).is_file():
         return _verified(here, remote.sha256)

@@ -47,7 +47,7 @@ def material(found: Sequence[Record]) -> dict[str, Material]:
         if record.data in texts or not record.config:
             continue
         try:
-            corpus = open_corpus(OmegaConf.create(dict(record.config)))
+            corpus = open_corpus(OmegaConf.create(dict(record.config)), trusted=())
         except (ValueError, OSError) as error:
             log.warning(
                 "%s cannot be opened here (%s): its samples are shown without their nearest text", record.data, error
