@@ -26,6 +26,9 @@ from gentext.run import open_corpus, plain
 AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
 SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
 
+AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
+SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
+
 
 def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str] = ()) -> list[Record]:
     """Every record below `paths` with the metrics of an eval option, computed anew from its stored samples.
