@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,8 +17,8 @@ from gentext.results.cost import efficiencies
 from gentext.types import Value
 
 FORMAT = 2
-BAD_FOR_FILES = re.compile(r"""[ /\\:*?"<>|=\x00-\x1f\x7f]|^\.""")
-LONGEST_NAME = 200  # bytes of a file's name
+BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
+LONGEST_STEM = 180  # bytes; file systems allow 255 for a whole name
 
 
 @dataclass(frozen=True)
@@ -67,17 +66,19 @@ class Record:
         return (self.config.get("eval") or {}).get("split", "test")
 
 
-def file_stem(decode: str) -> str:
-    """A decode setting, or a row's name, as part of a file name: never hidden, never another folder's.
+def file_stem(name: str) -> str:
+    """A decode setting, or the name of a system, as part of a file name: it never leads outside its folder.
 
-    >>> file_stem("beam width=5"), file_stem("../x"), file_stem("..")
-    ('beam-width-5', '-.-x', '-.')
+    >>> file_stem("ancestral temperature=0.5"), file_stem("../x")
+    ('ancestral-temperature-0.5', '---x')
     """
-    stem = BAD_FOR_FILES.sub("-", decode) or "-"
-    if len(stem.encode()) <= LONGEST_NAME:
-        return stem
-    digest = hashlib.sha256(decode.encode()).hexdigest()[:8]
-    return stem.encode()[: LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
+    stem = "".join(char if char.isprintable() else "-" for char in name.translate(BAD_FOR_FILES))
+    dots = len(stem) - len(stem.lstrip("."))
+    stem = "-" * dots + stem[dots:]
+    if len(stem.encode()) > LONGEST_STEM:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore") + f"-{digest[:8]}"
+    return stem
 
 
 def path_of(folder: Path, decode: str) -> Path:
