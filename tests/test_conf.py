@@ -104,3 +104,27 @@ def test_one_key_bounds_the_epochs_of_every_family_that_has_them(family):
     cfg = config.compose([f"family={family}", "train.epochs=3"])
     loop = cfg.train if family in ("lstm", "vae") else cfg.train.warmup
     assert loop.epochs == 3
+
+
+NAMES = ["a,b.txt", "a=b.txt", "it's.txt", 'a "b".txt', "a(1).txt", "a#b.txt", "日本.txt", "null", "true", "1e5", "a b"]
+NAMES += ["[a].txt", "{a}.txt", "a:b.txt", "a\\b.txt", "a\\", "-a.txt", "$a.txt", "a%b@c.txt", "2024"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_is_read(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("a text", encoding="utf-8")
+    for path in (name, str(tmp_path / name)):
+        overrides = config.completed(["data=text", f"data.path={path}"])
+        assert config.compose(overrides).data.path == path
+        assert config.compose(["data=text", f"data.path={path}"]).data.path == path
+        assert len(list(config.expand(overrides))) == 1
+        run = config.compose(overrides, with_hydra=True).hydra.run.dir
+        assert len(Path(run).parts) == 3, run
+
+
+def test_a_sweep_over_files_stays_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text("a text", encoding="utf-8")
+    assert len(list(config.expand(config.completed(["data=text", "data.path=a.txt,b.txt"])))) == 2

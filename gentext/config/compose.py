@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +19,14 @@ from omegaconf.errors import OmegaConfBaseException
 from gentext.config.advice import one_line
 from gentext.config.schema import folder, groups, register, takes
 
+PATHS = ("data.path", "data.truth.path", "data.truth.run")
+PLAIN_PATH = re.compile(r"(?!(?:null|true|false|yes|no|on|off|inf|nan)$)[A-Za-z_/.~][A-Za-z0-9_/.~-]*", re.IGNORECASE)
+
 
 def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hydra: bool = False) -> DictConfig:
     """The composed configuration. Raises ValueError with advice where it cannot be composed."""
     register()
+    overrides = _paths_quoted(overrides)
     search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
     try:
         with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
@@ -35,9 +40,10 @@ def completed(overrides: Sequence[str], config_dir: str | None = None) -> list[s
 
     A key that only some jobs of a sweep have gets ++, which `settle` takes from the others.
     """
+    overrides = _paths_quoted(overrides)
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
-        return list(overrides)
+        return overrides
     chosen = [compose(_choices(job), config_dir) for job in jobs(_choices(overrides), config_dir)]
     return [_sign(chosen, parent, name) + override for override, parent, name in given]
 
@@ -47,7 +53,7 @@ def _sign(chosen: Sequence[DictConfig], parent: str, name: str) -> str:
     if not parent or parent[0] in "+~":
         return ""
     nodes = [_select(cfg, parent) for cfg in chosen]
-    there = [isinstance(node, DictConfig) and name in node for node in nodes]
+    there = [isinstance(node, DictConfig) and name in [*node] for node in nodes]  # a value may be missing
     taken = [takes(node, name) for node in nodes]
     if all(there) or not (any(there) or any(taken)):
         return ""
@@ -79,6 +85,21 @@ def jobs(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool
 def _choices(overrides: Sequence[str]) -> list[str]:
     """The choices of options among overrides."""
     return [override for override in overrides if "." not in override.partition("=")[0]]
+
+
+def _paths_quoted(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with quotes around what names an existing file in letters that Hydra reads as something else.
+
+    A comma makes a sweep, `1e5` a number, `null` nothing; a file may be called so.
+    """
+    quoted = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.lstrip("+") in PATHS and not PLAIN_PATH.fullmatch(value) and value and Path(value).expanduser().exists():
+            text = re.sub(r"(\\*)(\'|$)", lambda found: found[1] * 2 + (found[2] and r"\'"), value)
+            override = f"{key}='{text}'"
+        quoted.append(override)
+    return quoted
 
 
 def _chosen(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,7 +97,15 @@ def run_name(cfg: DictConfig) -> str:
     """`captions/ngram-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
     chosen = cfg.hydra.runtime.choices
     settled = settle(cfg, cfg.hydra.overrides.task)
-    return f"{chosen.data}/{chosen.family}-s{cfg.seed}-{fingerprint([identity(settled), gentext.__version__])}"
+    key = fingerprint([identity(settled), gentext.__version__])
+    return f"{_corpus(cfg.data) or chosen.data}/{chosen.family}-s{cfg.seed}-{key}"
+
+
+def _corpus(data: DictConfig) -> str:
+    """The name of a corpus as part of a path: its own, or its file's; empty where it has neither."""
+    given = [data.get(key) for key in ("name", "path") if not OmegaConf.is_missing(data, key)]
+    name = next((Path(str(value)).name for value in given if value), "")
+    return re.sub(r"[^\w-]", "-", name.split(".")[0]).strip("-")
 
 
 def former_names(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequence[str] = ()) -> list[str]:

@@ -42,7 +42,7 @@ class Corpus:
     def __init__(
         self, source: Source, tokenizer: Tokenizer, text: Path, ids: Path, meta: Meta, max_len: int | None
     ) -> None:
-        self.name = source.name
+        self.name = source.name if source.named else f"{source.name}-{meta['sha256'][:8]}"
         self.tokenizer = tokenizer
         self.stream = source.stream
         self.pairs = source.pairs
@@ -73,6 +73,8 @@ class Corpus:
         cache = cache_folder() if cache is None else Path(cache)
         text, said = keep(cache / "text", source.identity(), lambda folder: write_text(source, folder))
         fitted = tokenizer if isinstance(tokenizer, Tokenizer) else _fit(tokenizer, source, said, text, cache)
+        for note in source.notes():
+            log.info("%s", note)
         if said["skipped"]:
             log.warning(
                 "%s: %d rows are not text and are left out, as data.skip_bad asks; the first: %s",
@@ -163,6 +165,7 @@ class Corpus:
     def fingerprint(self) -> dict[str, Any]:
         """What decides the numbers that rest on this corpus, as plain data."""
         return facts(self._source) | {
+            "name": self.name,
             "max_len": self.max_len,
             "tokenizer": self.tokenizer.signature(),
             "tokenizer_sha256": self.tokenizer.sha256,

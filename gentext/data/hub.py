@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gentext.data.readers import TextReader
-from gentext.data.source import SPLIT_NAMES, Source, identity_of, in_splits
+from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import Cut, Size, TextRow
 from gentext.data.tables import BadRows, known_column, text_cells
 
@@ -35,6 +35,7 @@ class HubText(Source):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))
+        self._cut()  # wrong options fail here, before anything is read
 
     @property
     def name(self) -> str:
@@ -61,10 +62,16 @@ class HubText(Source):
             for column in self._columns:
                 known_column(f"{self.path}, split {split},", column, data.column_names)
         bodies = {split: partial(self._read, split, data) for split, data in loaded.items()}
-        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=False, name=self.path)
+        return in_splits(bodies, self._cut(), stream=False, name=self.path)
 
     def skipped(self) -> BadRows:
         return self._bad
+
+    def notes(self) -> list[str]:
+        return cut_notes(self._loaded(), self._cut(), self.path)
+
+    def _cut(self) -> Cut:
+        return Cut(self.cut, self.valid, self.test, self.seed)
 
     @property
     def _columns(self) -> list[str]:

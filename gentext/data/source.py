@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -37,6 +37,7 @@ class Source(Protocol):
     """
 
     name: str
+    named: bool = True  # its name says which text it is; a file's does not, and gets a fingerprint
     origin: str  # where it is published
     licence: str
     words: str  # the rule that says what a word is: treebank, whitespace, lines or char
@@ -104,6 +105,24 @@ def in_splits(
     for split in ("valid", "test"):
         if split in bodies:
             yield from ((split, row) for row in bodies[split]())
+
+
+def cut_notes(bodies: Collection[str], cut: Cut, name: str) -> list[str]:
+    """What is taken out of a train split that stands in a file of its own, for the splits that no file gives."""
+    if "train" not in bodies:
+        return []
+    notes = []
+    for split, size, otherwise in (
+        ("valid", cut.valid, ", or data.valid=0 to train on all of it (then nothing stops a training early)"),
+        ("test", cut.test, ""),
+    ):
+        if split not in bodies and size:
+            much = f"{size:g} lines" if size >= 1 else f"{size:.1%}"
+            notes.append(
+                f"{name} has no {split} split: {much} of train taken for it, for every family alike, so that all learn "
+                f"from the same text; give a file {split}.txt{otherwise}"
+            )
+    return notes
 
 
 def identity_of(source: Any, files: Mapping[str, str]) -> str:

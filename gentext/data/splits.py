@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -40,6 +41,9 @@ class Cut:
     def __post_init__(self) -> None:
         if self.how not in ("random", "tail"):
             raise ValueError(f"data.cut is {self.how!r}; it must be random or tail")
+        for option, size in (("valid", self.valid), ("test", self.test)):
+            if not math.isfinite(size) or size < 0 or (size >= 1 and size != int(size)):
+                raise ValueError(f"data.{option} is {size}; it must be a share below 1 or a whole number, 0 or more")
 
     def rows(self, body: Rows, *, stream: bool, name: str) -> Iterator[tuple[str, TextRow]]:
         """Every row with its split. Raises ValueError where there is too little to cut."""
@@ -49,9 +53,6 @@ class Cut:
 
     def _sizes(self, n: int, what: str, name: str) -> tuple[int, int]:
         """How many of `n` valid and test take. A share is of the whole, rounded as nanoGPT's int(n * 0.9) is."""
-        for option, size in (("valid", self.valid), ("test", self.test)):
-            if size < 0 or (size >= 1 and size != int(size)):
-                raise ValueError(f"data.{option} is {size}; it must be a share below 1 or a whole number of {what}")
         if n == 0:
             raise ValueError(f"{name} holds no text (it is empty, or blank lines alone); give a file with text in it")
         test = int(self.test) if self.test >= 1 else n - int(n * (1 - self.test))

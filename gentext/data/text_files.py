@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,11 +11,9 @@ from typing import Any
 
 from gentext.data.download import Remote, fetch, sha256
 from gentext.data.readers import SUFFIXES, TextReader, side_by_side
-from gentext.data.source import SPLIT_NAMES, Source, identity_of, in_splits
+from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import SPLITS, Cut, Size, TextRow
 from gentext.data.tables import BadRows, Column
-
-log = logging.getLogger("gentext")
 
 
 @dataclass(frozen=True)
@@ -112,15 +109,17 @@ class LocalText(Source):
     seed: int = 0
     skip_bad: bool = False  # leave out rows of a table that are not text, and count them
     sha256: Mapping[str, str] = field(default_factory=dict)  # of splits, as a record states them
+    named: bool = field(init=False, repr=False)
     _bad: BadRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "named", bool(self.name))
         if not self.path:
             raise ValueError("data.path is empty; give a file or a folder of files, such as data.path=my.txt")
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))
-        self._reader()  # wrong options fail here, before anything is read
+        self._reader(), self._cut()  # wrong options fail here, before anything is read
 
     @property
     def stream(self) -> bool:
@@ -139,10 +138,21 @@ class LocalText(Source):
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         bodies = {split: partial(self._read, paths) for split, paths in self._bodies().items()}
-        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.path)
+        return in_splits(bodies, self._cut(), stream=self.stream, name=self.path)
 
     def skipped(self) -> BadRows:
         return self._bad
+
+    def notes(self) -> list[str]:
+        notes = cut_notes(self._bodies(), self._cut(), self.path)
+        if ignored := self._ignored():
+            notes.append(
+                f"{self.path}: {', '.join(ignored)} read as no split, for their names do not say train, valid or test"
+            )
+        return notes
+
+    def _cut(self) -> Cut:
+        return Cut(self.cut, self.valid, self.test, self.seed)
 
     def _reader(self) -> TextReader:
         return TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, bad=self._bad)
@@ -161,6 +171,18 @@ class LocalText(Source):
             for row in reader.rows(path):
                 yield row
 
+    @staticmethod
+    def _named(folder: Path) -> dict[Path, str | None]:
+        """The files of a folder, each with the split that its name says."""
+        files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+        return {file: SPLIT_NAMES.get(file.name.split(".")[0].lower()) for file in files}
+
+    def _ignored(self) -> list[str]:
+        """Files of no split, in a folder whose files are named by splits."""
+        path = Path(self.path).expanduser()
+        named = self._named(path) if path.is_dir() else {}
+        return [file.name for file, split in named.items() if split is None] if any(named.values()) else []
+
     def _bodies(self) -> dict[str, list[Path]]:
         """Files by split, or by `all`."""
         path = Path(self.path).expanduser()
@@ -168,8 +190,8 @@ class LocalText(Source):
             return {"all": [path]}
         if not path.is_dir():
             raise ValueError(f"{path} does not exist; data.path must name a file or a folder of files")
-        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        named = {file: SPLIT_NAMES.get(file.name.split(".")[0].lower()) for file in files}
+        named = self._named(path)
+        files = list(named)
         if all(split is None for split in named.values()):
             readable = [f for f in files if _bare(f).suffix.lower() in (".txt", ".text", "", *SUFFIXES)]
             if not readable:
@@ -178,11 +200,6 @@ class LocalText(Source):
         if "train" not in named.values():
             raise ValueError(
                 f"{path} holds {', '.join(f.name for f in files)}, but no train.*; a folder with named splits needs it"
-            )
-        ignored = [file.name for file, split in named.items() if split is None]
-        if ignored:
-            log.warning(
-                "%s: %s read as no split, for their names do not say train, valid or test", path, ", ".join(ignored)
             )
         return {split: [f for f, s in named.items() if s == split] for split in SPLITS if split in named.values()}
 

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import json
+import os
 import sys
 import threading
 from pathlib import Path
@@ -347,3 +348,57 @@ def test_rows_left_out_are_counted_and_said_also_from_the_cache(tmp_path, caplog
 def test_an_empty_path_is_refused():
     with pytest.raises(ValueError, match=r"data\.path is empty"):
         LocalText("")
+
+
+def test_two_files_of_one_name_are_two_corpora(tmp_path):
+    names = []
+    for folder, lines in (("x", LINES), ("y", LINES[1:]), ("z", LINES)):
+        path = tmp_path / folder / "my.txt"
+        path.parent.mkdir()
+        path.write_text("\n".join(lines), encoding="utf-8")
+        corpus = Corpus.open(LocalText(str(path)), Word())
+        names.append(corpus.name)
+        assert corpus.fingerprint()["name"] == corpus.name
+        assert Corpus.open(LocalText(str(path), name="mine"), Word()).name == "mine"
+    assert names[0] == names[2] != names[1]
+    assert all(name.startswith("my-") for name in names)
+
+
+def test_the_fingerprint_is_of_the_text_also_from_the_cache(tmp_path):
+    path = tmp_path / "my.txt"
+    path.write_text("\n".join(LINES), encoding="utf-8")
+    stat = path.stat()
+    first = Corpus.open(LocalText(str(path)), Word()).fingerprint()
+    assert Corpus.open(LocalText(str(path)), Word()).fingerprint() == first
+    path.write_text("\n".join(LINES).replace("the", "one"), encoding="utf-8")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+    other = Corpus.open(LocalText(str(path)), Word()).fingerprint()
+    assert other["tokenizer_sha256"] != first["tokenizer_sha256"]
+    for split in ("train", "valid", "test"):
+        assert other["splits"][split]["sha256"] != first["splits"][split]["sha256"]
+    assert Corpus.open(LocalText(str(path), test=0.2), Word()).fingerprint()["splits"] != other["splits"]
+
+
+def test_what_is_taken_from_train_is_said_at_every_opening(tmp_path, caplog):
+    caplog.set_level("INFO", logger="gentext")
+    own = tmp_path / "own"
+    own.mkdir()
+    for name in ("train.txt", "test.txt", "readme.txt"):
+        (own / name).write_text("\n".join(LINES), encoding="utf-8")
+    for _ in range(2):
+        caplog.clear()
+        Corpus.open(LocalText(str(own)), Word())
+        assert "has no valid split: 5.0% of train taken for it" in caplog.text
+        assert "no test split" not in caplog.text
+        assert caplog.text.count("readme.txt read as no split") == 1
+    caplog.clear()
+    whole = Corpus.open(LocalText(str(own), valid=0), Word())
+    assert "taken for it" not in caplog.text
+    assert whole.size("train") == len(LINES)
+
+
+@pytest.mark.parametrize("size", [float("nan"), float("inf"), -1, 1.5])
+def test_sizes_of_splits_are_refused_before_anything_is_read(size):
+    with pytest.raises(ValueError, match=r"data\.valid is"):
+        LocalText("nowhere.txt", valid=size)
