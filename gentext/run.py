@@ -183,8 +183,9 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     begun = time.perf_counter()
     known = decoder.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
-    if known is not None and known is not job.family and corpus.truth is not None:
-        decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
+    if job.evidence.scores and known is not job.family and corpus.truth is not None:
+        if known is not None:  # else it truncates, and what it draws from has no likelihood that is known
+            decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
         decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,

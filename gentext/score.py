@@ -45,7 +45,8 @@ def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str]
                 f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
             )
         cfg = OmegaConf.create(dict(old.config))
-        cfg.eval = _composed([*_metrics(judged), f"eval.samples={old.config['eval']['samples']}"]).eval
+        kept_as_they_were = [f"eval.{key}={old.config['eval'][key]}" for key in ("samples", "split")]
+        cfg.eval = _composed([*_metrics(judged), *kept_as_they_were]).eval
         corpus = open_corpus(cfg, trusted=trusted)
         values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
         arrays = records.per_sequence(old)

@@ -103,6 +103,24 @@ def test_what_a_vae_draws_from_at_another_temperature_has_no_likelihood(tmp_path
     assert any("its own samples is not known" in reason for reason in made.absent.values())
 
 
+@pytest.mark.parametrize("decode", [["decode.sample.top_k=1"], ["decode.sample.top_p=0.9"], ["decode=beam"]])
+def test_a_truncated_decode_shows_no_divergence_of_the_model_that_it_truncates(tmp_path, decode):
+    """Greedy rows showed the model's own h_pq, and "tv <= .158" where it is 1."""
+    assert run("eval.samples=30", *decode) == 0
+    (made,) = record.find([tmp_path])
+    assert not {"h_pq", "kl_pq", "kl_qp", "js"} & made.values.keys()
+    assert made.values["tv"].exactness == "lower"  # from the share of accepted samples alone
+    assert "bits_per_char" in made.values  # of the model, as its column says
+
+
+def test_scores_of_stored_samples_stay_on_the_split_of_their_run(tmp_path):
+    assert run("eval.samples=30", "eval.split=valid") == 0
+    assert main(["score", str(tmp_path / "runs")]) == 0
+    (made,) = record.find([tmp_path])
+    assert made.split == "valid"
+    assert "refs:50|" in made.values["bleu4"].signature
+
+
 def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert run() == 0
     (folder,) = folders(tmp_path)
