@@ -113,6 +113,15 @@ def _compare(args: argparse.Namespace) -> None:
     render_table.show(compare.comparison_table(first, second, test=args.test), args.format)
 
 
+def _explain(args: argparse.Namespace) -> None:
+    from gentext.results import explain, record
+
+    *run, figure = args.words
+    if len(run) > 1:
+        raise ValueError(f"gentext explain takes a figure, or a run and a figure; got {' '.join(args.words)}")
+    print(explain.value(record.find(run), figure, args.decode) if run else explain.figure(figure))
+
+
 def _frontier(args: argparse.Namespace) -> None:
     from gentext.results import board, frontier, record, render_table
 
@@ -183,6 +192,7 @@ ACTS = {
     "score": _score,
     "board": _board,
     "compare": _compare,
+    "explain": _explain,
     "frontier": _frontier,
     "report": _report,
     "data": _data,

@@ -120,6 +120,11 @@ def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     compare.add_argument("--format", choices=TABLES, default="terminal")
     compare.set_defaults(act=acts["compare"])
 
+    explain = commands.add_parser("explain", help="what a figure is, or how a run's value of it came about")
+    explain.add_argument("words", nargs="+", metavar="[RUN] FIGURE", help="bleu4; or a run's folder and a figure")
+    explain.add_argument("--decode", help="of several decode settings the one to explain, as the board calls it")
+    explain.set_defaults(act=acts["explain"])
+
     frontier = commands.add_parser(
         "frontier", help="what each family's decode settings trade: hypervolume, matched quality"
     )

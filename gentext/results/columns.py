@@ -185,7 +185,9 @@ def _ordered(base: Column, name: str, order: str) -> Column:
 
 
 def known(names: Iterable[str], wanted: str) -> str:
-    """Advice for a figure that nothing holds: those of a similar name."""
+    """Advice for a figure that nothing holds: those of a similar name, or all."""
     among = sorted(set(names))
-    close = get_close_matches(wanted, among, n=3) or among
-    return f"Did you mean {', '.join(close)}?"
+    close = get_close_matches(wanted, among, n=3)
+    if close:
+        return f"Did you mean {', '.join(close)}?"
+    return f"Known: {', '.join(name for name in among if '/' not in name)}"

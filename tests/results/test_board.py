@@ -234,3 +234,108 @@ def test_bounds_of_one_number_of_draws_stand_beside_the_exact_and_no_others():
     assert ranked.columns == ()
     assert "iw:1" in ranked.notes[0]
     assert "iw:200" in ranked.notes[0]
+
+
+def column_of(name, **figures):
+    """The board of rows that hold one figure: by family its value and half an interval, or a Value."""
+    records = []
+    for family, given in figures.items():
+        value = given
+        if not isinstance(given, Value):
+            at, half = given
+            ends = None if half is None else (at - half, at + half)
+            value = Value(at, f"{name}|v:1", None, 9, interval=ends)
+        records.append(replace(made(family), values={name: value}, cost={}))
+    (ranked,) = board.rank(records, columns=[name])
+    cells = {row.family: row.cells[name] for row in ranked.rows}
+    marks = {family: "best" if cell.best else "equal" if cell.equal else "" for family, cell in cells.items()}
+    return ranked, marks
+
+
+def test_best_is_nearest_to_human_text_and_not_the_most_diverse():
+    _, marks = column_of("selfbleu4", vae=(0.45, 0.01), lstm=(0.60, 0.01), ngram=(0.7, 0.01), human=(0.62, 0.01))
+    assert marks == {"vae": "", "lstm": "best", "ngram": "", "human": ""}
+    _, marks = column_of("distinct2", vae=(0.294, 0.005), lstm=(0.22, 0.005), hmm=(0.215, 0.005), human=(0.218, 0.005))
+    assert marks == {"vae": "", "lstm": "best", "hmm": "equal", "human": ""}
+    ranked, marks = column_of("selfbleu4", vae=(0.45, 0.01), lstm=(0.60, 0.01))
+    assert set(marks.values()) == {""}
+    assert "no row with family=human" in ranked.notes[0]
+
+
+def test_training_text_is_no_target_of_novelty():
+    rows = [
+        replace(made(f), values={"novelty4": Value(x, "novelty4|v:1", None, 9)}) for f, x in [("a", 0.1), ("b", 0.6)]
+    ]
+    copied = {"novelty4": Value(0.0, "novelty4|v:1", None, 9), "verbatim": Value(1.0, "verbatim|v:1", False, 9)}
+    (ranked,) = board.rank([*rows, replace(made("human"), values=copied)], columns=["novelty4"])
+    assert not any(row.cells["novelty4"].best for row in ranked.rows)
+    assert "training text" in ranked.notes[0]
+
+
+def test_best_is_nearest_to_the_truths_own_value():
+    truth = Value(22.1, "h_p|closed-form|v:1", None, 0)
+    rows = [
+        replace(made(f), values={"h_p": truth, "h_qp": Value(x, "h_qp|v:1", False, 9, interval=(x - 0.5, x + 0.5))})
+        for f, x in [("ngram", 16.5), ("lstm", 21.9), ("hot", 30.0)]
+    ]
+    (ranked,) = board.rank(rows, columns=["h_qp"])
+    assert {row.family: row.cells["h_qp"].best for row in ranked.rows} == {"ngram": False, "lstm": True, "hot": False}
+    _, marks = column_of("c2st_bayes", a=(0.44, 0.01), b=(0.51, 0.01))
+    assert marks == {"a": "", "b": "best"}
+
+
+def test_only_a_bound_that_points_the_right_way_wins_or_ties():
+    below = Value(43.0, "kl_qp|v:1", False, 9, interval=(42.0, 44.0), exactness="lower")
+    assert column_of("kl_qp", vae=below, lstm=(50.0, 1.0))[1] == {"vae": "", "lstm": "best"}
+    assert column_of("tv", vae=Value(0.0, "tv|v:1", False, 9, exactness="lower"), lstm=(0.6, 0.1))[1]["lstm"] == "best"
+    above = Value(43.0, "kl_qp|v:1", False, 9, interval=(42.0, 44.0), exactness="upper")
+    assert column_of("kl_qp", vae=above, lstm=(50.0, 1.0))[1] == {"vae": "best", "lstm": ""}
+
+
+def test_what_has_no_interval_is_not_tested():
+    _, marks = column_of("mauve", a=(0.9, None), b=(0.5, None), c=(0.4, 0.1))
+    assert marks == {"a": "best", "b": "", "c": ""}
+    (ranked,) = board.rank([made(), made("lstm")], columns=["train_seconds"])
+    assert not any(row.cells["train_seconds"].best or row.cells["train_seconds"].equal for row in ranked.rows)
+
+
+def test_the_header_says_what_the_uncertainty_is_of():
+    (ranked,) = board.rank([made(), made("lstm")])
+    assert "1 seed: says nothing of training luck" in ranked.header
+    several = [made(f, seed=s, bleu=0.5 + s / 10 + i / 100) for i, f in enumerate("ab") for s in range(3)]
+    (ranked,) = board.rank([*several, made("once")])
+    assert "1 to 3 seeds; ± half a 95 % interval over seeds" in ranked.header
+    alone = next(row for row in ranked.rows if row.family == "once")
+    assert alone.cells["bits_per_char"].interval is None  # its own would be over sentences
+    assert not alone.cells["bits_per_char"].best
+    assert any("want of a second seed: once" in note for note in ranked.notes)
+
+
+def test_the_terminals_board_fits_eighty_columns(capsys):
+    rows = [made("lstm"), made("seqgan_gumbel_of_a_long_name")]
+    more = {name: Value(0.123, f"{name}|v:1", None, 9, interval=(0.1, 0.2)) for name in ("selfbleu4", "h_pq", "h_qp")}
+    rows = [replace(one, variant="train.game.keep=last layers=2", values={**one.values, **more}) for one in rows]
+    render_board.show(board.rank(rows))
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "bits a" in out
+
+
+def test_control_characters_are_shown_and_formulas_are_text(capsys):
+    evil = replace(made("=cmd|calc"), decode="\x1b[31mred\u202e")
+    for form in ("terminal", "markdown", "csv", "latex"):
+        render_board.show(board.rank([evil, made("lstm")]), form)
+        out = capsys.readouterr().out
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+        assert "x1b" in out
+        if form == "csv":
+            assert "'=cmd|calc" in out
+
+
+def test_signatures_stand_in_every_form_on_request_and_in_csv_and_json_always(capsys):
+    ranked = board.rank([made(), made("lstm")])
+    for form in ("terminal", "markdown", "latex", "csv", "json"):
+        for asked in (False, True):
+            render_board.show(ranked, form, signatures=asked)
+            assert ("refs:9" in capsys.readouterr().out) == (asked or form in ("csv", "json"))
