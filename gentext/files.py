@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -11,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("gentext")
 
 DRAFTS = ".*.draft"  # what a killed process may leave beside its files
 
@@ -68,19 +72,68 @@ def write_text(text: str, path: Path, *, durable: bool = False) -> None:
         file.write(text)
 
 
+def to_json(node: Any, *, indent: int | None = None) -> str:
+    """Plain data as JSON text. A number that is not finite, for which JSON has no form, is `{"float": "nan"}`.
+
+    >>> to_json({"loss": float("inf")})
+    '{"loss": {"float": "inf"}}'
+    >>> from_json(to_json({"loss": float("inf")}))
+    {'loss': inf}
+    """
+    return json.dumps(_finite(node), indent=indent, ensure_ascii=False)
+
+
+def from_json(text: str) -> Any:
+    """The plain data that `to_json` wrote. Raises: ValueError where the text is no JSON."""
+    try:
+        return json.loads(text, object_hook=_number)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def write_json(node: Any, path: Path, *, durable: bool = False) -> None:
-    """Write plain data as JSON, whole; what is not finite is written as a string, which float() reads back."""
-    write_text(json.dumps(_finite(node), indent=1, ensure_ascii=False) + "\n", path, durable=durable)
+    """Write plain data as JSON, whole, by the convention of `to_json`; `durable` as in `atomic`."""
+    write_text(to_json(node, indent=1) + "\n", path, durable=durable)
+
+
+def read_json(path: Path) -> Any:
+    """The plain data of a file that `write_json` wrote. Raises: ValueError, naming the file, where it is no JSON."""
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: it is no JSON ({error})") from error
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
+    """The number and the plain data of every line that is not blank; one that is no JSON is left out with a warning."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+        if line.strip():
+            try:
+                node = from_json(line.decode("utf-8"))
+            except ValueError as error:
+                log.warning("line %d of %s is no JSON and is left out (%s)", number, path, error)
+            else:
+                yield number, node
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finite(node: Any) -> Any:
     if isinstance(node, float) and not math.isfinite(node):
-        return str(node)
+        return {"float": str(node)}
     if isinstance(node, Mapping):
         return {str(key): _finite(value) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_finite(value) for value in node]
     return node
+
+
+def _number(node: dict[str, Any]) -> Any:
+    return float(node["float"]) if node.keys() == {"float"} and node["float"] in ("nan", "inf", "-inf") else node
 
 
 def write_texts(texts: Sequence[str], path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -22,6 +21,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from gentext.files import to_json
 
 log = logging.getLogger("gentext")
 console = Console(stderr=True)
@@ -45,7 +46,7 @@ class Jsonl:
         self.file = (folder / "log.jsonl").open("a", encoding="utf-8", buffering=1)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        self.file.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
+        self.file.write(to_json({"step": step, "time": time.time(), **values}) + "\n")
 
     def close(self) -> None:
         self.file.close()

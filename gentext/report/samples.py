@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from pathlib import Path
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from gentext.data.ngram_arrays import hashed, orders
 from gentext.data.source import Truth
-from gentext.files import read_texts
 from gentext.results.board import Board, Row
-from gentext.results.record import file_stem
+from gentext.results.record import samples
+
+log = logging.getLogger("gentext")
 
 SHOWN = 8  # samples a row
 COPIED = 5  # words: a span at least so long that stands in train is highlighted
@@ -50,9 +51,11 @@ class Column:
 
 def texts(row: Row) -> list[str]:
     """The samples of a row's first seed, where they are stored."""
-    record = row.records[0]
-    path = Path(record.folder) / f"samples.{file_stem(record.decode)}.txt"
-    return read_texts(path) if path.exists() else []
+    try:
+        return samples(row.records[0]) or []
+    except ValueError as error:
+        log.warning("%s: none of its samples are shown", error)
+        return []
 
 
 def matched(board: Board, diversity: str) -> list[Row]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import logging
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gentext.files import _finite, atomic, write_json
+from gentext.files import atomic, from_json, read_texts, sha256, to_json, write_json, write_texts
 from gentext.results import migrations
 from gentext.results.cost import efficiencies
 from gentext.types import Value
@@ -19,6 +25,10 @@ from gentext.types import Value
 FORMAT = 2
 BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
 LONGEST_STEM = 180  # bytes; file systems allow 255 for a whole name
+COMPANIONS = {"values": ".npz", "samples": ".txt"}  # what is stored beside a record -> how its file's name ends
+KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "Mapping": Mapping}  # of a record's fields
+
+log = logging.getLogger("gentext")
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,7 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     created: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)  # sha256 of what is stored beside it: values, samples
     folder: str = ""  # where it was read from; not stored
 
     @property
@@ -86,22 +97,110 @@ def path_of(folder: Path, decode: str) -> Path:
     return folder / f"record.{file_stem(decode)}.json"
 
 
-def write(record: Record, folder: Path) -> Path:
-    """The path of `record.<decode>.json`, written atomically, its per-sequence figures beside it in an npz."""
-    stem = file_stem(record.decode)
+def write(record: Record, folder: Path, texts: Sequence[str] | None = None) -> Path:
+    """The path of `record.<decode>.json`, once it, its per-sequence figures and its samples have replaced the old ones.
+
+    They are replaced as one: the record names the sha256 of the two others, which are written beside their places
+    first, and a reader takes of the old and the new file the one that the record means. A process killed at any instant
+    leaves the old three or the new three.
+
+    Args:
+        record: its `files` are filled in here.
+        folder: locked by the caller.
+        texts: the samples; None where the stored ones stand.
+    """
+    _settle(folder, record.decode)
+    made = dict(record.files) if texts is None else {}
     arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
-    with atomic(folder / f"values.{stem}.npz") as path, path.open("wb") as file:
+    draft = _next(_companion(folder, record.decode, "values"))
+    with atomic(draft) as path, path.open("wb") as file:
         np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
-    path = path_of(folder, record.decode)
-    write_json(plain(record), path)
+    made["values"] = sha256(draft)
+    if texts is not None:
+        draft = _next(_companion(folder, record.decode, "samples"))
+        write_texts(texts, draft)
+        made["samples"] = sha256(draft)
+    path = rewrite(replace(record, files=made), folder)  # from here on the new ones are meant
+    _settle(folder, record.decode)
     return path
 
 
+def rewrite(record: Record, folder: Path) -> Path:
+    """The path of `record.<decode>.json`, once the record has replaced the old one and its companions stand."""
+    path = path_of(folder, record.decode)
+    node = {**plain(record), "files": dict(record.files)}
+    write_json({**node, "sha256": _digest(node)}, path)
+    return path
+
+
+def _settle(folder: Path, decode: str) -> None:
+    """Give the companions that a record means their names, and remove the drafts that none means."""
+    for kind in COMPANIONS:
+        path = _companion(folder, decode, kind)
+        draft = _next(path)
+        if draft.exists():
+            try:
+                meant = read(path_of(folder, decode)).files.get(kind)
+            except (ValueError, OSError):  # there is none, or none that can be read
+                meant = None
+            if meant == sha256(draft):
+                os.replace(draft, path)
+            else:
+                draft.unlink()
+
+
+def _companion(folder: Path, decode: str, kind: str) -> Path:
+    return folder / f"{kind}.{file_stem(decode)}{COMPANIONS[kind]}"
+
+
+def _next(path: Path) -> Path:
+    return path.with_name(f".{path.name}.next")
+
+
+def _stored(record: Record, kind: str) -> Path | None:
+    """The file of a record's values or samples; None where it is not stored.
+
+    Raises: ValueError where it is not the one that the record was made of.
+    """
+    path = _companion(Path(record.folder), record.decode, kind)
+    meant = record.files.get(kind)
+    if meant is None:  # of an older gentext, or of an export
+        return path if path.exists() else None
+    found = [file for file in (path, _next(path)) if file.exists()]
+    for file in found:
+        if sha256(file) == meant:
+            return file
+    if not found:
+        return None
+    raise ValueError(
+        f"{path} is damaged: it is not the file that its record was made of. Remove it and run the job again"
+    )
+
+
+def whole(record: Record) -> bool:
+    """Whether the values and the samples of a record of a run stand beside it, as they were written."""
+    return all(_stored(record, kind) is not None for kind in COMPANIONS)
+
+
+def samples(record: Record) -> list[str] | None:
+    """The texts of a record; None where they are not stored. Raises: ValueError where they are damaged."""
+    path = _stored(record, "samples")
+    if path is None:
+        return None
+    try:
+        if path.stat().st_size:
+            return read_texts(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is damaged: it is not UTF-8 text ({error})") from error
+    raise ValueError(f"{path} is damaged: it is empty. Remove it and run the job again")
+
+
 def plain(record: Record) -> dict[str, Any]:
-    """A record as plain data, all but its per-sequence figures and its folder."""
-    kept = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("values", "folder")}
+    """A record as plain data, as JSON holds it, with its sha256: all but its folder and what is stored beside it."""
+    kept = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in ("values", "folder", "files")}
     values = {name: _plain(value) for name, value in record.values.items()}
-    return _finite({"format": FORMAT, **kept, "values": values, "efficiency": record.efficiency})
+    node = json.loads(to_json({"format": FORMAT, **kept, "values": values, "efficiency": record.efficiency}))
+    return {**node, "sha256": _digest(node)}
 
 
 def _plain(value: Value) -> dict[str, Any]:
@@ -113,51 +212,108 @@ def _plain(value: Value) -> dict[str, Any]:
     return kept
 
 
+def _digest(node: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in node.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
 def read(path: Path) -> Record:
     """The record in a file. Raises ValueError where the file is not one."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a record of gentext: {error}. Remove it or run the job again") from error
-    return _record(found, path)
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a record of gentext: {error}. Remove it and run the job again") from error
+    return _record(found, path, str(path))
 
 
-def _record(found: Any, path: Path) -> Record:
-    """Raises: ValueError where plain data is no record that can be read, naming the file."""
-    found = migrations.record(found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+def _record(found: Any, path: Path, where: str) -> Record:
+    """Raises: ValueError where plain data is no record that can be read, saying `where` it stands."""
+    if not isinstance(found, dict) or found.get("format") not in range(1, FORMAT + 1):
         given = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise ValueError(f"{path} has record format {given}; this gentext reads formats 1 to {FORMAT}")
-    values = {}
-    for name, value in found.pop("values").items():
+        raise ValueError(f"{where} has record format {given!r}; this gentext reads formats 1 to {FORMAT}")
+    if "sha256" in found and found["sha256"] != _digest(found):
+        raise ValueError(f"{where} is damaged: it is not what was written. Remove it and run the job again")
+    try:
+        return _checked(migrations.record(from_json(json.dumps(found))), str(path.parent))
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{where} is not a record of gentext: {reason}. Remove it and run the job again") from error
+
+
+def _checked(found: dict[str, Any], folder: str) -> Record:
+    """The record of plain data. Raises: TypeError, KeyError, ValueError or AttributeError where it is none."""
+    values, absent = {}, dict(found["absent"])
+    for name, value in found["values"].items():
         interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
-        values[name] = Value(**{**value, "value": float(value["value"]), "interval": interval})
-    known = {f.name for f in fields(Record)}
+        made = Value(**{**value, "value": float(value["value"]), "interval": interval})
+        if math.isnan(made.value):
+            absent[name] = "its figure is not a number"
+        else:
+            values[name] = made
+    known = {f.name for f in fields(Record)} - {"folder"}
     kept = {key: value for key, value in found.items() if key in known}
-    return Record(values=values, folder=str(path.parent), **kept)
+    kept["cost"] = {name: float(amount) for name, amount in found.get("cost", {}).items()}
+    record = Record(**{**kept, "values": values, "absent": absent}, folder=folder)
+    for f in fields(record):
+        if not isinstance(getattr(record, f.name), KINDS[str(f.type).partition("[")[0]]):
+            raise TypeError(f"its {f.name} is {getattr(record, f.name)!r:.40}")
+    for name, value in values.items():
+        words = isinstance(value.signature, str) and isinstance(value.unit, str)
+        if not (words and isinstance(value.n, int) and isinstance(value.higher_is_better, bool | None)):
+            raise TypeError(f"its figure {name} is {value!r:.80}")
+    if not all(isinstance(reason, str) for reason in absent.values()):
+        raise TypeError("a reason in absent is no text")
+    _ = record.corpus_key, record.efficiency  # what they rest on is there too
+    return record
 
 
 def find(paths: Sequence[str | Path]) -> list[Record]:
-    """Every record below the given folders (or in the given files and records.jsonl), in a stable order."""
-    records = []
+    """Every record below the given folders (or in the given files and records.jsonl), in a stable order.
+
+    One that cannot be read is left out with a warning. Raises: ValueError where a path does not exist, or where none of
+    what there is can be read.
+    """
+    records: list[Record] = []
+    broken: list[ValueError] = []
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"{path} does not exist; give a folder that `gentext run` wrote, such as runs/")
-        records += list(_below(path))
+        for found in _below(path):
+            (broken if isinstance(found, ValueError) else records).append(found)
+    if broken and not records:
+        raise broken[0]
+    for error in broken:
+        log.warning("left out: %s", error)
     return records
 
 
-def _below(path: Path) -> Iterator[Record]:
+def _below(path: Path) -> Iterator[Record | ValueError]:
     if path.is_dir():
         for found in sorted(path.rglob("record.*.json")):
-            yield read(found)
+            yield _tried(partial(read, found))
         for found in sorted(path.rglob("records.jsonl")):
             yield from _below(found)
     elif path.suffix == ".jsonl":
-        for line in path.read_text(encoding="utf-8").splitlines():
-            yield _record(json.loads(line), path)
+        for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+            if line.strip():
+                yield _tried(partial(_line, line, path, f"line {number} of {path}"))
     else:
-        yield read(path)
+        yield _tried(partial(read, path))
+
+
+def _tried(act: Callable[[], Record]) -> Record | ValueError:
+    try:
+        return act()
+    except ValueError as error:
+        return error
+
+
+def _line(line: bytes, path: Path, where: str) -> Record:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} is not a record of gentext: {error}") from error
+    return _record(found, path, where)
 
 
 def comparable_signatures(values: Iterable[Value]) -> list[str]:
@@ -173,9 +329,15 @@ def comparable_signatures(values: Iterable[Value]) -> list[str]:
 
 
 def per_sequence(record: Record) -> dict[str, np.ndarray]:
-    """Each metric's figures sentence by sentence, where it is a mean over sentences."""
-    path = Path(record.folder) / f"values.{file_stem(record.decode)}.npz"
-    if not path.exists():
+    """Each metric's figures sentence by sentence, where it is a mean over sentences.
+
+    Raises: ValueError where their file is damaged.
+    """
+    path = _stored(record, "values")
+    if path is None:
         return {}
-    with np.load(path) as arrays:
-        return {name: arrays[name].astype(np.float64) for name in arrays.files}
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name].astype(np.float64) for name in arrays.files}
+    except (ValueError, TypeError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged: {error}. Remove it and run the job again") from error

@@ -9,17 +9,15 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gentext.files import read_texts
 from gentext.results.board import Board, Cell, configurations, table, text
 from gentext.results.latex import booktabs, tex
-from gentext.results.record import file_stem
+from gentext.results.record import samples
 
 LEGEND = (
     "↑ higher, ↓ lower is better, ≈ nearest to human text or to the truth is best; bold best, underlined not "
@@ -244,8 +242,7 @@ def show_samples(boards: Sequence[Board], n: int) -> None:
         for row in board.rows:
             first = row.records[0]
             out.print(inert(f"{row.family} · {row.setting} · {board.data}"), style="bold")
-            path = Path(first.folder) / f"samples.{file_stem(first.decode)}.txt"
-            for line in read_texts(path)[:n] if path.exists() else ["(its samples are not stored here)"]:
+            for line in (samples(first) or ["(its samples are not stored here)"])[:n]:
                 out.print(f"  {inert(line)}", soft_wrap=True)
             out.print()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gentext.files import write_json
 from gentext.results import naming
 from gentext.results import record as records
 from gentext.results.record import Record
@@ -38,7 +37,7 @@ def write_seed_summaries(folders: Iterable[Path]) -> None:
             known = summary(row)
             for record in row:
                 if record.over_seeds != known:
-                    _write(replace(record, over_seeds=known))
+                    _write(record, known)
 
 
 def summary(row: Sequence[Record]) -> dict[str, dict[str, Any]]:
@@ -58,10 +57,14 @@ def summary(row: Sequence[Record]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _write(record: Record) -> None:
+def _write(record: Record, known: Mapping[str, Any]) -> None:
+    """Put `known` into the record in its file, where that is still the one that `known` was made of."""
     folder = Path(record.folder)
+    path = records.path_of(folder, record.decode)
     try:
         with locked(folder):
-            write_json(records.plain(record), records.path_of(folder, record.decode))
+            now = records.read(path)
+            if (now.created, now.files) == (record.created, record.files):
+                records.rewrite(replace(now, over_seeds=known), folder)
     except ValueError as error:
         log.warning("its figures over seeds are not in its record: %s", error)
