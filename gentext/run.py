@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import resource
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +13,26 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import load_model, save_model
+from safetensors.torch import save_model
 
 from gentext import config, panels
 from gentext.data.corpus import Corpus
+from gentext.data.tokenizer import Tokenizer
 from gentext.evaluation import harness, latents
-from gentext.files import atomic, write_json, write_texts
+from gentext.files import atomic, read_json, write_json
 from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare
 from gentext.results import record as records
+from gentext.results import run_folder
+from gentext.results.cost import PeakMemory
 from gentext.results.record import Record
-from gentext.results.run_folder import clear, locked, versions
+from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import RunMonitor, logging_to
 from gentext.train.base import in_order
+from gentext.trained import load_weights
 from gentext.types import Batch
+
+PREPARED = "prepared.pt"
 
 log = logging.getLogger("gentext")
 
@@ -44,23 +48,21 @@ class Label:
 
 def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
     """The records of one run, one per decode setting. What its folder already holds is not done again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), logging_to(folder):
-        if not cfg.resume:
-            clear(folder)
+    with run_folder.at_work(folder, anew=not cfg.resume), logging_to(folder):
         streams = Streams(cfg.seed)
         if cfg.eval.samples < 1:
             raise ValueError(f"eval.samples is {cfg.eval.samples}; judge 1 text or more, for example eval.samples=1000")
-        corpus = open_corpus(cfg)
+        corpus = open_corpus(cfg, stored_tokenizer(folder))
         corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
         decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
+        manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus))
         found = {setting: standing(cfg, folder, setting) for setting in decoders}
         if None in found.values():
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
-                cost = train(cfg, family, corpus, streams, monitor)
-                look_inside(family, corpus, streams("panels", cfg.device), folder)
+                cost = train(cfg, family, corpus, streams, monitor, manifest)
+                look_inside(family, corpus, streams("panels", cfg.device), manifest)
                 scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
                 seed = streams.derive("latent")
                 reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
@@ -74,10 +76,16 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
 
 
 def standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
-    """The record of a decode setting where the folder holds it, judged as now asked."""
+    """The record of a decode setting where the folder holds it whole, judged as now asked."""
     path = records.path_of(folder, setting)
-    old = records.read(path) if path.exists() else None
-    return old if old is not None and old.config.get("eval") == plain(cfg)["eval"] else None
+    if not path.exists():
+        return None
+    try:
+        old = records.read(path)
+        return old if old.config.get("eval") == plain(cfg)["eval"] and records.whole(old) else None
+    except ValueError as error:
+        log.warning("%s: it is made anew (%s)", setting, error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -94,78 +102,100 @@ class Evaluation:
     monitor: RunMonitor
 
 
-def open_corpus(cfg: DictConfig, *, trusted: Collection[str] | None = None) -> Corpus:
-    """The corpus with its tokenizer fitted; fills in the configuration's `vocab_size` and `max_len`.
+def open_corpus(
+    cfg: DictConfig, tokenizer: Tokenizer | None = None, *, trusted: Collection[str] | None = None
+) -> Corpus:
+    """The corpus with its tokenizer; fills in the configuration's `vocab_size` and `max_len`.
 
-    trusted: of a stored configuration, the modules that it may name; None: the configuration is the user's own.
+    Args:
+        cfg: of a run.
+        tokenizer: one that is fitted already; None: fitted here, as the configuration says.
+        trusted: of a stored configuration, the modules that it may name; None: the configuration is the user's own.
     """
-    data, tokenizer = (config.build(node, trusted=trusted) for node in (cfg.data, cfg.tokenizer))
-    corpus = Corpus.open(data, tokenizer, max_len=cfg.max_len)
+    data = config.build(cfg.data, trusted=trusted)
+    corpus = Corpus.open(data, tokenizer or config.build(cfg.tokenizer, trusted=trusted), max_len=cfg.max_len)
     cfg.vocab_size = corpus.tokenizer.vocab_size
     cfg.max_len = corpus.max_len
     return corpus
 
 
+def stored_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer that a run has begun with; None where its folder holds none."""
+    paths = [run_folder.stored(folder, name) for name in ("tokenizer.json", "tokenizer.rules.json")]
+    return Tokenizer.load(paths[0]) if None not in paths else None
+
+
+def writers(cfg: DictConfig, corpus: Corpus) -> dict[str, Callable[[Path], None]]:
+    """What writes the files that a run begins with, by their names."""
+    return {
+        "config.yaml": lambda path: OmegaConf.save(cfg, path, resolve=True),
+        "tokenizer.json": corpus.tokenizer.save,
+    }
+
+
 def train(
-    cfg: DictConfig, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: RunMonitor
+    cfg: DictConfig, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: RunMonitor, manifest: Manifest
 ) -> dict[str, float]:
     """What the training cost. The family is trained in place, or loaded where the folder holds it trained."""
-    folder, done = monitor.folder, monitor.folder / "trained.json"
-    if done.exists():
-        load_model(family, folder / "model.safetensors", device=cfg.device)
+    folder = monitor.folder
+    model, done = (run_folder.stored(folder, name) for name in ("model.safetensors", "trained.json"))
+    if model and done:
+        load_weights(family, model, cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
-        return json.loads(done.read_text(encoding="utf-8"))
+        return read_json(done)
     loop = config.build(cfg.train)
     loop.check(family)  # before an HMM looks at the text for minutes
-    prepared = prepare(family, corpus, streams, folder / "prepared.pt")
+    memory = PeakMemory()
+    prepared = prepare(family, corpus, streams, manifest)
     begun = time.perf_counter()
     loop.run(family, corpus, streams=streams, monitor=monitor)
     cost = {
         "train_seconds": prepared + monitor.last.get("seconds", time.perf_counter() - begun),
         "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),
         "parameters": float(family.size()),
-        "peak_bytes": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+        "peak_bytes": memory.bytes(),
     }
-    OmegaConf.save(cfg, folder / "config.yaml", resolve=True)
-    corpus.tokenizer.save(folder / "tokenizer.json")
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
-    write_json(cost, done)
+    write_json(cost, folder / "trained.json")
+    manifest.add("model.safetensors", "trained.json")
     stages = [path.parent for path in folder.glob("*/done")]
     for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
         shutil.rmtree(left, ignore_errors=True)
-    (folder / "prepared.pt").unlink(missing_ok=True)
+    (folder / PREPARED).unlink(missing_ok=True)
     return cost
 
 
-def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, path: Path) -> float:
+def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> float:
     """The seconds that a family took to look at the training text; an HMM that grows is half trained by then.
 
-    What it has become lies at `path` until it is trained, so that a killed run need not do it again.
+    What it has become is stored until it is trained, so that a killed run need not do it again.
     """
     if not isinstance(family, SupportsPrepare):
         return 0.0
-    if path.exists():
+    if path := run_folder.stored(manifest.folder, PREPARED):
         kept = torch.load(path, weights_only=True)
         family.load_state_dict(kept["family"])
         return kept["seconds"]
     begun = time.perf_counter()
     family.prepare(in_order(corpus, "train", 256, 256, rows=32), rng=streams("prepare"))
     seconds = time.perf_counter() - begun
-    with atomic(path) as temporary:
+    with atomic(manifest.folder / PREPARED) as temporary:
         torch.save({"family": family.state_dict(), "seconds": seconds}, temporary)
+    manifest.add(PREPARED)
     return seconds
 
 
-def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, folder: Path) -> None:
+def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, manifest: Manifest) -> None:
     """Write `panels.json`, what a trained family shows of its inside; where that fails the run goes on."""
-    path = folder / "panels.json"
-    if not isinstance(family, SupportsPanels) or path.exists():
+    folder = manifest.folder
+    if not isinstance(family, SupportsPanels) or run_folder.stored(folder, PANELS):
         return
     family.eval()
     try:
         with torch.inference_mode():
-            write_json(panels.plain(family.panels(corpus, rng)), path)
+            write_json(panels.plain(family.panels(corpus, rng)), folder / PANELS)
+        manifest.add(PANELS)
     except Exception as error:  # whatever it is, a trained model is worth more than a look at it
         log.warning("%s has no panels: %s: %s", folder, type(error).__name__, error)
 
@@ -179,7 +209,6 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     draw = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     texts = corpus.tokenizer.decode(draw.tokens.tolist())
-    write_texts(texts, job.folder / f"samples.{stem}.txt")
     begun = time.perf_counter()
     known = decoder.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
@@ -220,7 +249,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(job.folder),
     )
-    records.write(made, job.folder)
+    records.write(made, job.folder, texts)
     job.monitor.log(0, {f"{stem}/{name}": value.value for name, value in values.items()})
     return made
 

@@ -16,15 +16,12 @@ from gentext import config
 from gentext.data.corpus import Corpus
 from gentext.data.readers import TextReader, read_samples
 from gentext.evaluation import harness
-from gentext.files import read_texts, write_texts
+from gentext.files import read_texts
 from gentext.results import record as records
 from gentext.results import seeds
 from gentext.results.record import Record
-from gentext.results.run_folder import locked, versions
-from gentext.run import open_corpus, plain
-
-AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
-SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
+from gentext.results.run_folder import check_data, locked, versions
+from gentext.run import open_corpus, plain, stored_tokenizer
 
 AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
 SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
@@ -39,16 +36,17 @@ def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str]
     """
     made = []
     for old in records.find(paths):
-        samples = Path(old.folder) / f"samples.{records.file_stem(old.decode)}.txt"
-        if not samples.exists():
+        texts, folder = records.samples(old), Path(old.folder)
+        if texts is None:
             raise ValueError(
-                f"{samples} is not there, so {old.name} cannot be judged anew; run it again: {old.command}"
+                f"{folder} holds no samples of {old.name}, {old.decode}, to judge anew; run it again: {old.command}"
             )
         cfg = OmegaConf.create(dict(old.config))
         kept_as_they_were = [f"eval.{key}={old.config['eval'][key]}" for key in ("samples", "split")]
         cfg.eval = _composed([*_metrics(judged), *kept_as_they_were]).eval
-        corpus = open_corpus(cfg, trusted=trusted)
-        values, absent = _judge(cfg, corpus, tuple(read_texts(samples)), with_model=False)
+        corpus = open_corpus(cfg, stored_tokenizer(folder), trusted=trusted)
+        check_data(folder, old.fingerprints, corpus.fingerprint(), tokenizer=False)
+        values, absent = _judge(cfg, corpus, tuple(texts), with_model=False)
         arrays = records.per_sequence(old)
         kept = {
             name: replace(value, per_sequence=arrays.get(name))
@@ -57,8 +55,8 @@ def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str]
         }
         absent = {name: reason for name, reason in absent.items() if name not in kept}
         new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
-        with locked(Path(old.folder)):
-            records.write(new, Path(old.folder))
+        with locked(folder):
+            records.write(new, folder)
         made.append(new)
     seeds.write_seed_summaries(sorted({Path(one.folder).parent for one in made}))
     return made
@@ -93,7 +91,6 @@ def external(
     corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts, with_model=True)
     name, folder = _place(Path(out) / records.file_stem(corpus.name), name, Path(file), texts)
-    folder.mkdir(parents=True, exist_ok=True)
     made = Record(
         data=corpus.name,
         track="conditional" if corpus.pairs else "unconditional",
@@ -117,8 +114,7 @@ def external(
         folder=str(folder),
     )
     with locked(folder):
-        write_texts(texts, folder / SAMPLES)
-        records.write(made, folder)
+        records.write(made, folder, texts)
     return made
 
 

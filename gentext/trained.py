@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor
+from yaml import YAMLError
 
 from gentext import config
 from gentext.data.constraints import Conditions
@@ -22,8 +25,11 @@ from gentext.decode import Ancestral, Beam
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
+from gentext.results.run_folder import stored
 from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
+
+ANEW = "Put the file back, or start the run anew with resume=false"
 
 
 @dataclass(frozen=True)
@@ -132,10 +138,38 @@ def load(folder: str | Path, *, trusted: Collection[str] = ()) -> TrainedModel:
         near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
         hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
         raise ValueError(f"{folder} holds no trained model. {hint}")
-    cfg = OmegaConf.create(migrations.configuration(OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))))
+    cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)
-    load_model(family, folder / "model.safetensors")
-    return TrainedModel(family.eval(), Tokenizer.load(folder / "tokenizer.json"), cfg, folder)
+    load_weights(family, _needed(folder, "model.safetensors"))
+    _needed(folder, "tokenizer.rules.json")
+    return TrainedModel(family.eval(), Tokenizer.load(_needed(folder, "tokenizer.json")), cfg, folder)
+
+
+def stored_config(folder: Path) -> DictConfig:
+    """The configuration of a run folder. Raises: ValueError, naming the file, where it is missing or damaged."""
+    path = _needed(folder, "config.yaml")
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(path))
+        if not isinstance(found, dict) or not found.keys() >= {"family", "data", "max_len"}:
+            raise ValueError("it lacks family, data or max_len")
+        return OmegaConf.create(migrations.configuration(found))
+    except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{path} is damaged: it is no configuration of a run ({error}). {ANEW}") from error
+
+
+def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None:
+    """Put the weights of a file into a family. Raises: ValueError where they are not its own, or damaged."""
+    try:
+        load_model(family, path, device=device)
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}") from error
+
+
+def _needed(folder: Path, name: str) -> Path:
+    path = stored(folder, name)
+    if path is None:
+        raise ValueError(f"{folder / name} is not there, though the run is trained. {ANEW}")
+    return path
 
 
 def _best(

@@ -36,6 +36,7 @@ def _given(args: argparse.Namespace, flag: str) -> bool:
 def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked of a VAE's latent space, line by line."""
     import gentext
+    from gentext.results.run_folder import Manifest, check_data
     from gentext.run import open_corpus
 
     unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
@@ -45,8 +46,13 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
         raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
     model = gentext.load(args.run, trusted=args.trust)
     if mode == "neighbours":
-        among = open_corpus(model.config, trusted=args.trust).lines("train")
-        for text, distance in model.space.neighbours(args.neighbours, among, 1 if args.n is None else args.n):
+        corpus = open_corpus(model.config, model.tokenizer, trusted=args.trust)
+        manifest = Manifest.read(model.folder)
+        if manifest is not None:
+            check_data(model.folder, manifest.fingerprints, corpus.fingerprint())
+        for text, distance in model.space.neighbours(
+            args.neighbours, corpus.lines("train"), 1 if args.n is None else args.n
+        ):
             yield f"{distance:.3f}  {text}"
         return
     how = {"decoder": args.decode or ("ancestral" if settings else "greedy"), "seed": args.seed, **settings}

@@ -8,7 +8,6 @@ import logging
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,10 +107,8 @@ def _job(cfg: DictConfig) -> float | None:
     except (ValueError, OSError, MemoryError) as error:
         ended |= {"code": 2, "reason": explain(error)}
     except Exception as error:  # a defect, ours or a user's family's: the other jobs of a sweep go on
-        (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
         ended |= {"code": 1, "reason": f"{type(error).__name__}: {error} (see {folder / 'traceback.txt'})"}
     finally:
-        folders.tidy(folder)
         with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
             file.write(json.dumps(ended) + "\n")
     print(f"gentext: {ended['reason']}", file=sys.stderr)

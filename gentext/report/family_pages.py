@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gentext import panels
+from gentext.files import read_jsonl
 from gentext.panels import Curves, Panel, Table
 from gentext.report import panel_charts
 from gentext.report.style import Chart
 from gentext.results.board import Row
+from gentext.results.run_folder import PANELS, stored
+
+logger = logging.getLogger("gentext")
 
 QUIET = {"train/epoch", "train/lr"}  # figures of a log that follow from the configuration
 
@@ -43,7 +47,7 @@ def pages(rows: Sequence[Row]) -> tuple[FamilyPage, ...]:
     for name in dict.fromkeys(row.family for row in rows):
         key = re.sub(r"\W+", "-", name)
         folders = {r.seed: Path(r.folder) for row in rows if row.family == name for r in row.records}
-        inside = panels.read(folders[min(folders)] / "panels.json")
+        inside = _inside(folders[min(folders)])
         shown = [_picture(panel, f"{key}-{i}") for i, panel in enumerate(inside)]
         logs = [_picture(panel, f"{key}-log-{i}") for i, panel in enumerate(_training(folders))]
         if shown or logs:
@@ -51,11 +55,23 @@ def pages(rows: Sequence[Row]) -> tuple[FamilyPage, ...]:
     return tuple(made)
 
 
+def _inside(folder: Path) -> list[Panel]:
+    """The panels of a run's folder; none, with a warning, where their file is damaged."""
+    try:
+        stored(folder, PANELS)
+        return panels.read(folder / PANELS)
+    except ValueError as error:
+        logger.warning("%s: it is not shown", error)
+        return []
+
+
 def log(folder: Path) -> list[dict[str, float]]:
     """A run's log, each line with the seconds and tokens said last; empty where there is none."""
     path = folder / "log.jsonl"
     lines, so_far = [], {}
-    for line in map(json.loads, path.read_text(encoding="utf-8").splitlines() if path.exists() else []):
+    for _, line in read_jsonl(path) if path.exists() else ():
+        if not isinstance(line, dict) or "step" not in line:
+            continue
         so_far |= {key: line[key] for key in ("seconds", "tokens") if key in line}
         lines.append({**so_far, **line})
     return lines
@@ -67,7 +83,7 @@ def _training(folders: Mapping[int, Path]) -> list[Panel]:
     for seed, folder in sorted(folders.items()):
         for line in log(folder):
             for name, value in line.items():
-                if name.startswith(("train/", "valid/")) and name not in QUIET:
+                if name.startswith(("train/", "valid/")) and name not in QUIET and isinstance(value, int | float):
                     found.setdefault(name, {}).setdefault(f"seed {seed}", []).append((line["step"], float(value)))
     return [
         Curves(name, "As it was logged, a line a seed.", lines, "step", name.partition("/")[2])

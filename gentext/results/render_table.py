@@ -14,6 +14,7 @@ from gentext import panels
 from gentext.panels import Table, words
 from gentext.results.latex import booktabs, tex
 from gentext.results.render_board import console, inert, plain_cell
+from gentext.results.run_folder import PANELS, stored
 
 FORMS = ("terminal", "markdown", "csv", "json")
 
@@ -68,9 +69,10 @@ def _in_words(table: Table, column: int) -> bool:
 def show_panels(folder: str | Path) -> None:
     """Print the panels of a run's folder, each as a table. Raises ValueError where there are none."""
     folder = Path(folder)
-    found = panels.read(folder / "panels.json")
+    stored(folder, PANELS)
+    found = panels.read(folder / PANELS)
     if not found:
-        near = sorted(str(path.parent) for path in folder.rglob("panels.json"))[:3] if folder.is_dir() else []
+        near = sorted(str(path.parent) for path in folder.rglob(PANELS))[:3] if folder.is_dir() else []
         hint = f"Below it lie those of {', '.join(near)}" if near else "Its family offers none, or it was never trained"
         raise ValueError(f"{folder} holds no panels. {hint}")
     for panel in found:
