@@ -1,19 +1,8 @@
 """gentext: every family of text generator, trained on the same tokens, judged by the same harness."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
 __version__ = "0.1.0"
-__all__ = ["TrainedModel", "load"]
 
-if TYPE_CHECKING:
-    from gentext.trained import TrainedModel, load
-
-
-def __getattr__(name: str) -> Any:
-    """`load` and `Model` on first use: torch takes a second to import, and `gentext --help` needs none of it."""
-    if name in __all__:
-        return getattr(import_module("gentext.trained"), name)
-    raise AttributeError(f"module 'gentext' has no attribute {name!r}")
+# on first use: torch takes a second to import, and `gentext --help` needs none of it
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gentext.data.corpus import Corpus
 from gentext.panels import Panel
 from gentext.types import EOS, PAD, Batch, Likelihood, Outputs, State, Step, Tokens
-
-if TYPE_CHECKING:
-    from gentext.data.corpus import Corpus
 
 
 class LanguageModel(nn.Module):

@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
+from gentext.data.tokenizer import Tokenizer
 from gentext.types import EOS
-
-if TYPE_CHECKING:
-    from gentext.data.tokenizer import Tokenizer
 
 SUCCESSORS = 5  # edges of a node that a reader of the table is told
 END = "⟨end⟩"  # how EOS reads

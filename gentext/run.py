@@ -144,7 +144,7 @@ def train(
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         return read_json(done)
     loop = config.build(cfg.train)
-    loop.check(family)  # before an HMM looks at the text for minutes
+    loop.check(family, corpus)  # before an HMM looks at the text for minutes
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
     begun = time.perf_counter()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from gentext.adversarial.estimator import drawn, fixed
 from gentext.adversarial.losses import gradient_penalty
-from gentext.adversarial.validation import AdversarialValidation
+from gentext.adversarial.validation import AdversarialValidation, ValidationOptions
 from gentext.data.corpus import Corpus
 from gentext.language_model import SupportsAdversarial
 from gentext.seeding import Streams
@@ -20,105 +20,134 @@ from gentext.train.base import Monitor, TrainingError
 from gentext.train.distributed import ProcessGroup
 from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
+from gentext.train.optimizers import Optimizer, Rate
 from gentext.train.progress import Budget, Progress
 from gentext.types import Batch
 
-if TYPE_CHECKING:
-    from gentext.adversarial.trainer import AdversarialTrainer
+
+@runtime_checkable
+class AdversarialOptions(ValidationOptions, Protocol):
+    """What `AdversarialTrainer` holds; it says what each is."""
+
+    key: str
+    steps: int | None
+    seconds: float | None
+    batch_size: int
+    critic_steps: int
+    generator_steps: int
+    teach_every: int | None
+    optimizer: Optimizer
+    critic_optimizer: Optimizer
+    rate: Rate
+    clip: float | None
+    ema: float
+    keep: str
+    valid_every: int
+    patience: int | None
+    log_every: int
+    save_every: float
 
 
 class AdversarialState:
-    """Two players on their way through a game; it is sat through, saved and gone on with as a Training is.
+    """A generator and a critic, their optimisers and their place in a corpus; a step is a round of the game.
 
     Dropout acts on the critic alone, while it learns: the text that is played with, and the likelihood that a policy
     gradient takes, are the generator's own.
     """
 
+    long_steps = False
+
     def __init__(
-        self, loop: AdversarialTrainer, family: SupportsAdversarial, corpus: Corpus, streams: Streams, monitor: Monitor
+        self,
+        options: AdversarialOptions,
+        family: SupportsAdversarial,
+        corpus: Corpus,
+        streams: Streams,
+        monitor: Monitor,
     ) -> None:
-        self.loop, self.players, self.corpus, self.streams, self.monitor = loop, family, corpus, streams, monitor
+        self.options, self.players, self.corpus = options, family, corpus
+        self.streams, self.monitor = streams, monitor
         self.group = ProcessGroup()
         self.generator, self.critic = family.generator, family.critic
         self.device = next(self.generator.parameters()).device
-        self.estimator = loop.loss.to(self.device)
+        self.estimator = options.loss.to(self.device)
         self.family = self.shell = nn.ModuleDict({"players": family, "estimator": self.estimator})  # what is saved
-        self.feed = TrainLoader(corpus, loop.batch_size, 1, streams("batches"), mixed=True)
+        self.loader = TrainLoader(corpus, options.batch_size, 1, streams("batches"), mixed=True)
         self.rng = streams("game", self.device)
-        self.movers = {"generator": loop.optimizer.build(self.generator)}
-        self.movers["critic"] = loop.critic_optimizer.build(self.critic)
-        self.movers["baseline"] = loop.critic_optimizer.build(self.estimator)
+        self.movers = {"generator": options.optimizer.build(self.generator)}
+        self.movers["critic"] = options.critic_optimizer.build(self.critic)
+        self.movers["baseline"] = options.critic_optimizer.build(self.estimator)
         self.optimizers = [optimizer for optimizers in self.movers.values() for optimizer in optimizers]
-        self.average = EMA(self.generator, loop.ema)
-        self.course = Budget(loop.steps, loop.seconds, loop.patience, loop.save_every, self.group)
-        self.watch = AdversarialValidation(loop, family, corpus, streams("watch", self.device))
+        self.ema = EMA(self.generator, options.ema)
+        self.budget = Budget(options.steps, options.seconds, options.patience, options.save_every, self.group)
+        self.validation = AdversarialValidation(options, family, corpus, streams("watch", self.device))
         torch.manual_seed(streams.derive("dropout"))
 
     @property
-    def place(self) -> Progress:
-        return self.course.place
+    def progress(self) -> Progress:
+        return self.budget.progress
 
     @property
-    def judged_first(self) -> bool:
+    def validates_first(self) -> bool:
         """Whether the weights that the game begins with may be the best: a game can make all that follow worse."""
-        return self.loop.generator_steps > 0 and not self.course.over
+        return self.options.generator_steps > 0 and not self.budget.over
 
     @property
     def all_collapsed(self) -> bool:
         """Whether weights were to be kept, and every validation found them collapsed."""
-        chosen = self.loop.generator_steps > 0 and self.loop.keep != "last" and self.watch.valid is not None
-        return chosen and self.place.step > 0 and math.isinf(self.place.best)
+        chosen = self.options.generator_steps > 0 and self.options.keep != "last" and self.validation.valid is not None
+        return chosen and self.progress.step > 0 and math.isinf(self.progress.best)
 
     def update(self) -> None:
         """One round. Raises: TrainingError where a loss or a gradient is not finite."""
         self.generator.eval()
-        for _ in range(self.loop.critic_steps):
+        for _ in range(self.options.critic_steps):
             self._move_critic(self._real())
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no backward pass in eval()
-            for _ in range(self.loop.generator_steps):
+            for _ in range(self.options.generator_steps):
                 self._move_generator(self._real())
-            if self.loop.teach_every and (self.place.step + 1) % self.loop.teach_every == 0:
+            if self.options.teach_every and (self.progress.step + 1) % self.options.teach_every == 0:
                 self._teach(self._real())
-        self.place.step += 1
+        self.progress.step += 1
 
     def report(self) -> dict[str, float]:
         """Log the mean of every figure since the last report."""
-        sums = self.place.sums
+        sums = self.progress.sums
         names = [name for name in sums if f"{name}/moves" in sums]
-        seconds = max(self.place.seconds, 1e-9)
-        progress = self.course.progress
+        seconds = max(self.progress.seconds, 1e-9)
+        spent = self.budget.spent
         values = {
             **{f"train/{name}": sums[name] / sums[f"{name}/moves"] for name in names},
-            "train/lr": self._rate * self.loop.optimizer.lr,
-            "train/epoch": self.feed.epoch + self.feed.taken / self.feed.per_epoch,
-            "tokens": float(self.place.tokens),
-            "seconds": self.place.seconds,
-            "seconds_left": seconds * (1 - progress) / max(progress, 1e-9),
-            "rounds_per_second": self.place.step / seconds,
+            "train/lr": self._rate * self.options.optimizer.lr,
+            "train/epoch": self.loader.epoch + self.loader.taken / self.loader.per_epoch,
+            "tokens": float(self.progress.tokens),
+            "seconds": self.progress.seconds,
+            "seconds_left": seconds * (1 - spent) / max(spent, 1e-9),
+            "rounds_per_second": self.progress.step / seconds,
         }
-        self.place.sums = {}
-        self.monitor.log(self.place.step, values)
+        self.progress.sums = {}
+        self.monitor.log(self.progress.step, values)
         return values
 
     def validate(self) -> tuple[float, bool]:
         """Nats per token on valid under the averaged generator, and whether these weights are the ones to keep."""
         self.players.eval()
-        with self.average.applied():
-            values = self.watch(self.place.step)
-        self.monitor.log(self.place.step, values)
-        figure = {"both": "valid/both", "nll": "valid/nll"}.get(self.loop.keep)
-        if self.loop.generator_steps == 0 or figure is None or figure not in values:
+        with self.ema.applied():
+            values = self.validation(self.progress.step)
+        self.monitor.log(self.progress.step, values)
+        figure = {"both": "valid/both", "nll": "valid/nll"}.get(self.options.keep)
+        if self.options.generator_steps == 0 or figure is None or figure not in values:
             return values.get("valid/nll", math.nan), True
-        better = self.course.judge(math.inf if values["valid/collapsed"] else values[figure])
+        better = self.budget.record_validation(math.inf if values["valid/collapsed"] else values[figure])
         return values["valid/nll"], better
 
     @property
     def _rate(self) -> float:
-        return self.loop.rate(self.place.step, self.course.progress)
+        return self.options.rate(self.progress.step, self.budget.spent)
 
     def _real(self) -> Batch:
-        batch = next(self.feed)
-        self.place.tokens += int(batch.mask.sum())
+        batch = next(self.loader)
+        self.progress.tokens += int(batch.mask.sum())
         return fixed(batch, self.corpus.max_len).to(self.device)
 
     def _move_critic(self, real: Batch) -> None:
@@ -137,20 +166,22 @@ class AdversarialState:
                 steepness = gradient_penalty(self.critic, real, fake, self.rng)
             loss = loss + game.penalty * steepness
             figures["slope"] = steepness.detach()
-        self._descend(loss, ("critic",), figures)
+        self._optimizer_step(loss, ("critic",), figures)
 
     def _move_generator(self, real: Batch) -> None:
         self.critic.eval()
         with _still(self.critic):
-            move = self.estimator(self.players, real, rng=self.rng, step=self.place.step + 1, total=self.course.total)
-            self._descend(move.loss, ("generator", "baseline"), move.figures)
-        self.average.update(self.place.step)
+            move = self.estimator(
+                self.players, real, rng=self.rng, step=self.progress.step + 1, total=self.budget.total
+            )
+            self._optimizer_step(move.loss, ("generator", "baseline"), move.figures)
+        self.ema.update(self.progress.step)
 
     def _teach(self, real: Batch) -> None:
-        loss = -self.generator(real).log_prob.sum() / self.feed.tokens_per_batch
-        self._descend(loss, ("generator",), {"nll": loss.detach()})
+        loss = -self.generator(real).log_prob.sum() / self.loader.tokens_per_batch
+        self._optimizer_step(loss, ("generator",), {"nll": loss.detach()})
 
-    def _descend(self, loss: Tensor, movers: tuple[str, ...], figures: Mapping[str, float | Tensor]) -> None:
+    def _optimizer_step(self, loss: Tensor, movers: tuple[str, ...], figures: Mapping[str, float | Tensor]) -> None:
         """A step of the named optimisers down a loss, each mover's gradient clipped by itself."""
         loss.backward()
         shown = {name: float(value) for name, value in figures.items()}
@@ -159,21 +190,21 @@ class AdversarialState:
             parameters = [p for group in groups for p in group["params"]]
             if parameters:
                 shown[f"{name}_gradient"] = float(
-                    torch.nn.utils.clip_grad_norm_(parameters, self.loop.clip or math.inf)
+                    torch.nn.utils.clip_grad_norm_(parameters, self.options.clip or math.inf)
                 )
         optimizers = [optimizer for name in movers for optimizer in self.movers[name]]
         if not all(map(math.isfinite, shown.values())):
-            said = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+            said, key = ", ".join(f"{name} {value:.4g}" for name, value in shown.items()), self.options.key
             raise TrainingError(
-                f"round {self.place.step + 1} is not finite: {said}. Lower train.game.lr or train.game.critic_lr, "
-                "or set train.game.clip=1"
+                f"round {self.progress.step + 1} is not finite: {said}. Lower {key}.lr or {key}.critic_lr, "
+                f"or set {key}.clip=1"
             )
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self._rate * group["initial_lr"]
             optimizer.step()
             optimizer.zero_grad()
-        sums = self.place.sums
+        sums = self.progress.sums
         for name, value in shown.items():
             sums[name] = sums.get(name, 0.0) + value
             sums[f"{name}/moves"] = sums.get(f"{name}/moves", 0) + 1

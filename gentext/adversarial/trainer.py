@@ -7,14 +7,15 @@ from collections.abc import Mapping
 
 import torch
 
-from gentext.adversarial import Estimator
+from gentext.adversarial.estimator import Estimator
 from gentext.adversarial.state import AdversarialState
 from gentext.adversarial.validation import KEEP, SampleMetric
+from gentext.checks import ArgumentError, at_least, between, one_of, positive, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsEM
 from gentext.losses import Objective
 from gentext.seeding import Streams
-from gentext.train.base import Monitor
+from gentext.train.base import Monitor, device_of
 from gentext.train.fit import fit
 from gentext.train.optimizers import SCHEDULES, Optimizer, Rate
 
@@ -41,6 +42,8 @@ class AdversarialTrainer:
     collapse: distinct bigrams of the draw, as a share of those of as much of valid, below which it has collapsed.
     valid_every, log_every: rounds; patience: validations without an improvement; save_every: seconds.
     """
+
+    key = "train"
 
     def __init__(
         self,
@@ -73,22 +76,17 @@ class AdversarialTrainer:
         save_every: float = 60.0,
     ) -> None:
         if steps is None and seconds is None:
-            raise ValueError("train=adversarial needs an end; give train.game.steps or train.game.seconds")
+            raise ArgumentError("steps", "is null, as seconds is; a game needs an end: give one of them")
         counts = {"batch_size": batch_size, "draw": draw, "valid_every": valid_every, "log_every": log_every}
-        rates = {"lr": lr, "critic_lr": critic_lr, "seconds": seconds, "clip": clip, "patience": patience}
-        for name, value in {**counts, **rates, "teach_every": teach_every}.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"train=adversarial: {name} is {value}; it must be above 0")
-        for name, value in {"steps": steps, "critic_steps": critic_steps, "generator_steps": generator_steps}.items():
-            if value is not None and value < 0:
-                raise ValueError(f"train=adversarial: {name} is {value}; give a number of steps, 0 or more")
-        for name, value, known in (
-            ("optimizer", optimizer, OPTIMIZERS),
-            ("schedule", schedule, SCHEDULES),
-            ("keep", keep, KEEP),
-        ):
-            if value not in known:
-                raise ValueError(f"train=adversarial: {name} is {value!r}; it must be one of {', '.join(known)}")
+        at_least(1, **counts, patience=patience, teach_every=teach_every)
+        at_least(0, steps=steps, critic_steps=critic_steps, generator_steps=generator_steps, warmup=warmup)
+        at_least(0, weight_decay=weight_decay, save_every=save_every)
+        positive(lr=lr, critic_lr=critic_lr, seconds=seconds, clip=clip)
+        share(ema=ema, beta1=beta1, beta2=beta2)
+        between(0, 1, collapse=collapse)
+        one_of("optimizer", optimizer, OPTIMIZERS)
+        one_of("schedule", schedule, SCHEDULES)
+        one_of("keep", keep, KEEP)
         if judge is not None and not (isinstance(judge, SupportsEM) and judge.closed_form):
             raise ValueError(f"the judge is a {type(judge).__name__}; it must learn in one pass, such as an n-gram")
         if keep == "both" and judge is None and generator_steps:
@@ -104,8 +102,12 @@ class AdversarialTrainer:
         self.valid_every, self.patience = valid_every, patience
         self.log_every, self.save_every = log_every, save_every
 
-    def check(self, family: LanguageModel) -> None:
-        """Raises: ValueError where the family has no critic to play against, or the loss is none to play for."""
+    def check(self, family: LanguageModel, corpus: Corpus) -> None:
+        """Refuse what cannot be trained so, before any work.
+
+        Raises:
+            ValueError: the family has no critic, the loss is not adversarial, or the corpus is not of lines.
+        """
         if not isinstance(family, SupportsAdversarial):
             raise ValueError(
                 f"train=adversarial needs a family with a generator and a critic, and {type(family).__name__} has "
@@ -121,18 +123,18 @@ class AdversarialTrainer:
             given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
         self.loss.check(family)
-
-    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        """Trains both players in place. Raises: TrainingError on divergence."""
-        self.check(family)
         if corpus.stream or corpus.pairs:
             kind = "one stream" if corpus.stream else "pairs"
             raise ValueError(
-                f"train=adversarial plays on lines, and {corpus.name} is {kind}; use train=gradient loss=nll"
+                f"train=adversarial trains on lines, and {corpus.name} is {kind}; use train=gradient loss=nll"
             )
-        device = next(family.parameters()).device
+
+    def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
+        """Trains both players in place. Raises: TrainingError on divergence."""
+        self.check(family, corpus)
+        device = device_of(family)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            duel = AdversarialState(self, family, corpus, streams, monitor)
-            fit(duel)
-        if duel.all_collapsed:
+            state = AdversarialState(self, family, corpus, streams, monitor)
+            fit(state)
+        if state.all_collapsed:
             log.warning("every validation of the game had collapsed: the last weights are left, and they have too")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.adversarial.estimator import drawn, fixed
+from gentext.adversarial.estimator import Estimator, drawn, fixed
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.types import PAD, Batch, Samples, pad
-
-if TYPE_CHECKING:
-    from gentext.adversarial.trainer import AdversarialTrainer
 
 log = logging.getLogger("gentext")
 
@@ -35,6 +32,18 @@ class SampleMetric(Protocol):
     def compute(self) -> Mapping[str, float]: ...
 
 
+@runtime_checkable
+class ValidationOptions(Protocol):
+    """What a validation asks of `AdversarialTrainer`; it says what each is."""
+
+    key: str
+    loss: Estimator
+    draw: int
+    watch: Mapping[str, SampleMetric]
+    judge: LanguageModel | None
+    collapse: float
+
+
 class AdversarialValidation:
     """The figures of a validation.
 
@@ -46,29 +55,29 @@ class AdversarialValidation:
     """
 
     def __init__(
-        self, loop: AdversarialTrainer, players: SupportsAdversarial, corpus: Corpus, rng: torch.Generator
+        self, options: ValidationOptions, players: SupportsAdversarial, corpus: Corpus, rng: torch.Generator
     ) -> None:
-        self.loop, self.players, self.corpus, self.rng = loop, players, corpus, rng
+        self.options, self.players, self.corpus, self.rng = options, players, corpus, rng
         self.device = next(players.generator.parameters()).device
         self.valid = self._valid()
         if self.valid is None:
             log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
-        if loop.judge is not None:
+        if options.judge is not None:
             for batch in corpus.batches("train", ROWS):
-                loop.judge.accumulate(batch)
-            loop.judge.maximize()
+                options.judge.accumulate(batch)
+            options.judge.maximize()
 
     @torch.no_grad()
     def __call__(self, step: int) -> dict[str, float]:
-        draw = drawn(self.players.generator, self.loop.draw, self.corpus.max_len, self.rng)
+        draw = drawn(self.players.generator, self.options.draw, self.corpus.max_len, self.rng)
         values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
         texts = self.corpus.tokenizer.decode(draw.tokens.tolist())
-        for metric in self.loop.watch.values():
+        for metric in self.options.watch.values():
             metric.reset()
             metric.update(samples=self.corpus.samples(texts))
             values |= {f"valid/{name}": value for name, value in metric.compute().items()}
-        if self.loop.judge is not None:
-            values["valid/judged"] = nats(self.loop.judge, [draw])
+        if self.options.judge is not None:
+            values["valid/judged"] = nats(self.options.judge, [draw])
         if self.valid is None:
             return values
         values["valid/nll"] = nats(self.players.generator, self.corpus.batches("valid", ROWS))
@@ -84,7 +93,7 @@ class AdversarialValidation:
         rows: list[Int[Tensor, " t"]] = []
         for batch in self.corpus.batches("valid", ROWS):
             rows += [row[row != PAD] for row in batch.tokens]
-        return fixed(pad(rows[: self.loop.draw]), self.corpus.max_len).to(self.device) if rows else None
+        return fixed(pad(rows[: self.options.draw]), self.corpus.max_len).to(self.device) if rows else None
 
     def _accuracy(self, draw: Batch) -> float:
         """Of every pair of a held-out text and a fresh one; the other half of the held-out texts are references."""
@@ -98,22 +107,24 @@ class AdversarialValidation:
 
     def _scores(self, texts: Batch, references: Float[Tensor, "m k"]) -> Float[Tensor, " n"]:
         """How real the critic finds each text: the mean of its scores."""
-        scores = self.loop.loss.game.score(self._said(texts), references)
+        scores = self.options.loss.game.score(self._said(texts), references)
         if self.players.critic.dense:
             return torch.where(texts.mask, scores, 0.0).sum(1) / texts.lengths
         return scores if scores.dim() == 1 else scores.mean(1)
 
     def _collapsed(self, draw: Batch, step: int) -> bool:
         share, human = distinct2(draw.tokens[: len(self.valid)]), distinct2(self.valid.tokens)
-        collapsed = share < self.loop.collapse * human
+        collapsed = share < self.options.collapse * human
         if collapsed:
             log.warning(
                 "the generator has collapsed at round %d: %.3f of its bigrams are different, %.3f of valid's; these "
-                "weights are not kept. Lower train.game.lr, or give train.game.teach_every=5%s",
+                "weights are not kept. Lower %s.lr, or give %s.teach_every=5%s",
                 step,
                 share,
                 human,
-                ", or raise loss.entropy" if self.loop.loss.entropy is not None else "",
+                self.options.key,
+                self.options.key,
+                ", or raise loss.entropy" if self.options.loss.entropy is not None else "",
             )
         return collapsed
 

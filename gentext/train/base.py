@@ -1,12 +1,13 @@
-"""What every training loop is given and must do."""
+"""What every trainer is given and must do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -20,68 +21,92 @@ from gentext.train.loader import TrainLoader
 from gentext.train.progress import Budget
 from gentext.types import Batch
 
-if TYPE_CHECKING:
-    pass
-
 
 @runtime_checkable
 class ProgressBar(Protocol):
     """A progress bar."""
 
-    def update(self, n: float = 1, **shown: float | str) -> None: ...
+    def update(self, n: float = 1, **shown: float | str) -> None:
+        """Move it by `n` of its unit, and show some figures beside it."""
+        ...
 
 
 @runtime_checkable
 class Monitor(Protocol):
-    """Where a loop reports and keeps its checkpoints."""
+    """Where a trainer reports its figures and keeps its checkpoints."""
 
     folder: Path
-    resume: bool
+    resume: bool  # continue from the folder's checkpoint, where there is one
 
-    def log(self, step: int, values: Mapping[str, float]) -> None: ...
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Record figures by name."""
+        ...
 
-    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]: ...
+    def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
+        """Show a progress bar while the context lasts."""
+        ...
 
 
 @runtime_checkable
 class Trainer(Protocol):
     """How parameters move: `em`, `gradient`, `adversarial`, or named stages of these."""
 
-    def check(self, family: LanguageModel) -> None:
-        """Raises: ValueError where the family lacks the capability that this loop needs; it says what to try."""
+    key: str  # the configuration key under which it lies, for messages: train, or train.warmup in stages
+
+    def check(self, family: LanguageModel, corpus: Corpus) -> None:
+        """Refuse what cannot be trained so, before any work.
+
+        Raises:
+            ValueError: the family lacks a capability, or the corpus is of the wrong kind; the message says what to try.
+        """
         ...
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        """Train `family` in place, once it is checked."""
+        """Train `family` in place."""
         ...
 
 
 @runtime_checkable
-class TrainState(Protocol):
-    """A training that is set up: what `fit` drives, and what a checkpoint saves."""
+class FitOptions(Protocol):
+    """What the loop asks of a trainer's options, in steps."""
 
-    loop: Any  # the trainer's options
+    log_every: int
+    valid_every: int
+
+
+@runtime_checkable
+class TrainState(Protocol):
+    """A training under way: what `fit` drives, and what a checkpoint saves."""
+
+    options: FitOptions
     family: nn.Module
     shell: nn.Module  # has the whole weights when they are saved, sharded or not
     device: torch.device
     group: ProcessGroup
     monitor: Monitor
-    course: Budget
-    feed: TrainLoader
+    budget: Budget
+    loader: TrainLoader | None  # None: each step reads the whole split
     optimizers: list[torch.optim.Optimizer]
-    average: EMA
+    ema: EMA
     streams: Streams
+    long_steps: bool  # each step shows a progress bar of its own
 
     @property
-    def judged_first(self) -> bool:
+    def validates_first(self) -> bool:
         """Whether the weights that it begins with may be the best."""
         ...
 
-    def update(self) -> None: ...
+    def update(self) -> None:
+        """Take one step."""
+        ...
 
-    def report(self) -> dict[str, float]: ...
+    def report(self) -> dict[str, float]:
+        """Log and return the mean figures of the steps since the last report."""
+        ...
 
-    def validate(self) -> tuple[float, bool]: ...
+    def validate(self) -> tuple[float, bool]:
+        """Nats per token on valid, and whether these weights are the best so far."""
+        ...
 
 
 @dataclass
@@ -96,12 +121,17 @@ class NullMonitor:
 
     @contextmanager
     def progress(self, total: float | None, description: str, unit: str) -> Iterator[ProgressBar]:
-        yield _Nothing()
+        yield _NullBar()
 
 
-class _Nothing:
+class _NullBar:
     def update(self, n: float = 1, **shown: float | str) -> None:
         pass
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's parameters and buffers lie; the CPU where it has none."""
+    return next(chain(module.parameters(), module.buffers()), torch.empty(0)).device
 
 
 def in_order(
@@ -120,4 +150,4 @@ def in_order(
 
 
 class TrainingError(ValueError):
-    """Training cannot go on; the text says at which step, why, and what to try."""
+    """Training cannot continue; the text says at which step, why, and what to try."""

@@ -47,7 +47,7 @@ class ProcessGroup:
                     fully_shard(block, mesh=mesh)
         return fully_shard(module, mesh=mesh)
 
-    def share(self, batch: Batch) -> Batch:
+    def local_rows(self, batch: Batch) -> Batch:
         """This process's rows of a batch, the same of every batch, so that carried states stay with their rows."""
         if self.world == 1:
             return batch
@@ -66,7 +66,7 @@ class ProcessGroup:
         dist.all_reduce(summed)
         return summed.tolist()
 
-    def lead(self, values: Sequence[float]) -> list[float]:
+    def broadcast(self, values: Sequence[float]) -> list[float]:
         """The figures of the process that leads: what all must agree on, such as the time."""
         if self.world == 1:
             return list(values)
@@ -82,15 +82,15 @@ class ProcessGroup:
         dist.all_gather_object(values, value)
         return values
 
-    def tell(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """The leading process's value."""
         if self.world == 1:
             return value
-        told = [value]
-        dist.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-        return told[0]
+        shared = [value]
+        dist.broadcast_object_list(shared, src=0, device=torch.device("cpu"))
+        return shared[0]
 
-    def broadcast(self, module: nn.Module) -> None:
+    def broadcast_weights(self, module: nn.Module) -> None:
         """Give every process the leading one's weights."""
         if self.world > 1:
             for tensor in module.state_dict().values():

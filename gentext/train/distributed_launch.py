@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -29,20 +29,27 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
-from gentext.train.base import Monitor, NullMonitor, ProgressBar, TrainingError
+from gentext.train.base import Monitor, NullMonitor, ProgressBar, TrainingError, device_of
 from gentext.train.distributed import ProcessGroup
 from gentext.train.fit import fit
-from gentext.train.gradient_state import GradientState
+from gentext.train.gradient_state import GradientOptions, GradientState
 
-if TYPE_CHECKING:
-    from gentext.train.gradient import GradientTrainer
+
+@runtime_checkable
+class LaunchOptions(GradientOptions, Protocol):
+    """What `GradientTrainer` holds of the processes that it starts; it says what each is."""
+
+    processes: int
+    sharded: bool
+    nodes: int
+    rendezvous: str
 
 
 @dataclass(frozen=True)
 class WorkerJob:
     """All that a process needs; it is pickled."""
 
-    loop: GradientTrainer
+    options: LaunchOptions
     family: LanguageModel
     corpus: Corpus
     streams: Streams
@@ -52,33 +59,33 @@ class WorkerJob:
 
 
 def train_together(
-    loop: GradientTrainer, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: Monitor
+    options: LaunchOptions, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: Monitor
 ) -> None:
-    """Trains `family` in place, in `loop.processes` processes on each of `loop.nodes` machines.
+    """Trains `family` in place, in `options.processes` processes on each of `options.nodes` machines.
 
-    Ctrl-C, or the death of a process, leaves the last checkpoint, which resume=true goes on from.
+    Ctrl-C, or the death of a process, leaves the last checkpoint, from which resume=true continues.
     Raises: TrainingError where a process fails.
     """
-    device = next(family.parameters()).device
-    threads = max(1, torch.get_num_threads() // loop.processes)
-    job = WorkerJob(loop, family.cpu(), corpus, streams, monitor.folder, monitor.resume, threads)
+    device = device_of(family)
+    threads = max(1, torch.get_num_threads() // options.processes)
+    job = WorkerJob(options, family.cpu(), corpus, streams, monitor.folder, monitor.resume, threads)
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "job.pkl").write_bytes(pickle.dumps(job))
         with _relayed(monitor) as reports:
-            _launch(loop, Path(scratch), reports, device.type)
+            _launch(options, Path(scratch), reports, device.type)
         load_model(family.to(device), Path(scratch) / "trained.safetensors", device=str(device))
     family.eval()
 
 
-def _launch(loop: GradientTrainer, scratch: Path, reports: Connection, device: str) -> None:
+def _launch(options: LaunchOptions, scratch: Path, reports: Connection, device: str) -> None:
     config = LaunchConfig(
-        min_nodes=loop.nodes,
-        max_nodes=loop.nodes,
-        nproc_per_node=loop.processes,
-        run_id="gentext" if loop.nodes > 1 else str(uuid.uuid4()),
+        min_nodes=options.nodes,
+        max_nodes=options.nodes,
+        nproc_per_node=options.processes,
+        run_id="gentext" if options.nodes > 1 else str(uuid.uuid4()),
         rdzv_backend="c10d",
-        rdzv_endpoint=loop.rendezvous,
-        local_addr="localhost" if loop.nodes == 1 else None,
+        rdzv_endpoint=options.rendezvous,
+        local_addr="localhost" if options.nodes == 1 else None,
         start_method="spawn",
         max_restarts=0,
     )
@@ -92,11 +99,11 @@ def _launch(loop: GradientTrainer, scratch: Path, reports: Connection, device: s
         raise
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        said = next((path.read_text(encoding="utf-8") for path in sorted(scratch.glob("failed-*"))), None)
+        reason = next((path.read_text(encoding="utf-8") for path in sorted(scratch.glob("failed-*"))), None)
         raise TrainingError(
-            said
+            reason
             or f"process {rank} of those that train died (exit code {failure.exitcode}); "
-            "resume=true goes on from the last checkpoint"
+            "resume=true continues from the last checkpoint"
         ) from error
 
 
@@ -121,17 +128,17 @@ def _work(scratch: Path, reports: Connection, device: str) -> None:
 def _train(scratch: Path, reports: Connection, device: str) -> None:
     job: WorkerJob = pickle.loads((scratch / "job.pkl").read_bytes())
     torch.set_num_threads(job.threads)
-    group = ProcessGroup(dist.get_rank(), dist.get_world_size(), job.loop.sharded)
+    group = ProcessGroup(dist.get_rank(), dist.get_world_size(), job.options.sharded)
     monitor = PipeMonitor(job.folder, job.resume, reports) if group.leads else NullMonitor(job.folder, job.resume)
-    training = GradientState(job.loop, job.family.to(device), job.corpus, job.streams, monitor, group)
-    fit(training)
+    state = GradientState(job.options, job.family.to(device), job.corpus, job.streams, monitor, group)
+    fit(state)
     if os.environ["LOCAL_RANK"] == "0":
-        save_model(training.shell, str(scratch / "trained.safetensors"))
+        save_model(state.shell, str(scratch / "trained.safetensors"))
 
 
 @dataclass
 class PipeMonitor:
-    """A Monitor in another process: it sends what it is told to the job's own."""
+    """A Monitor in another process: it sends what it is given to the job's own."""
 
     folder: Path
     resume: bool
@@ -152,7 +159,7 @@ class PipeMonitor:
 
 @contextmanager
 def _relayed(monitor: Monitor) -> Iterator[Connection]:
-    """The end of a pipe that a PipeMonitor writes to; a thread tells the monitor what comes out of it."""
+    """The end of a pipe that a PipeMonitor writes to; a thread gives the monitor what comes out of it."""
     reader, writer = mp.get_context("spawn").Pipe(duplex=False)
     thread = threading.Thread(target=_listen, args=(reader, monitor), daemon=True)
     thread.start()
@@ -171,10 +178,10 @@ def _listen(reader: Connection, monitor: Monitor) -> None:
                 monitor.log(*values)
             elif kind == "progress":
                 with monitor.progress(*values) as bar:
-                    while (told := reader.recv())[0] != "end":
-                        if told[0] == "log":
-                            monitor.log(*told[1])
+                    while (report := reader.recv())[0] != "end":
+                        if report[0] == "log":
+                            monitor.log(*report[1])
                         else:
-                            bar.update(told[1][0], **told[1][1])
+                            bar.update(report[1][0], **report[1][1])
     except EOFError:
         return

@@ -1,4 +1,4 @@
-"""One sitting of a training: from its checkpoint to its end, or to Ctrl-C."""
+"""The training loop, one for all trainers: steps, reports, validations, checkpoints, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,55 +9,59 @@ from contextlib import contextmanager
 from types import FrameType
 
 from gentext.train.base import TrainState
-from gentext.train.resume import checkpoint, finish, restore, save
+from gentext.train.checkpoint import Checkpoint, finish, restore, save
 
 SHOWN = {"train/nll": "nll", "valid/nll": "valid", "tokens_per_second": "tokens/s", "flops_per_second": "GFLOP/s"}
 
 
-def fit(training: TrainState) -> None:
-    """Go through with a training that is set up, from its checkpoint where the monitor says so.
+def fit(state: TrainState) -> None:
+    """Train to the end of the budget, from the checkpoint where the monitor asks to resume and there is one.
 
-    Ctrl-C ends it after the step, with a checkpoint of it, as a KeyboardInterrupt.
+    The weights that were best on valid are left. Ctrl-C ends it after the step, with a checkpoint of that step, as a
+    KeyboardInterrupt; a second Ctrl-C does not wait.
     """
-    restored = training.monitor.resume and restore(training)
-    if not training.monitor.resume and training.group.leads:
-        checkpoint(training).clear()
-    loop, course = training.loop, training.course
-    with _bar(training) as advance, _deferred_interrupt() as interrupted:
-        course.tick()
-        if not restored and training.judged_first:
-            save(training, best=training.validate()[1])
-        while not course.over:
-            training.update()
-            course.tick()
+    restored = state.monitor.resume and restore(state)
+    if not state.monitor.resume and state.group.leads:
+        Checkpoint(state.monitor.folder / "checkpoint").clear()
+    options, budget = state.options, state.budget
+    with _bar(state) as advance, _deferred_interrupt() as interrupted:
+        budget.tick()
+        if not restored and state.validates_first:
+            save(state, best=state.validate()[1])
+        while not budget.over:
+            state.update()
+            budget.tick()
             shown: dict[str, float] = {}
-            last = course.progress == 1
-            if course.place.step % loop.log_every == 0 or last:
-                shown |= training.report()
-            if course.place.step % loop.valid_every == 0 or last:
-                shown["valid/nll"], better = training.validate()
-                save(training, best=better)
-            elif course.save_is_due or interrupted():
-                save(training)
+            last = budget.spent == 1
+            if budget.progress.step % options.log_every == 0 or last:
+                shown |= state.report()
+            if budget.progress.step % options.valid_every == 0 or last:
+                shown["valid/nll"], better = state.validate()
+                save(state, best=better)
+            elif budget.save_is_due or interrupted():
+                save(state)
             advance(shown)
             if interrupted():
                 raise KeyboardInterrupt
-    finish(training)
+    finish(state)
 
 
 @contextmanager
-def _bar(training: TrainState) -> Iterator[Callable[[Mapping[str, float]], None]]:
+def _bar(state: TrainState) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
-    course = training.course
-    timed = course.steps is None
-    total = float(course.seconds if timed else course.steps)
-    with training.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
+    if state.long_steps:  # a terminal shows one bar at a time
+        yield lambda values: None
+        return
+    budget = state.budget
+    timed = budget.steps is None
+    total = float(budget.seconds if timed else budget.steps)
+    with state.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
         done, figures = 0.0, {}
 
         def advance(values: Mapping[str, float]) -> None:
             nonlocal done
             figures.update({name: _readable(key, values[key]) for key, name in SHOWN.items() if key in values})
-            at = course.place.seconds if timed else float(course.place.step)
+            at = budget.progress.seconds if timed else float(budget.progress.step)
             shown.update(at - done, **figures)
             done = at
 
@@ -73,7 +77,7 @@ def _readable(key: str, value: float) -> str:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C was pressed: inside, it waits for the step to end. The second one does not wait."""
+    """A function that says whether Ctrl-C was pressed: inside, it waits for the step to end; the second does not."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # only there can it be caught
         yield asked.is_set

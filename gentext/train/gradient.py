@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from gentext.checks import ArgumentError, at_least, one_of, positive, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
 from gentext.losses import Objective
 from gentext.seeding import Streams
 from gentext.train.aggressive import AggressiveEncoder
-from gentext.train.base import Monitor
+from gentext.train.base import Monitor, device_of
 from gentext.train.distributed import ProcessGroup
 from gentext.train.distributed_launch import train_together
 from gentext.train.fit import fit
@@ -30,9 +31,11 @@ class GradientTrainer:
     save_every: seconds between checkpoints; one is written at every validation too.
     processes: how many train together on this machine, one to a GPU where there are any. `batch_size` is of all.
     sharded: each process holds a part of the weights only (FSDP2), for a model that does not fit otherwise.
-    ahead: what trains an encoder further before every step (see Ahead).
+    aggressive: what trains a VAE's encoder alone before every step (see AggressiveEncoder); null for nothing.
     nodes, rendezvous: with several machines, start the same run on each, with the first one's HOST:PORT.
     """
+
+    key = "train"
 
     def __init__(
         self,
@@ -68,7 +71,7 @@ class GradientTrainer:
         sharded: bool = False,
         nodes: int = 1,
         rendezvous: str = "localhost:0",
-        ahead: AggressiveEncoder | None = None,
+        aggressive: AggressiveEncoder | None = None,
     ) -> None:
         if not isinstance(loss, Objective):
             raise ValueError(
@@ -76,26 +79,15 @@ class GradientTrainer:
                 + (f" ({type(loss).__name__} is played for: train=adversarial)" if loss is not None else "")
             )
         if steps is None and epochs is None and seconds is None:
-            raise ValueError("train=gradient needs an end; give train.steps, train.epochs or train.seconds")
+            raise ArgumentError("steps", "is null, as epochs and seconds are; training needs an end: give one of them")
         counts = {"batch_size": batch_size, "window": window, "accumulate": accumulate, "valid_every": valid_every}
-        counts |= {"log_every": log_every, "processes": processes, "nodes": nodes}
-        optional = {
-            "lr_embedding": lr_embedding,
-            "steps": steps,
-            "epochs": epochs,
-            "seconds": seconds,
-            "clip": clip,
-            "patience": patience,
-        }
-        for name, value in {**counts, "lr": lr, "cooldown": cooldown, **optional}.items():
-            if value is not None and not value > 0 and (name, value) != ("steps", 0):
-                raise ValueError(f"train.{name} is {value}; it must be above 0" + " or null" * (name in optional))
-        for name, value in {"ema": ema, "floor": floor, "beta1": beta1, "beta2": beta2}.items():
-            if not 0 <= value < 1:
-                raise ValueError(f"train.{name} is {value}; it lies in [0, 1)")
-        _one_of("optimizer", optimizer, OPTIMIZERS)
-        _one_of("schedule", schedule, SCHEDULES)
-        _one_of("precision", precision, ("fp32", "bf16"))
+        at_least(1, **counts, log_every=log_every, patience=patience, processes=processes, nodes=nodes)
+        at_least(0, steps=steps, warmup=warmup, weight_decay=weight_decay, tolerance=tolerance, save_every=save_every)
+        positive(lr=lr, lr_embedding=lr_embedding, epochs=epochs, seconds=seconds, clip=clip, cooldown=cooldown)
+        share(ema=ema, floor=floor, beta1=beta1, beta2=beta2, momentum=momentum)
+        one_of("optimizer", optimizer, OPTIMIZERS)
+        one_of("schedule", schedule, SCHEDULES)
+        one_of("precision", precision, ("fp32", "bf16"))
         self.loss = loss
         self.steps, self.epochs, self.seconds = steps, epochs, seconds
         self.batch_size, self.window, self.accumulate = batch_size, window, accumulate
@@ -105,32 +97,32 @@ class GradientTrainer:
         self.valid_every, self.patience, self.tolerance = valid_every, patience, tolerance
         self.log_every, self.save_every = log_every, save_every
         self.processes, self.sharded, self.nodes, self.rendezvous = processes, sharded, nodes, rendezvous
-        self.ahead = ahead
+        self.aggressive = aggressive
 
-    def check(self, family: LanguageModel) -> None:
+    def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where the family has no parameters to move, or the loss cannot be divided as is asked."""
         if not any(p.requires_grad for p in family.parameters()):
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
             )
         parts = {"accumulate": self.accumulate, "processes": self.processes, "nodes": self.nodes}
-        divided = [f"train.{name}={number}" for name, number in parts.items() if number > 1]
+        divided = [f"{self.key}.{name}={number}" for name, number in parts.items() if number > 1]
         if self.loss.pooled and divided:
             raise ValueError(
                 f"the loss's {' and '.join(self.loss.pooled)} looks at all texts of a batch together, and "
-                f"{' and '.join(divided)} divides it; give 1, and the texts that you want in train.batch_size"
+                f"{' and '.join(divided)} divides it; give 1, and the texts that you want in {self.key}.batch_size"
             )
-        if self.ahead is not None:
-            self.ahead.check(family, self.processes * self.nodes)
+        if self.aggressive is not None:
+            self.aggressive.check(family, self.processes * self.nodes)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises: TrainingError on divergence."""
-        self.check(family)
-        parameter = next(family.parameters())
+        self.check(family, corpus)
         if self.processes > 1 or self.nodes > 1:
             train_together(self, family, corpus, streams, monitor)
             return
-        with torch.random.fork_rng([parameter.device] if parameter.is_cuda else []):
+        device = device_of(family)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             fit(GradientState(self, family, corpus, streams, monitor, ProcessGroup()))
 
     def steps_over(self, batches: int) -> int | None:
@@ -139,8 +131,3 @@ class GradientTrainer:
         if self.epochs is not None:
             bounds.append(max(1, round(self.epochs * batches / self.accumulate)))
         return min(bounds, default=None)
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"train.{name} is {value!r}; it must be one of {', '.join(known)}")

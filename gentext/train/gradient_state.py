@@ -7,126 +7,170 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
+from gentext.losses import Objective
 from gentext.seeding import Streams
-from gentext.train.base import Monitor, TrainingError, in_order
+from gentext.train.base import Monitor, TrainingError, device_of, in_order
 from gentext.train.distributed import ProcessGroup, gather_tree
 from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
+from gentext.train.optimizers import Optimizer, Rate
 from gentext.train.progress import Budget, Progress
 from gentext.types import Batch
-
-if TYPE_CHECKING:
-    from gentext.train.gradient import GradientTrainer
 
 log = logging.getLogger("gentext")
 
 VALID_ROWS = 64  # sequences, or rows of a stream, that are validated at once
 
 
-class GradientState:
-    """A family and its optimisers on their way through a corpus."""
+@runtime_checkable
+class EarlyUpdates(Protocol):
+    """What moves a part of a family by itself before each step of all parameters."""
 
-    judged_first = False  # the weights that it begins with are nobody's best
+    def __call__(self, state: GradientState) -> None: ...
+
+    def review(self, state: GradientState) -> None:
+        """Decide at a validation whether that is still worth while."""
+        ...
+
+
+@runtime_checkable
+class GradientOptions(Protocol):
+    """What `GradientTrainer` holds; it says what each is."""
+
+    key: str
+    loss: Objective
+    seconds: float | None
+    batch_size: int
+    window: int
+    accumulate: int
+    optimizer: Optimizer
+    rate: Rate
+    clip: float | None
+    ema: float
+    precision: str
+    compile: bool
+    valid_every: int
+    patience: int | None
+    tolerance: float
+    log_every: int
+    save_every: float
+    aggressive: EarlyUpdates | None
+
+    def steps_over(self, batches: int) -> int | None: ...
+
+
+class GradientState:
+    """A family, its optimisers and its place in a corpus.
+
+    Args:
+        options: the trainer.
+        family: on its device already; its parameters are moved in place.
+        group: this process among those that train together.
+    """
+
+    validates_first = False  # the weights that it begins with are nobody's best
+    long_steps = False
 
     def __init__(
         self,
-        loop: GradientTrainer,
+        options: GradientOptions,
         family: LanguageModel,
         corpus: Corpus,
         streams: Streams,
         monitor: Monitor,
         group: ProcessGroup,
     ) -> None:
-        self.loop, self.family, self.corpus, self.streams, self.monitor = loop, family, corpus, streams, monitor
-        self.group = group
-        self.device = next(family.parameters()).device
-        self.feed = TrainLoader(corpus, loop.batch_size, loop.window, streams("batches"), family.context)
+        self.options, self.family, self.corpus = options, family, corpus
+        self.streams, self.monitor, self.group = streams, monitor, group
+        self.device = device_of(family)
+        self.loader = TrainLoader(corpus, options.batch_size, options.window, streams("batches"), family.context)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         self.model = group.wrap(family, self.device)
-        if loop.compile:
+        if options.compile:
             self.model = torch.compile(self.model)
-        self.tokens_per_step = self.feed.tokens_per_batch * loop.accumulate
-        self.optimizers = loop.optimizer.build(family)
-        self.average = EMA(family, loop.ema)
-        steps = loop.steps_over(self.feed.per_epoch)
-        self.course = Budget(steps, loop.seconds, loop.patience, loop.save_every, group)
+        self.tokens_per_step = self.loader.tokens_per_batch * options.accumulate
+        self.optimizers = options.optimizer.build(family)
+        self.ema = EMA(family, options.ema)
+        steps = options.steps_over(self.loader.per_epoch)
+        self.budget = Budget(steps, options.seconds, options.patience, options.save_every, group)
         torch.manual_seed(streams.derive("dropout") + group.rank)
         if corpus.tokens("valid") == 0:
             log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
 
     @property
-    def place(self) -> Progress:
-        return self.course.place
+    def progress(self) -> Progress:
+        return self.budget.progress
 
     def update(self) -> None:
-        """One step of all parameters, after what the loop has one part do ahead of it."""
-        if self.loop.ahead is not None:
-            self.loop.ahead(self)
-        self.descend()
-        self.average.update(self.place.step)
-        self.place.step += 1
+        """One step of all parameters, after those that `train.aggressive` has the encoder take."""
+        if self.options.aggressive is not None:
+            self.options.aggressive(self)
+        self.backward_and_step()
+        self.ema.update(self.progress.step)
+        self.progress.step += 1
 
-    def descend(self) -> float:
-        """Move whatever parameters ask for a gradient down the loss of the next batches; that loss, nats per token.
+    def backward_and_step(self) -> float:
+        """Step along the gradient, in whatever parameters require one, of the next batches' loss; that, nats per token.
 
         The gradient is of the sum over the batches' tokens, divided by the tokens of a mean step and not by their own:
         rows of like length share a batch, so that else a token of a short line would weigh more than one of a long.
 
         Raises: TrainingError where loss or gradient are not finite.
         """
-        batches = [next(self.feed) for _ in range(self.loop.accumulate)]
+        batches = [next(self.loader) for _ in range(self.options.accumulate)]
         tokens = sum(int(batch.mask.sum()) for batch in batches)
         sums: dict[str, Any] = {}
         total = torch.zeros((), device=self.device)
         self.family.train()
         for batch in batches:
-            mine = self.group.share(batch).to(self.device)
+            mine = self.group.local_rows(batch).to(self.device)
             with self._precision():
                 outputs = self.model(mine)
-                loss = self.loop.loss(outputs, mine, step=self.place.step, total=self.course.total)
+                loss = self.options.loss(outputs, mine, step=self.progress.step, total=self.budget.total)
             mean = loss.total / self.tokens_per_step
             (mean * self.group.world).backward()
             total += mean.detach()
             for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
                 sums[name] = sums.get(name, 0.0) + value
-        norm = float(gather_tree(torch.nn.utils.clip_grad_norm_(self.family.parameters(), self.loop.clip or math.inf)))
+        longest = self.options.clip or math.inf
+        norm = float(gather_tree(torch.nn.utils.clip_grad_norm_(self.family.parameters(), longest)))
         sums = {name: float(value) for name, value in sums.items()}
         if not all(map(math.isfinite, (norm, *sums.values()))):
             raise self._diverged(norm, sums, tokens)
-        self._move()
-        self.place.tokens += tokens
+        self._optimizer_step()
+        self.progress.tokens += tokens
         for name, value in {**sums, "tokens": tokens, "gradient": norm, "steps": 1}.items():
-            self.place.sums[name] = self.place.sums.get(name, 0.0) + value
+            self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
         return float(total)
 
     def report(self) -> dict[str, float]:
-        """Log the mean of every term since the last report (nats per token), and how fast it goes."""
-        place, sums = self.place, self.place.sums
+        """Log the mean of every term since the last report (nats per token), and the speed."""
+        progress, sums = self.progress, self.progress.sums
         names = sorted(sums.keys() - {"tokens", "gradient", "steps"})
         totals = self.group.sum([sums[name] for name in names])
-        seconds = max(place.seconds, 1e-9)
+        seconds = max(progress.seconds, 1e-9)
         values = {
             **{f"train/{name}": total / sums["tokens"] for name, total in zip(names, totals, strict=True)},
             "train/gradient": sums["gradient"] / sums["steps"],
-            "train/lr": self._rate * self.loop.optimizer.lr,
-            "train/epoch": self.feed.epoch + self.feed.taken / self.feed.per_epoch,
-            "tokens": float(place.tokens),
-            "seconds": place.seconds,
-            "seconds_left": seconds * (1 - self.course.progress) / max(self.course.progress, 1e-9),
-            "tokens_per_second": place.tokens / seconds,
+            "train/lr": self._rate * self.options.optimizer.lr,
+            "train/epoch": self.loader.epoch + self.loader.taken / self.loader.per_epoch,
+            "tokens": float(progress.tokens),
+            "seconds": progress.seconds,
+            "seconds_left": seconds * (1 - self.budget.spent) / max(self.budget.spent, 1e-9),
+            "tokens_per_second": progress.tokens / seconds,
         }
-        flops = 3 * self.family.flops(place.tokens) / seconds  # a backward pass costs two forward passes
+        flops = 3 * self.family.flops(progress.tokens) / seconds  # a backward pass costs two forward passes
         if math.isfinite(flops):
             values["flops_per_second"] = flops
-        place.sums = {}
+        progress.sums = {}
         if self.group.leads:
-            self.monitor.log(place.step, values)
+            self.monitor.log(progress.step, values)
         return values
 
     @torch.no_grad()
@@ -138,9 +182,9 @@ class GradientState:
         """
         self.family.eval()
         total, tokens, kl, texts = 0.0, 0.0, 0.0, 0.0
-        with self.average.applied(), self._own_draw():
+        with self.ema.applied(), self._own_draw():
             for batch in self.valid():
-                mine = self.group.share(batch).to(self.device)
+                mine = self.group.local_rows(batch).to(self.device)
                 with self._precision():
                     outputs = self.family(mine)
                 total += float(outputs.log_prob.sum())
@@ -153,19 +197,19 @@ class GradientState:
         if not tokens:
             return math.nan, True
         nll = (kl - total) / tokens
-        better = self.course.judge(nll, self.loop.tolerance)
+        better = self.budget.record_validation(nll, self.options.tolerance)
         if self.group.leads:
             latent = {"valid/kl": kl / texts} if texts else {}  # nats a text
-            self.monitor.log(self.place.step, {"valid/nll": nll, "valid/bits": nll / math.log(2), **latent})
-        if self.loop.ahead is not None:
-            self.loop.ahead.review(self)
+            self.monitor.log(self.progress.step, {"valid/nll": nll, "valid/bits": nll / math.log(2), **latent})
+        if self.options.aggressive is not None:
+            self.options.aggressive.review(self)
         return nll, better
 
     @property
     def _rate(self) -> float:
-        return self.loop.rate(self.place.step, self.course.progress)
+        return self.options.rate(self.progress.step, self.budget.spent)
 
-    def _move(self) -> None:
+    def _optimizer_step(self) -> None:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self._rate * group["initial_lr"]
@@ -174,7 +218,7 @@ class GradientState:
 
     def valid(self) -> Iterator[Batch]:
         """The valid split once, in order."""
-        return in_order(self.corpus, "valid", VALID_ROWS, self.loop.window, rows=VALID_ROWS, family=self.family)
+        return in_order(self.corpus, "valid", VALID_ROWS, self.options.window, rows=VALID_ROWS, family=self.family)
 
     @contextmanager
     def _own_draw(self) -> Iterator[None]:
@@ -184,14 +228,15 @@ class GradientState:
             yield
 
     def _precision(self) -> AbstractContextManager[Any]:
-        if self.loop.precision == "fp32":
+        if self.options.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _diverged(self, norm: float, sums: dict[str, float], tokens: int) -> TrainingError:
         shown = ", ".join(f"{name} {value / tokens:.4g}" for name, value in sums.items())
+        key = self.options.key
         return TrainingError(
-            f"step {self.place.step + 1} (epoch {self.feed.epoch + 1}, batch {self.feed.taken}) is not finite: "
-            f"{shown} nats/token, gradient norm {norm:.4g}. Lower train.lr, lengthen train.warmup or set train.clip=1"
-            + (", or try train.precision=fp32" if self.loop.precision != "fp32" else "")
+            f"step {self.progress.step + 1} (epoch {self.loader.epoch + 1}, batch {self.loader.taken}) is not finite: "
+            f"{shown} nats/token, gradient norm {norm:.4g}. Lower {key}.lr, lengthen {key}.warmup or set {key}.clip=1"
+            + (f", or try {key}.precision=fp32" if self.options.precision != "fp32" else "")
         )

@@ -29,15 +29,27 @@ class Stages:
         if not loops:
             raise ValueError("train.stages has no loop; name one at least")
         self.loops = loops
+        self.key = "train"
 
-    def check(self, family: LanguageModel) -> None:
-        """Raises: ValueError where a stage's loop does, before any begins; the last needs most: it is asked first."""
+    @property
+    def key(self) -> str:
+        """The configuration key under which the stages lie; each stage's own lies below it."""
+        return self._key
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self._key = key
+        for name, loop in self.loops.items():
+            loop.key = f"{key}.{name}"
+
+    def check(self, family: LanguageModel, corpus: Corpus) -> None:
+        """Raises: ValueError where a stage's trainer does; the last, which needs most, is asked first."""
         for loop in reversed(self.loops.values()):
-            loop.check(family)
+            loop.check(family, corpus)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
-        self.check(family)
+        self.check(family, corpus)
         before: dict[str, float] = {"step": 0}
         for name, loop in self.loops.items():
             stage = Stage(monitor, name, before)
@@ -87,18 +99,29 @@ class ResetPart:
 
     def __init__(self, loop: Trainer, part: str) -> None:
         self.loop, self.part = loop, part
+        self.key = "train"
 
-    def check(self, family: LanguageModel) -> None:
+    @property
+    def key(self) -> str:
+        """The configuration key under which it lies; the trainer's own is `loop` below it."""
+        return self._key
+
+    @key.setter
+    def key(self, key: str) -> None:
+        self._key = key
+        self.loop.key = f"{key}.loop"
+
+    def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where the family has no such part."""
         known = [name for name, _ in family.named_children()]
         if self.part not in known:
             raise ValueError(
                 f"{type(family).__name__} has no part {self.part!r} to put back; it has {', '.join(known)}"
             )
-        self.loop.check(family)
+        self.loop.check(family, corpus)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
-        self.check(family)
+        self.check(family, corpus)
         part = family.get_submodule(self.part)
         before = copy.deepcopy(part.state_dict())
         self.loop.run(family, corpus, streams=streams, monitor=monitor)

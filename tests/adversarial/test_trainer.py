@@ -231,8 +231,11 @@ def test_what_cannot_play_is_told_what_is_missing(corpus, notes, family, loss, a
 
 def test_a_stream_is_not_played_on(tmp_path, notes):
     corpus = tiny.corpus(tmp_path, unit="stream")
-    with pytest.raises(ValueError, match="one stream"):
-        run(corpus, notes(), loop=game(corpus))
+    monitor = notes()
+    for loop in (game(corpus), stages(corpus, "reinforce")):
+        with pytest.raises(ValueError, match="one stream"):
+            run(corpus, monitor, loop=loop)
+    assert monitor.log_ == []  # not even the warm-up has begun
 
 
 def test_divergence_names_the_round(corpus, notes):

@@ -31,8 +31,8 @@ def test_ahead_of_a_step_the_encoder_moves_alone(vae, notes):
     training = GradientState(tiny.bound(), family, corpus, Streams(0), notes(), ProcessGroup())
     encoder, space, decoder = weights(family.encoder), weights(family.space), weights(family.decoder)
     AggressiveEncoder(batches=2, limit=4)(training)
-    assert training.place.step == 0
-    assert training.place.tokens > 0
+    assert training.progress.step == 0
+    assert training.progress.tokens > 0
     assert not torch.equal(weights(family.encoder), encoder)
     assert not torch.equal(weights(family.space), space)
     assert torch.equal(weights(family.decoder), decoder)
@@ -46,7 +46,7 @@ def test_it_ends_when_z_tells_no_more(vae, notes, monkeypatch):
     told = iter([0.1, 0.5, 0.4, 0.9])
     monkeypatch.setattr(VAE, "information", lambda self, batch, rng: torch.full((len(batch),), next(told)))
     monitor = notes()
-    tiny.bound(steps=6, valid_every=1, ahead=AggressiveEncoder(batches=1, limit=2)).run(
+    tiny.bound(steps=6, valid_every=1, aggressive=AggressiveEncoder(batches=1, limit=2)).run(
         family, corpus, streams=Streams(0), monitor=monitor
     )
     assert monitor.curve("valid/information") == pytest.approx([0.1, 0.5, 0.4])
@@ -56,9 +56,9 @@ def test_it_ends_when_z_tells_no_more(vae, notes, monkeypatch):
 def test_only_an_encoder_can_be_ahead(vae, notes):
     corpus, family = vae
     with pytest.raises(ValueError, match="train=gradient"):
-        tiny.bound(ahead=AggressiveEncoder()).run(family.decoder, corpus, streams=Streams(0), monitor=notes())
+        tiny.bound(aggressive=AggressiveEncoder()).run(family.decoder, corpus, streams=Streams(0), monitor=notes())
     with pytest.raises(ValueError, match="one process"):
-        tiny.bound(ahead=AggressiveEncoder(), processes=2).check(family)
+        tiny.bound(aggressive=AggressiveEncoder(), processes=2).check(family, corpus)
     with pytest.raises(ValueError, match="1 or more"):
         AggressiveEncoder(batches=0)
 
@@ -71,4 +71,4 @@ def test_a_part_is_put_back_and_the_others_stay_as_they_were_trained(vae, notes)
     assert torch.equal(weights(family.decoder), decoder)
     assert not torch.equal(weights(family.encoder), encoder)
     with pytest.raises(ValueError, match=r"no part 'critic'.*encoder, decoder"):
-        Stages(first=ResetPart(tiny.bound(), "critic")).check(family)
+        Stages(first=ResetPart(tiny.bound(), "critic")).check(family, corpus)

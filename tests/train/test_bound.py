@@ -65,7 +65,7 @@ def test_what_looks_at_a_batch_as_a_whole_is_not_divided(corpus, term, divided):
     loop = tiny.loop(**{divided: 2})
     loop.loss = Objective(nll=NLL(), rate=term)
     with pytest.raises(ValueError, match=f"loss's rate .*train.{divided}=2 .*train.batch_size"):
-        loop.check(tiny.vae(corpus))
+        loop.check(tiny.vae(corpus), corpus)
 
 
 def test_a_validation_counts_no_idle_row(corpus, notes, monkeypatch):

@@ -4,7 +4,6 @@ import os
 
 import pytest
 
-from gentext.train import checkpoint
 from gentext.train.checkpoint import Checkpoint
 
 
@@ -34,7 +33,7 @@ def test_death_at_any_instant_leaves_the_old_set_or_the_new(tmp_path, monkeypatc
         left[0] -= 1
         return real(*args)
 
-    monkeypatch.setattr(checkpoint.os, call, dying)
+    monkeypatch.setattr(os, call, dying)
     try:
         _save(Checkpoint(tmp_path), 2, a="a2", b="b2")
         killed = False
@@ -52,7 +51,7 @@ def test_the_instants_of_a_save_are_all_tried(tmp_path, monkeypatch):
     calls = []
     for name in ("replace", "fsync"):
         real = getattr(os, name)
-        monkeypatch.setattr(checkpoint.os, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
+        monkeypatch.setattr(os, name, lambda *a, name=name, real=real: calls.append(name) or real(*a))
     _save(Checkpoint(tmp_path), 1, a="a", b="b")
     assert calls.count("replace") <= 12
     assert calls.count("fsync") <= 12

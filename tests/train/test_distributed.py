@@ -145,6 +145,6 @@ def test_two_machines_find_what_one_finds(tmp_path, notes):
 @pytest.mark.parametrize("rows", [1, 2, 3, 8])
 def test_shares_are_a_partition_of_the_tokens(rows):
     batch = pad([[4 + i, 5, 2] for i in range(rows)])
-    shares = [ProcessGroup(rank, 3).share(batch) for rank in range(3)]
+    shares = [ProcessGroup(rank, 3).local_rows(batch) for rank in range(3)]
     assert all(len(share) for share in shares)
     assert torch.cat([share.tokens[share.mask] for share in shares]).tolist() == batch.tokens[batch.mask].tolist()

@@ -67,8 +67,7 @@ def test_of_several_beginnings_the_likeliest_goes_on(tmp_path, notes, caplog):
     assert seen.curve("train/nll")[0] <= min(ends)
 
 
-def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes, monkeypatch):
-    monkeypatch.setattr(em, "SAVE_EVERY", 0.0)
+def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes):
     options = {"every": 2, "iterations": 7, "patience": 7}
     whole = run(tmp_path, notes("whole"), **options)
     with pytest.raises(tiny.Killed):

@@ -9,12 +9,12 @@ from gentext.train.progress import Budget
 
 @pytest.mark.parametrize(("steps", "seconds"), [(200, None), (None, 50.0), (100_000, 50.0), (200, 1e6)])
 def test_a_schedule_ends_with_the_run_whichever_budget_ends_it(steps, seconds):
-    course = Budget(steps, seconds, None, 60.0, ProcessGroup())
+    budget = Budget(steps, seconds, None, 60.0, ProcessGroup())
     schedule, heats = Linear(1.0, 0.1), []
-    while not course.over:  # four steps a second
-        heats.append(schedule(course.place.step + 1, course.total))
-        course.place.step += 1
-        course.place.seconds = course.place.step / 4
+    while not budget.over:  # four steps a second
+        heats.append(schedule(budget.progress.step + 1, budget.total))
+        budget.progress.step += 1
+        budget.progress.seconds = budget.progress.step / 4
     assert len(heats) == 200
     assert heats[0] > 0.99
     assert heats == sorted(heats, reverse=True)

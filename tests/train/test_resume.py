@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,11 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_model
 from train import tiny
 
+from gentext.models.hmm.model import HMM
 from gentext.seeding import Streams
 from gentext.train.base import TrainingError
+from gentext.train.em import EMTrainer
 
 OPTIONS = {"ema": 0.9, "accumulate": 2, "save_every": 0.0, "steps": 17}
 
@@ -66,6 +70,7 @@ from pathlib import Path
 import torch
 from train import tiny
 from safetensors.torch import save_model
+from gentext.models.hmm.model import HMM
 from gentext.seeding import Streams
 from gentext.train.base import NullMonitor
 torch.set_num_threads(1)
@@ -108,3 +113,28 @@ def test_sigkill_at_random_instants_changes_nothing(tmp_path, notes, kills):
     killed = tiny.family(tiny.corpus(tmp_path))
     load_model(killed, tmp_path / "killed" / "done.safetensors")
     assert tiny.same(killed, whole)
+
+
+@pytest.mark.parametrize("trainer", ["gradient", "em"])
+def test_a_checkpoint_of_the_first_format_is_resumed(tmp_path, notes, trainer):
+    """Interrupted runs of before the checkpoint's parts were renamed; an unbroken run of today gives the same."""
+    corpus = tiny.corpus(tmp_path)
+
+    def run(monitor):
+        if trainer == "gradient":
+            family = tiny.family(corpus, width=4, dropout=0.3)
+            tiny.loop(steps=12, ema=0.9, save_every=0.0).run(family, corpus, streams=Streams(3), monitor=monitor)
+            return family
+        torch.manual_seed(1)
+        family = HMM(corpus.tokenizer.vocab_size, states=4, grow_from=None)
+        trained = EMTrainer(iterations=6, batch_size=16, every=2, patience=7)
+        trained.run(family, corpus, streams=Streams(0), monitor=monitor)
+        return family
+
+    whole, resumed = notes("whole"), notes("resumed", resume=True)
+    shutil.copytree(Path(__file__).parent / "format1" / trainer, resumed.folder, dirs_exist_ok=True)
+    one, other = run(whole), run(resumed)
+    assert resumed.log_[0][0] == {"gradient": 8, "em": 4}[trainer]
+    assert resumed.curve("valid/nll")[-1] == pytest.approx(whole.curve("valid/nll")[-1], abs=1e-6)
+    for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b)

@@ -1,12 +1,14 @@
 """Stages run in turn, and none twice."""
 
 import pytest
+import torch
 from train import tiny
 
+from gentext.losses import MMD, NLL, Objective
 from gentext.seeding import Streams
-from gentext.train.base import Trainer
+from gentext.train.base import NullMonitor, Trainer, TrainingError
 from gentext.train.em import EMTrainer
-from gentext.train.stages import Stages
+from gentext.train.stages import ResetPart, Stages
 
 
 def _run(folder, monitor, **loops):
@@ -43,6 +45,18 @@ def test_a_stage_that_is_done_keeps_no_checkpoint(tmp_path, notes):
     _run(tmp_path, monitor)
     held = {path.name for name in ("first", "second") for path in (monitor.folder / name / "checkpoint").iterdir()}
     assert held == set()
+
+
+def test_advice_names_the_key_of_the_stage(tmp_path):
+    corpus = tiny.corpus(tmp_path)
+    family = tiny.family(corpus)
+    family.gru.weight_hh_l0.data[0, 0] = torch.nan
+    stages = Stages(warmup=Stages(first=tiny.loop()), second=ResetPart(tiny.loop(accumulate=2), "gru"))
+    with pytest.raises(TrainingError, match=r"Lower train\.warmup\.first\.lr"):
+        stages.run(family, corpus, streams=Streams(3), monitor=NullMonitor(tmp_path))
+    stages.loops["second"].loop.loss = Objective(nll=NLL(), mmd=MMD())
+    with pytest.raises(ValueError, match=r"train\.second\.loop\.accumulate=2 .* train\.second\.loop\.batch_size"):
+        stages.check(family, corpus)
 
 
 def test_stages_need_a_loop():

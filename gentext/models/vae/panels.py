@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gentext.data.corpus import Corpus
+from gentext.language_model import SupportsLatent
 from gentext.models.vae.posteriors import between
 from gentext.panels import Panel, Points, Table
 from gentext.types import EOS, PAD
-
-if TYPE_CHECKING:
-    from gentext.data.corpus import Corpus
-    from gentext.models.vae.model import VAE
 
 POINTS, LONGEST, STEPS, UNITS = 150, 48, 7, 3  # texts on the map, tokens of a text, steps of a way, parts of z shown
 REACH = 2.0  # how far along a part of z, in standard deviations of the prior
 
 
-def panels(vae: VAE, corpus: Corpus) -> list[Panel]:
+def panels(vae: SupportsLatent, corpus: Corpus) -> list[Panel]:
     """A map of the latent space, an interpolation, and what the most used parts of z change."""
     lines = corpus.lines("valid") if len(corpus.lines("valid")) else corpus.lines("train")
     texts = [lines[i * len(lines) // min(POINTS, len(lines))] for i in range(min(POINTS, len(lines)))]
     texts = [text for text in texts if text.strip()]
-    batch = corpus.batch(texts).to(next(vae.parameters()).device)
+    batch = corpus.batch(texts).to(next(vae.inference()).device)
     means = torch.cat([vae.encode(batch.rows(slice(i, i + 50))).mean for i in range(0, len(batch), 50)])
     return [_map(texts, means), _way(vae, corpus, texts, means), _traversal(vae, corpus, texts, means)]
 
@@ -42,7 +38,7 @@ def _map(texts: list[str], means: Float[Tensor, "n z"]) -> Points:
     return Points("latent map", note, x, y, texts, lengths, "first axis", "second axis")
 
 
-def _way(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
+def _way(vae: SupportsLatent, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
     path = "sphere" if vae.spherical else "line"
     z = between(means[0], means[-1], STEPS, path)
     rows = [["(the text)", texts[0]]]
@@ -51,7 +47,7 @@ def _way(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]
     return Table("latent interpolation", f"The likeliest words along a {path} between two texts.", ["at", "text"], rows)
 
 
-def _traversal(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
+def _traversal(vae: SupportsLatent, corpus: Corpus, texts: list[str], means: Float[Tensor, "n z"]) -> Table:
     """One text, and what becomes of it where one part of its z alone is moved."""
     rows = []
     for unit in means.var(0).topk(min(UNITS, means.shape[1])).indices.tolist():
@@ -65,9 +61,10 @@ def _traversal(vae: VAE, corpus: Corpus, texts: list[str], means: Float[Tensor, 
     return Table("latent traversal", note, ["part", "value", "text"], rows)
 
 
-def _written(vae: VAE, corpus: Corpus, z: Float[Tensor, "n z"]) -> list[str]:
+def _written(vae: SupportsLatent, corpus: Corpus, z: Float[Tensor, "n z"]) -> list[str]:
     """The likeliest token at every step under each z."""
-    at, columns = vae.decoder.start(len(z), given=z), []
+    family, columns = vae.given_latent(z), []
+    at = family.start(len(z))
     live = torch.ones(len(z), dtype=torch.bool, device=z.device)
     for _ in range(LONGEST):
         chosen = torch.where(live, at.logits.argmax(-1), PAD)
@@ -75,5 +72,5 @@ def _written(vae: VAE, corpus: Corpus, z: Float[Tensor, "n z"]) -> list[str]:
         live = live & (chosen != EOS)
         if not bool(live.any()):
             break
-        at = vae.step(at.state, torch.where(live, chosen, EOS))
+        at = family.step(at.state, torch.where(live, chosen, EOS))
     return corpus.tokenizer.decode(torch.stack(columns, 1).tolist())
