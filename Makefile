@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check types docs format
+.PHONY: demo test check docs format
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -17,6 +17,10 @@ check: .venv/ready
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/gentext report --check experiments README.md
+
+docs: .venv/ready
+	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
+	@echo build/docs/index.html
 
 format: .venv/ready
 	$(BIN)/ruff format .

@@ -1,0 +1,74 @@
+"""The commands of the site and of the README are commands, and the references hold all that the code has."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from gentext import config
+from gentext.cli.commands import ACTS
+from gentext.cli.parser import parser
+from gentext.cli.run import check
+from gentext.results import columns
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md")}
+
+
+def blocks(page: str, *languages: str) -> list[str]:
+    """The fenced blocks of a page in these languages."""
+    pairs = re.findall(r"^```(\S*)[^\n]*\n(.*?)^```$", PAGES[page], re.DOTALL | re.MULTILINE)
+    return [text for language, text in pairs if language in languages]
+
+
+def commands_of(page: str) -> list[str]:
+    text = "\n".join(blocks(page, "bash", "")).replace("\\\n", "")
+    return [line for line in text.splitlines() if "gentext" in shlex.split(line, comments=True)]
+
+
+COMMANDS = [(page, line) for page in sorted(PAGES) for line in commands_of(page)]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}:{i}" for i, (page, _) in enumerate(COMMANDS)])
+def test_every_command_is_one(page, line, tmp_path, monkeypatch):
+    for file in blocks(page, "python", "yaml"):  # a block that begins with a file's name is that file
+        name = re.match(r"# (\S+\.(?:py|yaml))\n", file)
+        if name:
+            path = tmp_path / name[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file[name.end() :], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = shlex.split(line, comments=True)
+    words = words[words.index("gentext") + 1 :]
+    if words[0] != "run":
+        parser(ACTS).parse_known_args(words)
+        return
+    if "submitit" in line and importlib.util.find_spec("submitit") is None:
+        pytest.skip("the extra sweep is not installed")
+    folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
+    overrides = [word for word in words[1:] if word not in ("-m", "--config-dir", folder)]
+    check(config.completed(overrides, folder), folder, sweep="-m" in words)
+
+
+def test_the_references_hold_every_option_and_every_figure(tmp_path):
+    spec = importlib.util.spec_from_file_location("reference", DOCS / "reference.py")
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    reference.write(tmp_path)
+    options, figures = ((tmp_path / name).read_text(encoding="utf-8") for name in ("options.md", "figures.md"))
+    named = [f"### {group}={name}\n" for group, names in config.groups().items() for name in names if group != "hydra"]
+    assert [heading for heading in named if heading not in options and "hydra" not in heading] == []
+    assert [figure.name for figure in columns.FIGURES if f"`{figure.name}`, " not in figures] == []
+
+
+def test_pages_link_to_what_is_there():
+    links = [(page, link) for page, text in PAGES.items() for link in re.findall(r"\]\((?!http)([^)#]+)", text)]
+    roots = {"README": DOCS.parent}
+    made = ("docs/reference/", "reference/")  # when the site is built
+    gone = [(page, to) for page, to in links if not to.startswith(made) and not (roots.get(page, DOCS) / to).exists()]
+    assert gone == []
