@@ -6,10 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
-
-from gentext.data.tokenizer import Tokenizer
-from gentext.types import EOS
+from typing import Any, get_args
 
 SUCCESSORS = 5  # edges of a node that a reader of the table is told
 END = "⟨end⟩"  # how EOS reads
@@ -125,8 +122,10 @@ Panel = Table | Graph | Points | Heatmap | Curves
 KINDS = {kind.__name__.lower(): kind for kind in get_args(Panel)}
 
 
-def spelling(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
-    """Each token as it reads by itself."""
+def spelling(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """Each token as it reads by itself, by a fitted Tokenizer; stored panels are read without it or torch."""
+    from gentext.types import EOS
+
     return [END if i == EOS else text for i, text in zip(ids, tokenizer.decode([[i] for i in ids]), strict=True)]
 
 

@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from gentext.value import Exactness as Exactness
+from gentext.value import Value as Value
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3  # every tokenizer reserves these four ids
 RESERVED = 4
@@ -22,7 +24,6 @@ ANY, GAP = -1, -2  # in a pattern of ids: any one token; any number of tokens, n
 State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
 Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
 Likelihood = Literal["exact", "bound", "none"]
-Exactness = Literal["exact", "upper", "lower"]  # the figure itself, or a bound from above or below
 
 
 @dataclass(frozen=True)
@@ -136,22 +137,6 @@ class Latents:
     mean: Float[Tensor, "n z"]
     split: str
     of: int  # texts of the split
-
-
-@dataclass(frozen=True)
-class Value:
-    """One number and how it came about."""
-
-    value: float
-    signature: str  # bleu4|refs:10000|hyps:10000|smooth:method1|tok:word|v:1
-    higher_is_better: bool | None  # None: neither end is better in itself (a length, an entropy)
-    n: int  # sequences that it rests on
-    unit: str = ""  # nats/sentence, bits/char, share, ...
-    interval: tuple[float, float] | None = None  # 95 %
-    interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5,0.25 | wilson | normal
-    exactness: Exactness = "exact"
-    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for tests; None for set metrics
-    paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them
 
 
 def map_state(state: State, act: Callable[[Tensor], Tensor]) -> State:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gentext.cli.commands import ACTS
+from gentext.cli.commands import HANDLERS
 from gentext.cli.parser import parser
 
 
@@ -38,11 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def act(argv: Sequence[str]) -> int:
     """Carry out any command but run. KEY=VALUE words may stand between the flags."""
-    known = parser(ACTS)
+    known = parser(HANDLERS)
     args, rest = known.parse_known_args(argv)
     if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(args, "pairs")):
         known.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.pairs += rest
-    args.act(args)
+    from gentext import config
+
+    with config.searching(args.config_dir):
+        args.act(args)
     return 0

@@ -71,6 +71,20 @@ def _inspect(args: argparse.Namespace) -> None:
     show_panels(args.run)
 
 
+def _export(args: argparse.Namespace) -> None:
+    import gentext
+    from gentext.models import NGram
+
+    model = gentext.load(args.run)
+    if not isinstance(model.family, NGram):
+        raise ValueError(f"{args.run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
+    blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
+    tokenizer = model.tokenizer
+    tokens = [tokenizer.model.id_to_token(i).translate(blanks) for i in range(tokenizer.vocab_size)]
+    model.family.export_arpa(args.out, tokens)
+    print(args.out)
+
+
 def _score(args: argparse.Namespace) -> None:
     from gentext import score
     from gentext.results import board, render_board
@@ -192,9 +206,10 @@ def _table(rows: dict[str, str], indent: str = "") -> None:
         print(f"{indent}{name:{width}}  {line}")
 
 
-ACTS = {
+HANDLERS = {
     "sample": _sample,
     "inspect": _inspect,
+    "export": _export,
     "score": _score,
     "board": _board,
     "compare": _compare,

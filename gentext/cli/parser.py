@@ -1,13 +1,13 @@
-"""What the commands of `gentext` take, and how they say so."""
+"""What the commands of `gentext` take: a function for each, which adds its arguments to its parser."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import NoReturn
 
 from gentext import __version__
-
-Act = Callable[[argparse.Namespace], None]
 
 DESCRIPTION = "Train every family of text generator on the same tokens, judge all alike, rank them on one board."
 TABLES = ("terminal", "markdown", "csv", "json")
@@ -21,142 +21,178 @@ EPILOG = """examples:
 `gentext run --help` shows the configuration, `gentext list` every option of every group."""
 
 
-def parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
-    """The parser of everything but what Hydra reads itself; `acts` carry out the commands, by their names."""
-    top = argparse.ArgumentParser(
+def parser(handlers: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
+    """The parser of every command; `handlers` carry them out, by their names (`run` is Hydra's to parse)."""
+    top = Parser(
         "gentext", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--version", action="version", version=f"gentext {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    commands.add_parser(
-        "run", help="train, sample and judge; key=value replaces any line of the configuration, -m sweeps"
-    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    for name, (summary, add_arguments) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        command.add_argument(
+            "--config-dir", metavar="FOLDER", help="options of your own, and the Python modules that they name"
+        )
+        command.set_defaults(act=handlers.get(name))
+        add_arguments(command)
+    return top
 
-    sample = commands.add_parser("sample", help="draw from a trained run")
-    sample.add_argument("run", help="a run's folder")
-    sample.add_argument("-n", type=int, help="how many texts (1); of a beam, its best")
-    sample.add_argument("--prompt", help="text to go on from, or a source to translate")
-    sample.add_argument("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
-    sample.add_argument("--contains", action="append", default=[], metavar="WORDS", help="say this somewhere (HMMs)")
-    sample.add_argument("--length", type=int, help="exactly so many words (HMMs)")
-    sample.add_argument("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
-    sample.add_argument("--stop", action="append", default=[], metavar="TEXT", help="end before this is said")
-    latent = sample.add_mutually_exclusive_group()  # of a VAE, written greedily unless --decode says otherwise
-    latent.add_argument("--reconstruct", metavar="TEXT", help="what comes back from its place in z (VAEs)")
-    latent.add_argument("--interpolate", nargs=2, metavar=("FROM", "TO"), help="the way from text to text (VAEs)")
-    latent.add_argument(
-        "--analogy", nargs=3, metavar=("A", "B", "C"), help="what is to C as B is to A: z of B - A + C (VAEs)"
-    )
-    latent.add_argument("--neighbours", metavar="TEXT", help="the N training texts nearest in z (VAEs)")
-    sample.add_argument("--steps", type=int, help="texts of an interpolation, both ends included (7)")
-    sample.add_argument("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument(
-        "pairs",
-        nargs="*",
-        metavar="SETTING",
-        help="temperature=0.7, top_k=40, width=10, ...: the decoder's own",
-    )
-    sample.add_argument(
-        "--trust", action="append", default=[], metavar="MODULE", help="a module of your own that the run may name"
-    )
-    sample.set_defaults(act=acts["sample"])
 
-    inspect = commands.add_parser(
-        "inspect", help="what a trained run shows of its inside: states, attention, latent maps"
-    )
-    inspect.add_argument("run", help="a run's folder")
-    inspect.set_defaults(act=acts["inspect"])
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
 
-    score = commands.add_parser(
-        "score", help="recompute metrics from stored samples, or judge anyone's file, with no model"
-    )
-    score.add_argument("runs", nargs="*", help="folders of runs whose metrics are recomputed")
-    score.add_argument("--samples", help="a file, one sample a line, or a table (JSONL, CSV, TSV, Parquet); .gz")
-    score.add_argument("--column", default="text", help="the column of a table that holds them: a name, or a number")
-    score.add_argument("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
-    score.add_argument("--name", help="how the row is called on the board (the file's name)")
-    score.add_argument("--out", default="runs", help="where its record goes (runs)")
-    score.add_argument(
+    def error(self, message: str) -> NoReturn:
+        refuse(self.prog, message)
+
+
+def refuse(program: str, message: str) -> NoReturn:
+    """Raises: ValueError with argparse's message, made plain, and where help is."""
+    head, given, rest = message.partition("invalid choice: '")
+    if given:
+        name, _, known = rest.partition("' (choose from ")
+        options = [option.strip(" '") for option in known.rstrip(")").split(",")]
+        close = get_close_matches(name, options, n=2) or options
+        message = f"{head.removeprefix('argument ')}{name!r} is unknown; it must be one of {', '.join(close)}"
+    elif message.startswith("unrecognized arguments: "):
+        message = f"{message.partition(': ')[2]}: there is no such argument"
+    else:
+        message = message.removeprefix("argument ").replace("the following arguments are required: ", "missing: ")
+    raise ValueError(f"{message}. See `{program} --help`")
+
+
+def _run(command: argparse.ArgumentParser) -> None:
+    """Hydra parses its own arguments."""
+
+
+def _sample(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("run", help="a run's folder")
+    add("-n", type=int, help="how many texts (1); of a beam, its best")
+    add("--prompt", help="text to continue, or a source to translate")
+    add("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
+    add("--contains", action="append", default=[], metavar="WORDS", help="the text contains this (HMMs)")
+    add("--length", type=int, help="exactly so many words (HMMs)")
+    add("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
+    add("--stop", action="append", default=[], metavar="TEXT", help="end before this string")
+    latent = command.add_mutually_exclusive_group()  # of a VAE, decoded greedily unless --decode is given
+    add = latent.add_argument
+    add("--reconstruct", metavar="TEXT", help="decode from this text's z (VAEs)")
+    add("--interpolate", nargs=2, metavar=("FROM", "TO"), help="from text to text in z (VAEs)")
+    add("--analogy", nargs=3, metavar=("A", "B", "C"), help="what is to C as B is to A: z of B - A + C (VAEs)")
+    add("--neighbours", metavar="TEXT", help="the N training texts nearest in z (VAEs)")
+    add = command.add_argument
+    add("--steps", type=int, help="texts of an interpolation, both ends included (7)")
+    add("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
+    add("--seed", type=int, default=0)
+    add("pairs", nargs="*", metavar="SETTING", help="temperature=0.7, top_k=40, width=10, ...: the decoder's own")
+    _trust(command)
+
+
+def _inspect(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", help="a run's folder")
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", help="the folder of a run of family=ngram")
+    command.add_argument("out", help="the file to write, such as model.arpa")
+
+
+def _score(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("runs", nargs="*", help="folders of runs whose metrics are recomputed")
+    add("--samples", metavar="FILE", help="one sample a line, or a table (JSONL, CSV, TSV, Parquet); .gz")
+    add("--column", default="text", help="the column of a table that holds them: a name, or a number")
+    add("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
+    add("--name", help="how the row is called on the board (the file's name)")
+    add("--out", default="runs", help="where its record goes (runs)")
+    add(
         "--eval",
         nargs="+",
         default=["default"],
         metavar=("OPTION", "KEY=VALUE"),
         help="the metrics: an option of the eval group (default), and what to change in it",
     )
-    score.add_argument(
+    _trust(command)
+
+
+def _trust(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
         "--trust", action="append", default=[], metavar="MODULE", help="a module of your own that the run may name"
     )
-    score.set_defaults(act=acts["score"])
 
-    board = commands.add_parser("board", help="the leaderboard of a folder of runs")
-    board.add_argument("runs", nargs="+", help="folders of runs")
-    board.add_argument(
+
+def _board(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("runs", nargs="+", help="folders of runs")
+    add(
         "--format",
         choices=("terminal", "markdown", "csv", "json", "latex", "jsonl"),
         default="terminal",
         help="jsonl: the records themselves, a line each, as experiments/ keeps them",
     )
-    board.add_argument("--merge", action="store_true", help="refuse a run that stands twice, and corpora that differ")
-    board.add_argument("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
-    board.add_argument("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
-    board.add_argument("--signatures", action="store_true", help="how each column was computed (CSV and JSON hold it)")
-    board.add_argument("--sort", help="the metric to rank by; best first")
-    board.add_argument(
-        "--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=..."
-    )
-    board.add_argument("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
-    board.add_argument("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
-    board.set_defaults(act=acts["board"])
+    add("--merge", action="store_true", help="refuse a run that stands twice, and corpora that differ")
+    add("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
+    add("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
+    add("--signatures", action="store_true", help="how each column was computed (CSV and JSON hold it)")
+    add("--sort", help="the metric to rank by; best first")
+    add("--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=...")
+    add("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
+    add("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
 
-    compare = commands.add_parser(
-        "compare", help="do two runs differ? metric by metric, tested over sentences and seeds"
-    )
-    compare.add_argument("first", help="a run's folder; with --among, a family as the board calls it")
-    compare.add_argument("second", help="likewise")
-    compare.add_argument("--among", nargs="+", metavar="RUNS", help="folders of runs: all seeds of both are compared")
-    compare.add_argument("--decode", help="of several decode settings the one to compare, as the board calls it")
-    compare.add_argument("--test", choices=("bootstrap", "randomisation"), default="bootstrap")
-    compare.add_argument("--format", choices=TABLES, default="terminal")
-    compare.set_defaults(act=acts["compare"])
 
-    explain = commands.add_parser("explain", help="what a figure is, or how a run's value of it came about")
-    explain.add_argument("words", nargs="+", metavar="[RUN] FIGURE", help="bleu4; or a run's folder and a figure")
-    explain.add_argument("--decode", help="of several decode settings the one to explain, as the board calls it")
-    explain.set_defaults(act=acts["explain"])
+def _compare(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("first", help="a run's folder; with --among, a family as the board calls it")
+    add("second", help="likewise")
+    add("--among", nargs="+", metavar="RUNS", help="folders of runs: all seeds of both are compared")
+    add("--decode", help="of several decode settings the one to compare, as the board calls it")
+    add("--test", choices=("bootstrap", "randomisation"), default="bootstrap")
+    add("--format", choices=TABLES, default="terminal")
 
-    frontier = commands.add_parser(
-        "frontier", help="what each family's decode settings trade: hypervolume, matched quality"
-    )
-    frontier.add_argument("runs", nargs="+", help="folders of runs")
-    frontier.add_argument("--quality", default="bleu4", help="a metric (bleu4)")
-    frontier.add_argument("--diversity", default="selfbleu4", help="another (selfbleu4)")
-    frontier.add_argument("--at", type=float, help="the diversity to read quality at: where all families can be read")
-    frontier.add_argument("--format", choices=TABLES, default="terminal")
-    frontier.set_defaults(act=acts["frontier"])
 
-    report = commands.add_parser(
-        "report", help="a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables"
-    )
-    report.add_argument(
-        "runs", nargs="+", help="folders of runs; with --check or --update Markdown files, or folders of them"
-    )
-    report.add_argument("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
-    report.add_argument(
-        "--check", action="store_true", help="prove that committed tables are what the records beside them say"
-    )
-    report.add_argument(
-        "--update", action="store_true", help="write committed tables and pictures anew from the records beside them"
-    )
-    report.set_defaults(act=acts["report"])
+def _explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument("words", nargs="+", metavar="[RUN] FIGURE", help="bleu4; or a run's folder and a figure")
+    command.add_argument("--decode", help="of several decode settings the one to explain, as the board calls it")
 
-    data = commands.add_parser("data", help="the corpora: list | show NAME | fetch NAME")
-    data.add_argument("verb", choices=("list", "show", "fetch"))
-    data.add_argument("name", nargs="?")
-    data.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
-    data.set_defaults(act=acts["data"])
 
-    options = commands.add_parser("list", help="every group's options, a line each")
-    options.add_argument("group", nargs="?")
-    options.set_defaults(act=acts["list"])
-    return top
+def _frontier(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("runs", nargs="+", help="folders of runs")
+    add("--quality", default="bleu4", help="a metric (bleu4)")
+    add("--diversity", default="selfbleu4", help="another (selfbleu4)")
+    add("--at", type=float, help="the diversity to read quality at: where all families can be read")
+    add("--format", choices=TABLES, default="terminal")
+
+
+def _report(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("runs", nargs="+", help="folders of runs; with --check or --update Markdown files, or folders of them")
+    add("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
+    add("--check", action="store_true", help="prove that committed tables are what the records beside them say")
+    add("--update", action="store_true", help="write committed tables and pictures anew from the records beside them")
+
+
+def _data(command: argparse.ArgumentParser) -> None:
+    command.add_argument("verb", choices=("list", "show", "fetch"))
+    command.add_argument("name", nargs="?")
+    command.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="e.g. data.path=my.txt")
+
+
+def _list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("group", nargs="?")
+
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "run": ("train, sample and judge; key=value replaces any line of the configuration, -m sweeps", _run),
+    "sample": ("draw from a trained run", _sample),
+    "inspect": ("what a trained run shows of its inside: states, attention, latent maps", _inspect),
+    "export": ("write a trained n-gram as an ARPA file, which KenLM and SRILM read", _export),
+    "score": ("recompute metrics from stored samples, or judge anyone's file, with no model", _score),
+    "board": ("the leaderboard of a folder of runs", _board),
+    "compare": ("do two runs differ? metric by metric, tested over sentences and seeds", _compare),
+    "explain": ("what a figure is, or how a run's value of it came about", _explain),
+    "frontier": ("what each family's decode settings trade: hypervolume, matched quality", _frontier),
+    "report": ("a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables", _report),
+    "data": ("the corpora: list | show NAME | fetch NAME", _data),
+    "list": ("every group's options, a line each", _list),
+}

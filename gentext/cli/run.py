@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
-from gentext.cli.commands import ACTS
+from gentext.cli.parser import COMMANDS, refuse
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
@@ -29,24 +31,43 @@ IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 def launch(argv: Sequence[str]) -> int:
     """Run or sweep; the exit code of the worst job."""
-    args = get_args_parser().parse_intermixed_args(list(argv))  # flags may stand between overrides
-    flags = [word for word in argv if word not in args.overrides]
-    overrides = config.completed(args.overrides, args.config_dir)
-    # the completion that Hydra installs is of one word, the program
-    sys.argv = ["gentext" if args.shell_completion else "gentext run", *flags, *overrides]
-    config.register()
-    start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
-    if any((args.help, args.hydra_help, args.info, args.cfg, args.shell_completion)):
-        start()
-        return 0
-    out = check(overrides, args.config_dir, sweep=args.multirun)
+    args = _arguments(argv)
+    with config.searching(args.config_dir):
+        if args.help:
+            print(help_text(args.overrides))
+            return 0
+        flags = list(_flags(argv, args.overrides))
+        overrides = config.completed(args.overrides)
+        config.register()
+        start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
+        # the completion that Hydra installs is of one word, the program
+        program = "gentext" if args.shell_completion else "gentext run"
+        shell, sys.argv = sys.argv, [program, *flags, *overrides]
+        try:
+            if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
+                start()
+                return 0
+            return _launch(start, check(overrides, sweep=args.multirun))
+        finally:
+            sys.argv = shell
+
+
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Hydra's own flags, which may stand between overrides. Raises ValueError for what is neither."""
+    known = get_args_parser()
+    known.error = partial(refuse, "gentext run")
+    return known.parse_intermixed_args(list(argv))
+
+
+def _launch(start: Callable[[], None], out: Path) -> int:
+    """Let Hydra run what is checked; the exit code of the worst job."""
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
     sys.argv.append(f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}")
     try:
         start()
         jobs = _read(ended)
-        tell_seeds(jobs)
+        write_seed_summaries(jobs)
         return max((job["code"] for job in jobs), default=1)
     finally:
         del os.environ[SWEEP]
@@ -57,20 +78,48 @@ def suggest(argv: Sequence[str]) -> int:
     """Print what may stand where the cursor is in the COMP_LINE of a shell: a command, or an override of `run`."""
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) == 2:
-        print(" ".join(["run", *ACTS]))
+        print(" ".join(COMMANDS))
     elif words[1:2] == ["run"]:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])  # as if the program were `gentext run`
         return launch(argv)
     return 0
 
 
-def check(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool = False) -> Path:
+def _flags(argv: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
+    """What is left for Hydra to read beside the overrides: all but --config-dir, which `config.searching` tells it."""
+    words = iter(argv)
+    for word in words:
+        if word in ("--config-dir", "-cd"):
+            next(words)
+        elif word not in overrides and not word.startswith("--config-dir="):
+            yield word
+
+
+FLAGS = """
+  -m, --multirun          every combination of values: seed=0,1,2 'family=glob(*)'
+  --config-dir FOLDER     options of your own: family/, data/, eval/, ... of YAML, and the Python modules they name
+  --cfg job               print the configuration, run nothing
+  -sc install=bash        complete keys and options in bash (zsh, fish) """
+
+
+def help_text(overrides: Sequence[str]) -> str:
+    """What `gentext run --help` prints: flags, options, and the configuration as the overrides compose it."""
+    listed = "\n".join(f"  {group}: {', '.join(options)}" for group, options in config.groups().items())
+    composed = OmegaConf.to_yaml(config.compose(config.completed(overrides)))
+    return (
+        f"usage: gentext run [FLAG ...] [KEY=VALUE ...]\n\nTrain, sample and judge.\n{FLAGS}\n\n"
+        f"Groups and their options; `gentext list GROUP` describes each:\n{listed}\n\n"
+        f"The configuration, every key of which KEY=VALUE replaces (family=lstm family.width=512):\n\n{composed}"
+    ).rstrip()
+
+
+def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
     """Where the runs will lie, once every job's configuration is composed and its nodes are bound.
 
     Raises ValueError with advice before anything starts.
     """
-    for job in config.jobs(overrides, config_dir, sweep=sweep):
-        cfg = config.settle(config.compose(job, config_dir), job)
+    for job in config.jobs(overrides, sweep=sweep):
+        cfg = config.settle(config.compose(job), job)
         for group in ("data", "tokenizer", "family", "train", "loss", "decode", "eval", "tracker"):
             config.check(cfg[group], f"{group}.")
     out = Path(cfg.out)
@@ -92,7 +141,9 @@ def _job(cfg: DictConfig) -> float | None:
     overrides = list(context.overrides.task)
     former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
     cfg = config.settle(cfg, overrides)
-    command = shlex.join(["gentext", "run", *overrides])
+    config_dir = _config_dir(context.runtime.config_sources)
+    where = [] if config_dir is None else ["--config-dir", config_dir]
+    command = shlex.join(["gentext", "run", *where, *overrides])
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
@@ -100,7 +151,8 @@ def _job(cfg: DictConfig) -> float | None:
         folders.adopt(folder, former)
         shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
         own = [override for override in overrides if override not in shared]  # what an experiment gives every job
-        records = run.run(cfg, folder, run.Label(*label(own, context.runtime.choices["family"]), command))
+        with config.searching(config_dir):  # a worker process of a sweep has not entered it
+            records = run.run(cfg, folder, run.Label(*label(own, context.runtime.choices["family"]), command))
         if context.mode == RunMode.RUN:
             _show(folder)
         return objective(records)
@@ -115,7 +167,16 @@ def _job(cfg: DictConfig) -> float | None:
     return None
 
 
-def tell_seeds(jobs: Sequence[dict[str, Any]]) -> None:
+def _config_dir(sources: Sequence[DictConfig]) -> str | None:
+    """What --config-dir named, relative to the current folder where it is below that."""
+    for source in sources:
+        if source.provider == config.PROVIDER:
+            path = Path(source.path)
+            return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return None
+
+
+def write_seed_summaries(jobs: Sequence[dict[str, Any]]) -> None:
     """Figures over seeds into the records of what ran, and of what ran before beside it."""
     from gentext.results import seeds
 

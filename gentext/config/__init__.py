@@ -1,4 +1,4 @@
-"""Configuration: schema (the keys), compose (options and overrides), build (objects), advice (errors in one line)."""
+"""Configuration: schema (keys), search (where options lie), compose (overrides), build (objects), advice (errors)."""
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, decoder, setting, settings
@@ -7,7 +7,6 @@ from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
     fingerprint,
-    folder,
     former_names,
     groups,
     identity,
@@ -15,10 +14,12 @@ from gentext.config.schema import (
     run_name,
     settle,
 )
+from gentext.config.search import PROVIDER, folder, searching
 from gentext.config.trust import refuse_code
 
 __all__ = [
     "NOT_IDENTITY",
+    "PROVIDER",
     "Root",
     "build",
     "check",
@@ -36,6 +37,7 @@ __all__ = [
     "refuse_code",
     "register",
     "run_name",
+    "searching",
     "setting",
     "settings",
     "settle",

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from gentext.config.schema import Root, groups
+from gentext.config.schema import Root, groups, parameters
 from gentext.results import migrations
 
 LAUNCHERS = {"joblib": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep", "ray": "ray"}  # by extra
@@ -84,5 +82,5 @@ def _near_key(key: str, chosen: Callable[[], DictConfig] | None) -> str:
         node = node._get_node(name)
     known = list(node) if isinstance(node, DictConfig) else list(Root.__dataclass_fields__)
     if isinstance(node, DictConfig) and "_target_" in node:
-        known += inspect.signature(get_object(node._target_)).parameters
+        known += parameters(node._target_)
     return near_key(last, known, "keys")

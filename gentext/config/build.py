@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gentext.config.advice import near_key, near_option, one_line
-from gentext.config.schema import folder
+from gentext.config.schema import located
+from gentext.config.search import folders
 from gentext.config.trust import refuse_code
-from gentext.language_model import Decoder
 
 
 def build(node: Any, *, trusted: Collection[str] | None = None) -> Any:
@@ -39,7 +38,7 @@ def build(node: Any, *, trusted: Collection[str] | None = None) -> Any:
 def check(node: Any, where: str = "") -> None:
     """Bind every node below to the signature of its `_target_`, before anything is built."""
     if isinstance(node, DictConfig) and "_target_" in node:
-        target = get_object(node._target_) if node._target_ else None
+        target = located(node._target_, where)
         known = inspect.signature(target).parameters
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
             for key in node:
@@ -96,7 +95,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     return dict(OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
 
 
-def decoder(name: str | Decoder, changed: Mapping[str, Any], *, max_len: int) -> Any:
+def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_len: int) -> Any:
     """The decoder of an option of conf/decode with some of its settings changed, or the one that is made already.
 
     Raises: ValueError for no such one, and for changes of one that is made.
@@ -108,10 +107,10 @@ def decoder(name: str | Decoder, changed: Mapping[str, Any], *, max_len: int) ->
                 "with them, or name an option of conf/decode, such as decoder='ancestral'"
             )
         return name
-    options = sorted(path.stem for path in (folder() / "decode").glob("*.yaml"))
+    options = {path.stem: path for root in reversed(folders()) for path in (root / "decode").glob("*.yaml")}
     if name not in options:
         raise ValueError(f"no decoder is called {name!r}. {near_option('decode', name)}")
-    held = OmegaConf.load(folder() / "decode" / f"{name}.yaml")
+    held = OmegaConf.load(options[name])
     if len(held) > 1:
         raise ValueError(f"{name} is {len(held)} settings ({', '.join(map(str, held))}); name an option that is one")
     root = OmegaConf.create({"max_len": max_len, "decoder": OmegaConf.merge(next(iter(held.values())), dict(changed))})

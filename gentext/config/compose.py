@@ -8,34 +8,48 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from hydra.version import VersionBase
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from gentext.config.advice import one_line
-from gentext.config.schema import folder, groups, register, takes
+from gentext.config.schema import groups, register, takes
+from gentext.config.search import folder
 
 PATHS = ("data.path", "data.truth.path", "data.truth.run")
 PLAIN_PATH = re.compile(r"(?!(?:null|true|false|yes|no|on|off|inf|nan)$)[A-Za-z_/.~][A-Za-z0-9_/.~-]*", re.IGNORECASE)
 
 
-def compose(overrides: Sequence[str], config_dir: str | None = None, *, with_hydra: bool = False) -> DictConfig:
-    """The composed configuration. Raises ValueError with advice where it cannot be composed."""
+def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """The composed configuration. Raises ValueError with advice where it cannot be composed.
+
+    Hydra's global state is left as it is, so that this works within any program of Hydra's.
+    """
     register()
     overrides = _paths_quoted(overrides)
-    search = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir else []
+    outer = VersionBase.instance().version_base
+    version.setbase("1.3")
     try:
-        with hydra.initialize_config_dir(str(folder()), version_base="1.3"):
-            return hydra.compose("config", [*overrides, *search], return_hydra_config=with_hydra)
+        loader = ConfigLoaderImpl(create_config_search_path(str(folder())))
+        cfg = loader.load_configuration("config", list(overrides), RunMode.RUN, False)
     except (HydraException, OmegaConfBaseException) as error:
-        raise one_line(error, overrides, partial(_chosen, overrides, config_dir)) from error
+        raise one_line(error, overrides, partial(_chosen, overrides)) from error
+    finally:
+        VersionBase.instance().version_base = outer
+    if not with_hydra:
+        with open_dict(cfg):
+            del cfg["hydra"]
+    return cfg
 
 
-def completed(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+def completed(overrides: Sequence[str]) -> list[str]:
     """The overrides, with Hydra's + before every key that a node's class takes though its file does not list it.
 
     A key that only some jobs of a sweep have gets ++, which `settle` takes from the others.
@@ -44,7 +58,7 @@ def completed(overrides: Sequence[str], config_dir: str | None = None) -> list[s
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
-    chosen = [compose(_choices(job), config_dir) for job in jobs(_choices(overrides), config_dir)]
+    chosen = [compose(_choices(job)) for job in jobs(_choices(overrides))]
     return [_sign(chosen, parent, name) + override for override, parent, name in given]
 
 
@@ -67,7 +81,7 @@ def _select(cfg: DictConfig, key: str) -> Any:
         return None
 
 
-def jobs(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool | None = None) -> list[list[str]]:
+def jobs(overrides: Sequence[str], *, sweep: bool | None = None) -> list[list[str]]:
     """The overrides of every job, those that an experiment's own sweep adds included.
 
     Of a sweep over several keys the first value of each, then every other value one at a time.
@@ -76,7 +90,7 @@ def jobs(overrides: Sequence[str], config_dir: str | None = None, *, sweep: bool
     """
     given = list(overrides)
     first = next(expand(given)) if sweep is not False else given
-    node = compose(first, config_dir, with_hydra=True).hydra
+    node = compose(first, with_hydra=True).hydra
     if node.mode == RunMode.MULTIRUN:
         given += [f"{key}={value}" for key, value in (node.sweeper.get("params") or {}).items()]
     return list(expand(given)) if sweep is not False or node.mode == RunMode.MULTIRUN else [given]
@@ -102,9 +116,9 @@ def _paths_quoted(overrides: Sequence[str]) -> list[str]:
     return quoted
 
 
-def _chosen(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+def _chosen(overrides: Sequence[str]) -> DictConfig:
     """The configuration that the choices of options alone compose; of a swept choice, the first."""
-    return compose(_choices(next(expand(overrides))), config_dir)
+    return compose(_choices(next(expand(overrides))))
 
 
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:

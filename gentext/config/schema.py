@@ -9,14 +9,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from hydra._internal.utils import _locate
 from hydra.core.config_store import ConfigStore
-from hydra.utils import get_object
 from omegaconf import MISSING, DictConfig, OmegaConf, flag_override
 
 import gentext
+from gentext.config import search
+from gentext.config.search import folders
 from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
@@ -45,16 +46,27 @@ class Root:
     show_samples: int = 0  # so many of every row are printed below a sweep's board
 
 
-def folder() -> Path:
-    """Where conf/ lies: inside an installed package, or beside it in a checkout."""
-    package = Path(gentext.__file__).resolve().parent
-    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
-
-
 def register() -> None:
-    """Make the root schema and the resolvers known to Hydra."""
+    """Make the root schema, the resolvers and the user's folders known to Hydra."""
+    search.register()
     ConfigStore.instance().store("root", Root)
     OmegaConf.register_new_resolver("run_name", lambda *, _root_: run_name(_root_), replace=True)
+
+
+def located(target: Any, where: str = "") -> Any:
+    """What a `_target_` names. Raises ValueError where nothing of that name can be imported."""
+    try:
+        found = _locate(target)  # get_object logs an error beside the one that it raises
+        if not callable(found):
+            raise TypeError("it is no class and no function")
+        return found
+    except Exception as error:  # whatever a user's module raises while it is imported, or Hydra of a bad name
+        module = str(target).partition(".")[0]
+        reason = error.__cause__ or error
+        raise ValueError(
+            f"{where}_target_ is {target!r}, which cannot be imported ({type(reason).__name__}: {reason}). Name it as "
+            f"module.Class, and start where {module}.py lies or give its folder by --config-dir"
+        ) from error
 
 
 def takes(node: Any, name: str) -> bool:
@@ -64,7 +76,7 @@ def takes(node: Any, name: str) -> bool:
 
 def parameters(target: str) -> dict[str, inspect.Parameter]:
     """The parameters of the class or function that a `_target_` names."""
-    return dict(inspect.signature(get_object(target)).parameters)
+    return dict(inspect.signature(located(target)).parameters)
 
 
 def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
@@ -119,11 +131,12 @@ def former_names(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequenc
 def groups() -> dict[str, dict[str, str]]:
     """Every config group's options, each with the comment on top of its file."""
     found: dict[str, dict[str, str]] = {}
-    for path in sorted(folder().rglob("*.yaml")):
-        group = path.parent.relative_to(folder()).as_posix()
-        if group == "." or path.name.startswith("_"):
-            continue
-        lines = path.read_text(encoding="utf-8").splitlines()
-        said = [line for line in lines[:2] if line.startswith("#") and "@package" not in line]
-        found.setdefault(group, {})[path.stem] = said[0].lstrip("# ") if said else ""
+    for root in folders():
+        for path in sorted(root.rglob("*.yaml")):
+            group = path.parent.relative_to(root).as_posix()
+            if group == "." or path.name.startswith("_") or path.stem in found.get(group, {}):
+                continue
+            lines = path.read_text(encoding="utf-8").splitlines()
+            comments = [line for line in lines[:2] if line.startswith("#") and "@package" not in line]
+            found.setdefault(group, {})[path.stem] = comments[0].lstrip("# ") if comments else ""
     return found

@@ -16,7 +16,7 @@ from gentext.results import naming
 from gentext.results.columns import Column
 from gentext.results.record import Record, comparable_signatures
 from gentext.results.significance import not_worse
-from gentext.types import Exactness, Value
+from gentext.value import Exactness, Value
 
 Z = NormalDist().inv_cdf(0.975)
 SIGNS = {"exact": "", "upper": "≤", "lower": "≥"}  # before a figure: what a bound says of it

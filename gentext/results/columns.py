@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
-from gentext.types import Value
+from gentext.value import Value
 
 Target = Literal["higher", "lower", "human", "truth", "none"]
 TARGETS = {

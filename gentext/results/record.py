@@ -20,7 +20,7 @@ import numpy as np
 from gentext.files import atomic, from_json, read_texts, sha256, to_json, write_json, write_texts
 from gentext.results import migrations
 from gentext.results.cost import efficiencies
-from gentext.types import Value
+from gentext.value import Value
 
 FORMAT = 2
 BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
