@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gentext.decode import filters
+from gentext.decode.sampling import draw
 
 P = [0.05, 0.5, 0.9, 0.999]
 
@@ -68,3 +69,19 @@ def test_banned_tokens_stay_banned():
     ):
         assert (kept[:, :3] == -torch.inf).all()
         assert kept.isfinite().any(1).all()
+
+
+@pytest.mark.parametrize("v", [7, 600, 5_000])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 30.0])
+def test_draws_equal_those_of_a_whole_sort(v, scale):
+    logits = _logits(v, scale)
+    logits[3, 4:] = -torch.inf
+    logits[:, 5] = logits[:, 6]  # of equal ones the first is kept
+    mass = logits.double().softmax(-1)
+    order = logits.sort(dim=-1, descending=True, stable=True).indices
+    for p in (0.05, 0.45, 0.9, 0.999):
+        sums = mass.gather(1, order).cumsum(1)
+        beyond = torch.zeros_like(mass, dtype=torch.bool).scatter(1, order, sums - mass.gather(1, order) >= p)
+        naive, ours = (torch.Generator().manual_seed(7) for _ in range(2))
+        expected = draw(logits.masked_fill(beyond, -torch.inf), naive)
+        assert torch.equal(draw(filters.top_p(logits, p), ours), expected)
