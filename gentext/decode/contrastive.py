@@ -21,6 +21,7 @@ class Contrastive(BaseDecoder):
 
     s is the greatest cosine between its hidden state and those before it. Source: Su et al. 2022, eq. 5.
     Differs: of a prompt only the last token's hidden state is compared, for a prompt may be a source to translate.
+      A last token that a model of limited length cannot read is the most probable one.
     """
 
     top_k: int = 4
@@ -57,9 +58,13 @@ class Contrastive(BaseDecoder):
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         tokens = torch.full((n, max_len), PAD, device=at.logits.device)
         row = torch.arange(n, device=tokens.device)
+        given = 0 if prompt is None else prompt.shape[1]
         past = _unit(family.hidden(at.state))[:, None]  # n x t x d
         for i in range(max_len):
             logits = at.logits if self.rules.idle else self.rules(at.logits, tokens[row, :i])
+            if family.limit is not None and given + 1 + i >= family.limit:  # no candidate can be read: the last token
+                tokens[row, i] = likeliest(logits)
+                break
             k = min(self.top_k, logits.shape[-1])
             value, candidate = logits.softmax(-1).topk(k, -1)
             line = torch.arange(len(row), device=row.device).repeat_interleave(k)

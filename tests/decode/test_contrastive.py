@@ -3,8 +3,12 @@
 import pytest
 import torch
 
+from gentext.adversarial.critics import TextCNN
+from gentext.adversarial.model import TextGAN
 from gentext.decode import Ancestral, Contrastive
 from gentext.language_model import LanguageModel
+from gentext.models.lstm import LSTM
+from gentext.models.transformer.model import Transformer
 from gentext.types import BOS, EOS
 
 
@@ -38,3 +42,20 @@ def test_a_family_without_hidden_states_is_advised(chain, rng):
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Contrastive(**wrong)
+
+
+def test_it_fills_a_model_of_learned_positions_to_its_end(rng):
+    torch.manual_seed(0)
+    family = Transformer(9, layers=1, heads=2, width=16, positions="learned", context=6).eval()
+    for prompt in (None, torch.tensor([[4, 5]] * 3)):
+        draw = family.sample(3, 50, decoder=Contrastive(min_len=3), rng=rng, prompt=prompt)
+        assert draw.tokens.shape[1] <= 6 - (0 if prompt is None else 2)
+    full = family.sample(3, 6, decoder=Contrastive(min_len=6), rng=rng)
+    assert full.lengths.tolist() == [6, 6, 6]
+
+
+def test_it_searches_through_a_gans_generator(rng):
+    torch.manual_seed(0)
+    family = TextGAN(LSTM(9, layers=1, width=8), TextCNN(9, embedding=4, filters={2: 3})).eval()
+    ours = family.sample(3, 6, decoder=Contrastive(), rng=rng)
+    assert torch.equal(ours.tokens, family.generator.sample(3, 6, decoder=Contrastive(), rng=rng).tokens)
