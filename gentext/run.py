@@ -63,7 +63,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost = train(cfg, family, corpus, streams, monitor, manifest)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
-                scores = harness.score(family, corpus, cfg.eval.split, device=cfg.device, monitor=monitor)
+                scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor)
                 seed = streams.derive("latent")
                 reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
                 evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
@@ -214,12 +214,12 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     decoded = None
     if job.evidence.scores and known is not job.family and corpus.truth is not None:
         if known is not None:  # else it truncates, and what it draws from has no likelihood that is known
-            decoded = harness.score(known, corpus, cfg.eval.split, device=cfg.device, monitor=job.monitor)
+            decoded = harness.score(known, corpus, cfg.eval.split, monitor=job.monitor)
         decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,
         samples=replace(job.evidence.references, texts=tuple(texts)),
-        sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.device) if known is not None else None,
+        sample_scores=harness.score_draw(known, corpus, draw, texts) if known is not None else None,
         decoded_scores=decoded,
     )
     values, absent = harness.evaluate(config.build(cfg.eval.metrics), evidence)

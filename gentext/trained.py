@@ -22,6 +22,7 @@ from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
+from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
@@ -216,6 +217,4 @@ class FittedTruth(Truth):
 
     def log_prob(self, texts: Sequence[str]) -> np.ndarray:
         rows = [[*ids, EOS] for ids in self._model.tokenizer.encode(list(texts))]
-        with torch.inference_mode():
-            parts = [self._model.family.log_prob(pad(rows[i : i + 256])) for i in range(0, len(rows), 256)]
-        return torch.cat(parts).double().numpy() if parts else np.zeros(0)
+        return log_prob_of_rows(self._model.family, rows).numpy()

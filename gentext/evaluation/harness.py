@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -11,14 +11,13 @@ import torch
 from gentext.data.corpus import Corpus
 from gentext.data.source import Truth
 from gentext.evaluation.judges import judges
+from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob
 from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
 from gentext.train.base import Monitor, in_order
 from gentext.types import Batch, Samples, Scores, Value
-
-SCORED_AT_ONCE = 256  # sequences
 
 # Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
 MISSING = {
@@ -94,33 +93,30 @@ def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dic
     return values, absent
 
 
-@torch.inference_mode()
-def score(family: LanguageModel, corpus: Corpus, split: str, *, device: str, monitor: Monitor) -> Scores | None:
+def score(family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor) -> Scores | None:
     """The family's verdict on a split, sequence by sequence; None for a family without a likelihood."""
     if family.likelihood == "none":
         return None
     family.eval()
-    rows: list[torch.Tensor] = []
     counts: list[torch.Tensor] = []
-    with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
+
+    def counted() -> Iterator[Batch]:
         for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family):
-            rows.append(family.log_prob(batch.to(device)).double().cpu())
+            yield batch
             counts.append(batch.lengths)
             bar.update(int(batch.lengths.sum()))
-    return _scores(family, corpus, torch.cat(rows), torch.cat(counts), corpus.lines(split), split)
+
+    with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
+        found = log_prob(family, counted())
+    return _scores(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
 
 
-def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str], device: str) -> Scores | None:
+def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str]) -> Scores | None:
     """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood."""
     if family.likelihood == "none":
         return None
     family.eval()
-    with torch.inference_mode():
-        rows = [
-            family.log_prob(draw.rows(slice(i, i + SCORED_AT_ONCE)).to(device)).double().cpu()
-            for i in range(0, len(draw), SCORED_AT_ONCE)
-        ]
-    return _scores(family, corpus, torch.cat(rows), draw.lengths.cpu(), texts, "samples")
+    return _scores(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
 
 
 def _scores(

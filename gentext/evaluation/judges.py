@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from gentext.data.corpus import Corpus
+from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.language_model import LanguageModel
 from gentext.models.ngram.model import NGram
 from gentext.models.transformer.model import Transformer
@@ -58,14 +59,7 @@ class Judge(ABC):
         """log p(text) in nats, the line's end included, float64 [n]. Raises: ValueError before the first fit."""
         if self._family is None:
             raise ValueError("this judge has read nothing yet: call fit(texts) first")
-        rows = self._rows(texts)
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))  # rows of like length are padded little
-        found = np.zeros(len(rows))
-        with torch.inference_mode():
-            for start in range(0, len(rows), self.at_once):
-                chosen = order[start : start + self.at_once]
-                found[chosen] = self._family.log_prob(pad([rows[i] for i in chosen])).double().numpy()
-        return found
+        return log_prob_of_rows(self._family, self._rows(texts), self.at_once).numpy()
 
     @cached_property
     def ids(self) -> dict[str, int]:

@@ -74,6 +74,6 @@ def test_a_bounds_signature_tells_its_draws(drawn, tmp_path):
     metric = HeldOutLikelihood(resamples=100)
     for family, told in ((vae, "nll_test|line|iw:20|split:valid"), (vae.decoder, "nll_test|line|split:valid")):
         found, _ = evaluate({"likelihood": metric}, Evidence(scores=score(
-            family, corpus, "valid", device="cpu", monitor=NullMonitor(tmp_path)
+            family, corpus, "valid", monitor=NullMonitor(tmp_path)
         )))  # fmt: skip
         assert found["nll_test"].signature.startswith(told)
