@@ -84,6 +84,27 @@ def between(low: float, high: float, **given: float | None) -> None:
     _refuse(given, lambda value: low <= value <= high, f"from {low:g} to {high:g}")
 
 
+def device(name: str, given: str) -> None:
+    """Refuse what is no device that torch can use here.
+
+    >>> device("device", "cpu")
+    >>> device("device", "tpu9")
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: device is 'tpu9'; it must be cpu, cuda, cuda:1 and so on, or mps
+    """
+    import torch
+
+    try:
+        kind, index = (found := torch.device(given)).type, found.index or 0
+    except RuntimeError:
+        kind, index = "", 0
+    if kind not in ("cpu", "cuda", "mps"):
+        raise ArgumentError(name, f"is {given!r}; it must be cpu, cuda, cuda:1 and so on, or mps")
+    held = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[kind]
+    if index >= held:
+        raise ArgumentError(name, f"is {given!r}, and torch finds {held} {kind} devices here; give {name}=cpu")
+
+
 def _refuse(given: dict[str, float | None], fits: Callable[[float], bool], needed: str) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, Real) and math.isfinite(value) and fits(value)):

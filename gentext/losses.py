@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gentext import checks
 from gentext.schedules import Schedule
 from gentext.types import Batch, Outputs
 
@@ -82,9 +83,8 @@ class NLL:
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0, smoothing: float = 0.0) -> None:
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing is {smoothing}; it is a share in [0, 1), 0.1 is usual")
-        self.weight = weight
+        checks.share(smoothing=smoothing)
+        self.weight = _not_negative(weight)
         self.smoothing = smoothing
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
@@ -99,7 +99,7 @@ class ModelTerm:
 
     def __init__(self, name: str, *, weight: float | Schedule = 1.0) -> None:
         self.name = name
-        self.weight = weight
+        self.weight = _not_negative(weight)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         value = _given(outputs, self.name)
@@ -113,7 +113,7 @@ class KL:
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0) -> None:
-        self.weight = _not_negative("the KL's weight", weight)
+        self.weight = _not_negative(weight)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         return _given(outputs, "kl")
@@ -127,9 +127,9 @@ class FreeBits:
     """
 
     def __init__(self, nats: float, *, per: Literal["text", "unit"] = "text", weight: float | Schedule = 1.0) -> None:
-        if nats <= 0 or per not in ("text", "unit"):
-            raise ValueError(f"free bits of {nats} nats per {per}: give a positive number, per text or per unit")
-        self.nats, self.per, self.weight = nats, per, _not_negative("the weight of free bits", weight)
+        checks.positive(nats=nats)
+        checks.one_of("per", per, ("text", "unit"))
+        self.nats, self.per, self.weight = nats, per, _not_negative(weight)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         units = _given(outputs, "kl_units")
@@ -144,9 +144,8 @@ class TargetRate:
     """
 
     def __init__(self, nats: float, *, weight: float | Schedule = 1.0) -> None:
-        if nats < 0:
-            raise ValueError(f"the target rate is {nats} nats; a KL is 0 or more")
-        self.nats, self.weight = nats, _not_negative("the weight of the target rate", weight)
+        checks.at_least(0, nats=nats)
+        self.nats, self.weight = nats, _not_negative(weight)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         kl = _given(outputs, "kl")
@@ -161,7 +160,7 @@ class MMD:
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0) -> None:
-        self.weight = _not_negative("the weight of MMD", weight)
+        self.weight = _not_negative(weight)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Float[Tensor, " n"]:
         z, prior = _given(outputs, "z"), _given(outputs, "prior")
@@ -180,9 +179,13 @@ def _likeness(one: Float[Tensor, "n z"], other: Float[Tensor, "m z"]) -> Float[T
     return scale / (scale + (one[:, None] - other).square().sum(-1))
 
 
-def _not_negative(what: str, weight: float | Schedule) -> float | Schedule:
-    if min(_at(weight, 0, 1), _at(weight, 1, 1)) < 0:
-        raise ValueError(f"{what} is {weight}; below 0 it would pay to make the term large. Give 0 or more")
+def _not_negative(weight: float | Schedule) -> float | Schedule:
+    """The weight. Raises: ArgumentError where it is below 0, at either end of a schedule: a large term would pay."""
+    for step, end in enumerate(("start", "end")):
+        value = _at(weight, step, 1)
+        if callable(weight) and not value >= 0:
+            raise checks.ArgumentError("weight", f"is {value} at the {end} of the run; it must be 0 or more")
+        checks.at_least(0, weight=value)
     return weight
 
 

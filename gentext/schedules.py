@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from gentext import checks
+
 log = logging.getLogger("gentext")
 
 
@@ -51,6 +53,7 @@ class Exponential:
     until: float = 1.0
 
     def __post_init__(self) -> None:
+        checks.finite(start=self.start, end=self.end)
         if not self.start * self.end > 0:
             raise ValueError(f"an exponential schedule goes from {self.start} to {self.end}; both need the same sign")
         _fits(self)
@@ -68,6 +71,12 @@ class Cyclical:
     cycles: int = 4
     ramp: float = 0.5
 
+    def __post_init__(self) -> None:
+        checks.finite(start=self.start, end=self.end)
+        checks.at_least(1, cycles=self.cycles)
+        checks.positive(ramp=self.ramp)
+        checks.between(0, 1, ramp=self.ramp)
+
     def __call__(self, step: int, total: int) -> float:
         length = max(total, 1) / self.cycles
         phase = math.fmod(step, length) / length if step < total else 1.0
@@ -75,8 +84,8 @@ class Cyclical:
 
 
 def _fits(schedule: Linear | Exponential) -> None:
-    if schedule.until <= 0:
-        raise ValueError(f"a schedule reaches its end at {schedule.until} of the run; give a share above 0")
+    checks.finite(start=schedule.start, end=schedule.end)
+    checks.positive(until=schedule.until)
     if schedule.until > 1:
         log.warning(
             "a schedule from %g to %g is longer than the run: at its end it stands at %.3g, and would reach %g after "

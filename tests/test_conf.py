@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,86 @@ def test_a_sweep_over_files_stays_one(tmp_path, monkeypatch):
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text("a text", encoding="utf-8")
     assert len(list(config.expand(config.completed(["data=text", "data.path=a.txt,b.txt"])))) == 2
+
+
+BAD_VALUES = [
+    "loss.nll=null",
+    "decode.sample=null",
+    "tracker.jsonl=null",
+    "eval.metrics.bleu=null",
+    "eval.metrics.bleu=3",
+    "family._target_=7",
+    "family._target_=null",
+    "train.lr=[1,2]",
+    "train.steps={a: 1}",
+    "family.layers=[1]",
+    "device=tpu9",
+    "device=cuda:99",
+    "loss.nll.smoothing=1",
+    "loss.nll.smoothing=nan",
+    "+loss.nll.weight=-1",
+    "+loss.nll.weight=nan",
+    "+loss.nll.weight=inf",
+    "+eval.metrics.bleu.max_order=0",
+    "+eval.metrics.bleu.smoothing=method9",
+    "+eval.metrics.bleu.resamples=-1",
+    "+eval.metrics.bleu.words=wrods",
+    "+eval.metrics.selfbleu.mode=all",
+    "+eval.metrics.lm_score.judge=gpt9",
+    "+eval.metrics.memorisation.max_order=-3",
+    "eval.metrics.latent.texts=1",
+    "eval.metrics.latent.importance=0",
+]
+OF_FAMILIES = {
+    "ngram": ["family.prune=[0,a]", "family.prune=3"],
+    "vae": [
+        *("loss.kl=null", "loss.kl.weight=-1", "loss.kl.weight=nan", "loss.kl.nats=0", "loss.kl.nats=nan"),
+        *("loss.kl.per=word", "family.encoder=null", "family.decoder=3"),
+    ],
+    "vae loss=elbo_cyclical": [
+        *("loss.kl.weight.cycles=0", "loss.kl.weight.cycles=-2", "loss.kl.weight.ramp=0", "loss.kl.weight.ramp=2"),
+        *("loss.kl.weight.start=nan",),
+    ],
+    "vae loss=elbo_linear": ["loss.kl.weight.until=0", "loss.kl.weight.end=inf"],
+    "vae loss=target_rate": ["loss.kl.nats=-1"],
+    "vae loss=mmd": ["loss.mmd.weight=-1", "loss.mmd=null"],
+    "seqgan": ["family.critic.filters={2: x}", "loss.baseline=3"],
+    "seqgan_gumbel": ["loss.temperature.start=nan", "loss.temperature.until=-1"],
+    "lstm eval=full": [
+        *("+eval.metrics.mauve.scale=0", "+eval.metrics.mauve.clusters=1", "+eval.metrics.c2st_cnn.held_out=1"),
+        *("eval.metrics.c2st_cnn.classifier=svm", "eval.encoder.order=0", "+eval.metrics.manifold.neighbours=0"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("choices", "bad"),
+    [
+        *(("lstm", bad) for bad in BAD_VALUES),
+        *((choices, bad) for choices, values in OF_FAMILIES.items() for bad in values),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_begins_and_its_key_is_named(tmp_path, choices, bad):
+    key = bad.lstrip("+").partition("=")[0]
+    with pytest.raises(ValueError, match=re.escape(key.rpartition(".")[2])) as raised:
+        check([*f"family={choices}".split(), bad, f"out={tmp_path / 'runs'}"])
+    assert key in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "full_key" not in str(raised.value)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_argument_refused_below_a_reference_is_named_where_it_is_written():
+    cfg = config.compose(["family=vae", "loss.kl.nats=0"])
+    with pytest.raises(ValueError, match=r"^loss\.kl\.nats is 0"):
+        config.build(cfg.train)
+    cfg = config.compose(["family=seqgan", "train.warmup.loss.nll.smoothing=1"])
+    cfg.vocab_size = 9
+    with pytest.raises(ValueError, match=r"^train\.warmup\.loss\.nll\.smoothing is 1"):
+        config.build(cfg.train)
+
+
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_a_schedule_that_goes_below_zero_is_refused(end):
+    with pytest.raises(ValueError, match=rf"^loss\.kl\.weight is -1\.0 at the {end} of the run"):
+        check(["family=vae", "loss=elbo_linear", f"loss.kl.weight.{end}=-1"])

@@ -120,8 +120,7 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
     """
     for job in config.jobs(overrides, sweep=sweep):
         cfg = config.settle(config.compose(job), job)
-        for group in ("data", "tokenizer", "family", "train", "loss", "decode", "eval", "tracker"):
-            config.check(cfg[group], f"{group}.")
+        config.check_run(cfg)
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):

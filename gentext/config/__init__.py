@@ -1,7 +1,7 @@
 """Configuration: schema (keys), search (where options lie), compose (overrides), build (objects), advice (errors)."""
 
 from gentext.config.advice import near
-from gentext.config.build import build, check, decoder, setting, settings
+from gentext.config.build import build, check, check_run, decoder, setting, settings
 from gentext.config.compose import completed, compose, expand, jobs
 from gentext.config.schema import (
     NOT_IDENTITY,
@@ -23,6 +23,7 @@ __all__ = [
     "Root",
     "build",
     "check",
+    "check_run",
     "completed",
     "compose",
     "decoder",

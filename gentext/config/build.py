@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from gentext.checks import ArgumentError, device
 from gentext.config.advice import near_key, near_option, one_line
 from gentext.config.schema import located
 from gentext.config.search import folders
@@ -32,59 +35,138 @@ def build(node: Any, *, trusted: Collection[str] | None = None) -> Any:
     try:
         return hydra.utils.instantiate(node, _convert_="all")
     except HydraException as error:
-        raise one_line(error) from error.__cause__
+        raise _named(error, node) from error.__cause__
+
+
+def _named(error: HydraException, node: Any) -> Exception:
+    """The error in one sentence; where a class refuses an argument, with the key that the user writes."""
+    cause, found = error.__cause__, re.search(r"^full_key: (\S+)$", str(error), re.MULTILINE)
+    if not isinstance(cause, ArgumentError) or found is None:
+        return one_line(error)
+    at, path = node._get_root(), []
+    for part in found[1].split("."):
+        at = at._get_node(int(part) if isinstance(at, ListConfig) else part)
+        path.append(part)
+        if at._is_interpolation():  # train.loss is ${loss}: the key is loss
+            path = re.sub(r"[${}]", "", at._value()).split(".")
+            at = at._dereference_node()
+    return ValueError(f"{'.'.join(path)}.{cause.name.rpartition('.')[2]} {cause.problem}")
+
+
+def check_run(cfg: DictConfig) -> None:
+    """Check the configuration of a run as far as that goes without its data: keys, types, and what each class refuses.
+
+    Raises: ValueError, naming the key.
+    """
+    for group in ("data", "tokenizer", "family", "train", "loss", "eval"):
+        check(cfg[group], f"{group}.")
+    nodes = {"decode": cfg.decode, "tracker": cfg.tracker, "eval.metrics": cfg.eval.metrics}
+    for group, named in nodes.items():
+        check_nodes(named, f"{group}.")
+    device("device", cfg.device)
+    trial = copy.deepcopy(cfg)  # the data say how many tokens there are: any number will do here
+    with open_dict(trial):
+        trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
+    for node in (trial.train, trial.loss, *(OmegaConf.select(trial, group) for group in nodes)):
+        build(node)
+    import torch
+
+    try:
+        with torch.device("meta"):  # no memory, no numbers
+            build(trial.family)
+    except ValueError as error:
+        if isinstance(error.__cause__, ValueError):  # otherwise it needs numbers to be built, and is when it runs
+            raise
+
+
+TRIAL_VOCABULARY, TRIAL_LENGTH = 100_000, 64
 
 
 def check(node: Any, where: str = "") -> None:
-    """Bind every node below to the signature of its `_target_`, before anything is built."""
-    if isinstance(node, DictConfig) and "_target_" in node:
-        target = located(node._target_, where)
-        known = inspect.signature(target).parameters
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
-            for key in node:
-                if not str(key).startswith("_") and key not in known:
-                    raise ValueError(f"{where}{key} is not an argument of {node._target_}. {near_key(str(key), known)}")
-        for key in node:
-            if OmegaConf.is_missing(node, key):
-                name = node._get_full_key(key)
-                raise ValueError(f"{name} has no value, and {node._target_} needs one; give {name}=...")
-        _check_types(node, target, where)
-    if isinstance(node, DictConfig):
-        for key in node:
-            if not OmegaConf.is_missing(node, key) and isinstance(node._get_node(key), DictConfig):
-                check(node._get_node(key), f"{where}{key}.")
+    """Bind every node below to the signature of its `_target_`, before anything is built.
 
-
-def _check_types(node: DictConfig, target: Any, where: str) -> None:
-    """Raises: ValueError for a plain value that does not fit the annotation of a parameter of ours.
-
-    What others annotate they may mean otherwise: a Path that they make of a text.
+    Raises: ValueError, naming the key, where an argument is unknown, missing, or of a type that the class cannot take.
     """
-    if not str(node._target_).startswith("gentext."):
+    if isinstance(node, ListConfig):
+        children = [(i, node._get_node(i)) for i in range(len(node))]
+    elif isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
+        if "_target_" in node:
+            _check_target(node, where)
+        children = [(key, node._get_node(key)) for key in node]
+    else:
         return
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    for key in node:
-        if key not in hints or OmegaConf.is_missing(node, key) or OmegaConf.is_interpolation(node, key):
-            continue
-        value = node[key]
-        if not isinstance(value, DictConfig | ListConfig) and not _fits(value, hints[key]):
-            annotation = inspect.formatannotation(hints[key])
-            raise ValueError(f"{where}{key} is {value!r}, and {node._target_} needs {annotation}")
+    for key, child in children:
+        if not child._is_missing():
+            check(child, f"{where}{key}.")
+
+
+def check_nodes(nodes: DictConfig, where: str) -> None:
+    """Check a group of named nodes. Raises: ValueError where one of them is none, such as `tracker.console=null`."""
+    for name in nodes:
+        if not isinstance(nodes._get_node(name), DictConfig) or nodes._get_node(name)._is_none():
+            value = nodes._get_node(name)._value()
+            said = "null" if value is None else repr(value)
+            raise ValueError(f"{where}{name} is {said}, and stands for an object; ~{where}{name} leaves it out")
+    check(nodes, where)
+
+
+def _check_target(node: DictConfig, where: str) -> None:
+    target = node._get_node("_target_")._value()
+    if not isinstance(target, str):
+        raise ValueError(f"{where}_target_ is {target!r}; it must be the dotted name of a class")
+    made = located(target, where)
+    known = inspect.signature(made).parameters
+    rest = next((one for one in known.values() if one.kind is one.VAR_KEYWORD), None)
+    given = [str(key) for key in node if not str(key).startswith("_")]
+    for key in given:
+        if key not in known and rest is None:
+            raise ValueError(f"{where}{key} is not an argument of {target}. {near_key(key, known)}")
+        if OmegaConf.is_missing(node, key):
+            name = node._get_full_key(key)
+            raise ValueError(f"{name} has no value, and {target} needs one; give {name}=...")
+    if not target.startswith("gentext."):  # what others annotate they may mean otherwise: a Path made of a text
+        return
+    hints = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    for key in given:
+        hint = hints.get(key if key in known else rest.name, Any)
+        if not OmegaConf.is_interpolation(node, key) and not _fits(node[key], hint):
+            value = OmegaConf.to_container(node[key]) if OmegaConf.is_config(node[key]) else node[key]
+            leave = f"; ~{where}{key} leaves it out" if value is None and key not in known else ""
+            raise ValueError(f"{where}{key} is {value!r}, and {target} needs {_words(hint)}{leave}")
+
+
+def _words(hint: Any) -> str:
+    """An annotation as a user reads it: `float | None`, `Schedule`."""
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", inspect.formatannotation(hint)).replace("NoneType", "null")
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a number, a text, a truth value or null may be what an annotation asks for."""
-    if get_origin(hint) in (Union, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if hint in (bool, str, type(None)):
-        return isinstance(value, hint)
-    return hint is Any or not isinstance(value, int | float | str | None)  # an object, which a node builds
+    """Whether a value of a configuration may be what an annotation asks for; a node with a `_target_` is an object."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if hint is Any or (isinstance(value, DictConfig) and "_target_" in value):
+        return hint not in (bool, int, float, str, type(None))
+    if origin is Literal:
+        return value in parts
+    if hint in SCALARS:
+        return isinstance(value, SCALARS[hint]) and (hint is bool or not isinstance(value, bool))
+    if isinstance(value, ListConfig):
+        held = origin or hint
+        if not (isinstance(held, type) and issubclass(list, held)) and held is not tuple:
+            return False
+        element = next((part for part in parts if part is not Ellipsis), Any)
+        return all(OmegaConf.is_interpolation(value, i) or _fits(value[i], element) for i in range(len(value)))
+    if isinstance(value, DictConfig):
+        held = origin or hint
+        if not (isinstance(held, type) and issubclass(dict, held)):
+            return False
+        keys, values = parts if len(parts) == 2 else (Any, Any)
+        return all(_fits(key, keys) and _fits(value[key], values) for key in value)
+    return not isinstance(value, int | float | str | None)  # an object, which a node builds
+
+
+SCALARS: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, type(None): type(None)}
 
 
 def settings(pairs: Sequence[str]) -> dict[str, Any]:

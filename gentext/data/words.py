@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from gentext.checks import one_of
+
 
 @dataclass(frozen=True)
 class WordRule:
@@ -18,8 +20,7 @@ class WordRule:
 
 def word_rule(name: str) -> WordRule:
     """The rule called `name`: treebank, whitespace, lines or char."""
-    if name not in RULES:
-        raise ValueError(f"words is {name!r}; it must be one of {', '.join(RULES)}. Give for example words=treebank")
+    one_of("words", name, RULES)
     return RULES[name]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from gentext import checks
 from gentext.data.ngram_arrays import Sentences, hashed
 from gentext.metrics.base import Absent
 from gentext.metrics.bleu_counts import SMOOTHINGS, Overlap, overlap
@@ -49,6 +50,7 @@ class BLEU(WordMetric):
     ) -> None:
         super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
+        checks.at_least(0, resamples=resamples)
         self.max_order = max_order
         self.smoothing = smoothing
         self.hypotheses = hypotheses
@@ -110,8 +112,8 @@ class SelfBLEU(WordMetric):
     ) -> None:
         super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
-        if mode not in MODES:
-            raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
+        checks.at_least(0, resamples=resamples)
+        checks.one_of("mode", mode, MODES)
         if mode == "fresh" and hypotheses is None:
             raise ValueError(
                 "mode=fresh sets the first hypotheses against the rest: say how many, as in hypotheses=200"
@@ -166,13 +168,8 @@ class SelfBLEU(WordMetric):
 
 def check(max_order: int, smoothing: str, **caps: int | None) -> None:
     """Raises: ValueError for an order, a smoothing or a cap that there is not."""
-    if max_order < 1:
-        raise ValueError(f"max_order is {max_order}; it must be 1 or more, as in max_order=5")
-    if smoothing not in SMOOTHINGS:
-        raise ValueError(f"smoothing is {smoothing!r}; it must be one of {', '.join(SMOOTHINGS)}")
-    for name, cap in caps.items():
-        if cap is not None and cap < 1:
-            raise ValueError(f"{name} is {cap}; it must be 1 or more, or null for all")
+    checks.at_least(1, max_order=max_order, **caps)
+    checks.one_of("smoothing", smoothing, SMOOTHINGS)
 
 
 STOPS = hashed([[".", "!", "?", "。"]]).words

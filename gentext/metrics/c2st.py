@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
+from gentext import checks
 from gentext.data.ngram_arrays import Sentences, orders
 from gentext.metrics.base import Absent
 from gentext.metrics.c2st_cnn import cnn
@@ -46,10 +47,9 @@ class C2ST(WordMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
-        if classifier not in CLASSIFIERS:
-            raise ValueError(f"classifier is {classifier!r}; it must be one of {', '.join(CLASSIFIERS)}")
-        if not 0 < held_out < 1:
-            raise ValueError(f"held_out is {held_out}; it must lie between 0 and 1, as in held_out=0.5")
+        checks.one_of("classifier", classifier, CLASSIFIERS)
+        checks.positive(held_out=held_out)
+        checks.share(held_out=held_out)
         self.classifier = classifier
         self.held_out = held_out
         self.seed = seed

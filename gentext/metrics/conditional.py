@@ -11,6 +11,7 @@ from typing import ClassVar
 import sacrebleu
 from torchmetrics.text import ROUGEScore
 
+from gentext import checks
 from gentext.data.words import word_rule
 from gentext.metrics.base import Segmentation
 from gentext.metrics.pair_metric import PairMetric, WordPairMetric
@@ -32,9 +33,8 @@ class Sacrebleu(PairMetric):
         self, tokenize: str = "13a", lowercase: bool = False, chrf_words: int = 0, resamples: int = 1000
     ) -> None:
         super().__init__(resamples)
-        if tokenize not in sacrebleu.BLEU.TOKENIZERS:
-            known = ", ".join(sacrebleu.BLEU.TOKENIZERS)
-            raise ValueError(f"tokenize is {tokenize!r}; it must be one of {known}. Give for example tokenize=13a")
+        checks.one_of("tokenize", tokenize, sacrebleu.BLEU.TOKENIZERS)
+        checks.at_least(0, chrf_words=chrf_words)
         self.tokenize = tokenize
         self.lowercase = lowercase
         self.chrf_words = chrf_words

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from gentext import checks
 from gentext.data.ngram_arrays import NgramRanks, orders
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import subsample
@@ -40,8 +41,9 @@ class NgramDistribution(WordMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
-        if max_order < 1 or smoothing <= 0:
-            raise ValueError(f"max_order is {max_order}, smoothing {smoothing}; they must be 1 or more, and above 0")
+        checks.at_least(1, max_order=max_order)
+        checks.positive(smoothing=smoothing)
+        checks.at_least(0, resamples=resamples)
         self.max_order = max_order
         self.smoothing = smoothing
         self.resamples = resamples

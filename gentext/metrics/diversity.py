@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from gentext import checks
 from gentext.data.ngram_arrays import NgramRanks, Sentences, orders, ranked
 from gentext.data.suffix_array import fingerprints
 from gentext.metrics.base import Absent
@@ -39,8 +40,8 @@ class Diversity(WordMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
-        if max_order < 1 or repeats < 1:
-            raise ValueError(f"max_order is {max_order} and repeats {repeats}; both must be 1 or more")
+        checks.at_least(1, max_order=max_order, repeats=repeats)
+        checks.at_least(0, resamples=resamples)
         self.max_order = max_order
         self.repeats = repeats
         self.resamples = resamples

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentext import checks
 from gentext.data.ngram_arrays import hashed, orders
 from gentext.data.words import word_rule
 from gentext.types import Samples
@@ -57,8 +58,7 @@ class HashedNgrams:
     def __post_init__(self) -> None:
         if self.width < 64 or self.width % 64:
             raise ValueError(f"width is {self.width}; it must be a multiple of 64, as in width=256")
-        if self.order < 1:
-            raise ValueError(f"order is {self.order}; it must be 1 or more, as in order=2")
+        checks.at_least(1, order=self.order)
         word_rule(self.words)
 
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy import ndarray
 
+from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap
 from gentext.types import Exactness, Latents, Scores, Value
@@ -52,8 +53,9 @@ class LatentUse(TextMetric):
         self, texts: int = 500, importance: int = 500, threshold: float = 0.01, resamples: int = 10_000, seed: int = 0
     ) -> None:
         super().__init__()
-        if texts < 2 or importance < 1:
-            raise ValueError(f"{texts} texts and {importance} draws were asked for; give 2 texts and 1 draw or more")
+        checks.at_least(2, texts=texts)
+        checks.at_least(1, importance=importance)
+        checks.at_least(0, threshold=threshold, resamples=resamples)
         self.texts, self.importance, self.threshold = texts, importance, threshold
         self.resamples, self.seed = resamples, seed
         for name in FIGURES:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap_ratio
 from gentext.types import Exactness, Scores, Value
@@ -158,8 +159,7 @@ class PaddedLikelihood(ScoredMetric):
 
     def __init__(self, width: int | None = None, resamples: int = 10_000, seed: int = 0) -> None:
         super().__init__(resamples, seed)
-        if width is not None and width < 1:
-            raise ValueError(f"width is {width}; it must be 1 or more, or null for the longest sequence")
+        checks.at_least(1, width=width)
         self.width = width
 
     def update(self, scores: Scores) -> None:

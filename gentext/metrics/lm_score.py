@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap_ratio
 from gentext.types import Samples, Value
@@ -59,8 +60,8 @@ class LMScore(TextMetric):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if judge not in JUDGES:
-            raise ValueError(f"judge is {judge!r}; it must be one of {', '.join(JUDGES)}")
+        checks.one_of("judge", judge, JUDGES)
+        checks.at_least(0, resamples=resamples)
         self.judge = judge
         self.name = name
         self.cut_by(words, lowercase)

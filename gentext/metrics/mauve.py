@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentext import checks
 from gentext.metrics.base import Absent
 from gentext.metrics.embedding import VectorMetric
 from gentext.metrics.encoders import Encoder
@@ -46,13 +47,11 @@ class Mauve(VectorMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(encoder)
-        if clusters is not None and clusters < 2:
-            raise ValueError(f"clusters is {clusters}; it must be 2 or more, or null for one for every ten texts")
-        if seeds < 1 or scale <= 0 or smoothing < 0 or not 0 < variance <= 1:
-            raise ValueError(
-                f"seeds is {seeds}, scale {scale}, smoothing {smoothing}, variance {variance}; they must be 1 or more, "
-                "above 0, 0 or more, and in (0, 1]"
-            )
+        checks.at_least(2, clusters=clusters)
+        checks.at_least(1, seeds=seeds)
+        checks.at_least(0, smoothing=smoothing)
+        checks.positive(scale=scale, variance=variance)
+        checks.between(0, 1, variance=variance)
         self.clusters = clusters
         self.scale = scale
         self.smoothing = smoothing

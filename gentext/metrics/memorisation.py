@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from gentext import checks
 from gentext.data.ngram_arrays import Sentences, unigrams
 from gentext.data.suffix_array import fingerprints, longest_matches
 from gentext.metrics.base import Absent
@@ -38,8 +39,8 @@ class Memorisation(WordMetric):
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
-        if max_order < 1:
-            raise ValueError(f"max_order is {max_order}; it must be 1 or more, as in max_order=6")
+        checks.at_least(1, max_order=max_order)
+        checks.at_least(0, resamples=resamples)
         self.max_order = max_order
         self.resamples = resamples
         self.seed = seed

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
 from gentext.metrics.intervals import bootstrap
 from gentext.types import Samples, Value
@@ -20,6 +21,7 @@ class PairMetric(TextMetric):
 
     def __init__(self, resamples: int = 1000, seed: int = 0, **options: Any) -> None:
         super().__init__(**options)
+        checks.at_least(0, resamples=resamples)
         self.resamples = resamples
         self.seed = seed
         for name in SIDES:

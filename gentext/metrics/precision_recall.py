@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gentext import checks
 from gentext.metrics.base import Absent
 from gentext.metrics.embedding import VectorMetric
 from gentext.metrics.encoders import Encoder
@@ -35,8 +36,8 @@ class PrecisionRecall(VectorMetric):
         self, encoder: Encoder | None = None, neighbours: int = 5, resamples: int = 10_000, seed: int = 0
     ) -> None:
         super().__init__(encoder)
-        if neighbours < 1:
-            raise ValueError(f"neighbours is {neighbours}; it must be 1 or more, as in neighbours=5")
+        checks.at_least(1, neighbours=neighbours)
+        checks.at_least(0, resamples=resamples)
         self.neighbours = neighbours
         self.resamples = resamples
         self.seed = seed

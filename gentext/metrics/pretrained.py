@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from gentext import checks
+
 log = logging.getLogger("gentext")
 
 
@@ -31,8 +33,8 @@ class PretrainedEncoder:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "first", "last"):
-            raise ValueError(f"pooling is {self.pooling!r}; it must be mean, first or last")
+        checks.one_of("pooling", self.pooling, ("mean", "first", "last"))
+        checks.at_least(1, batch_size=self.batch_size)
 
     @property
     def width(self) -> int:

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from numpy import ndarray
 from scipy.optimize import brentq
 
+from gentext import checks
 from gentext.data.ngram_arrays import ranked
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import mean_normal, subsample
@@ -36,6 +37,7 @@ class TextProfile(WordMetric):
         self, words: str | None = None, lowercase: bool | None = None, resamples: int = 100, seed: int = 0
     ) -> None:
         super().__init__(words, lowercase)
+        checks.at_least(0, resamples=resamples)
         self.resamples = resamples
         self.seed = seed
 

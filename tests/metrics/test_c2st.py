@@ -103,5 +103,5 @@ def test_what_cannot_be_computed_is_absent_or_refused():
     assert padded(hashed([[]] * 3))[0].tolist() == [[0, 0, 0]] * 3
     with pytest.raises(ValueError, match="one of naive_bayes, logistic, cnn"):
         C2ST("svm")
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match=r"held_out is 1\.0; it must be a share in"):
         C2ST(held_out=1.0)

@@ -83,5 +83,5 @@ def test_intervals_come_from_subsamples():
 def test_missing_evidence_is_absent():
     with pytest.raises(Absent, match="1 or more samples, and there are 0"):
         Diversity().values()
-    with pytest.raises(ValueError, match="repeats 0"):
+    with pytest.raises(ValueError, match="repeats is 0; it must be 1 or more"):
         Diversity(repeats=0)

@@ -83,5 +83,5 @@ def test_one_text_shows_no_use_of_a_space():
     metric.update(Told(1))
     with pytest.raises(Absent, match="2 texts"):
         metric.values()
-    with pytest.raises(ValueError, match="2 texts and 1 draw"):
+    with pytest.raises(ValueError, match="texts is 1; it must be 2 or more"):
         LatentUse(texts=1)
