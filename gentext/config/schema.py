@@ -21,7 +21,7 @@ from gentext.config.search import folders
 from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
-NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples")
+NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples", "name")
 
 
 @dataclass
@@ -42,6 +42,7 @@ class Root:
     device: str = "cpu"
     out: str = "runs"
     resume: bool = True  # false: start this run anew, whatever its folder holds
+    name: str = ""  # what its row is called on a board; empty: its family, and what sets it apart from other rows
     title: str = ""  # the question that a report puts on top
     show_samples: int = 0  # so many of every row are printed below a sweep's board
 

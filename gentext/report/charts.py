@@ -10,8 +10,7 @@ import altair as alt
 import numpy as np
 
 from gentext.report.style import HUMAN, Chart, encoding, titled
-from gentext.results.board import Board, Row
-from gentext.results.columns import TARGETS
+from gentext.results.board import Board, Row, head
 from gentext.results.significance import pairwise
 
 PAIRED = 20  # rows of which every pair is drawn
@@ -24,8 +23,8 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
         return None
     names = [board.about[name].title for name in (diversity, quality)]
     looks = encoding(points, families(board))
-    x = alt.X("x:Q", title=_axis(board, diversity), scale=alt.Scale(zero=False))
-    y = alt.Y("y:Q", title=_axis(board, quality), scale=alt.Scale(zero=False))
+    x = alt.X("x:Q", title=head(board, diversity), scale=alt.Scale(zero=False))
+    y = alt.Y("y:Q", title=head(board, quality), scale=alt.Scale(zero=False))
     base = alt.Chart(alt.Data(values=points))
     picked = alt.selection_point(fields=["family"], bind="legend")
     faint = alt.condition(picked, alt.value(1.0), alt.value(0.1))
@@ -43,7 +42,8 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
         f"frontier-{quality}-{diversity}",
         f"{names[1]} against {names[0]}",
         f"{len(points)} points of {len({p['family'] for p in points})} families: {names[1]} against {names[0]}.",
-        f"One point a decode setting, one curve a family over its temperatures. Bars are 95 % intervals over "
+        "One point a decode setting, one curve a family over its temperatures; ≈ is best near human text. "
+        f"Bars are 95 % intervals over "
         f"{board.over}. Hover for the settings; the legend picks a family.",
         layers,
     )
@@ -114,7 +114,7 @@ def cost(board: Board, quality: str) -> Chart | None:
         return None
     drawn = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=80).encode(
         x=alt.X("x:Q", title="training seconds", scale=alt.Scale(type="log")),
-        y=alt.Y("y:Q", title=_axis(board, quality), scale=alt.Scale(zero=False)),
+        y=alt.Y("y:Q", title=head(board, quality), scale=alt.Scale(zero=False)),
         tooltip=_tooltip("training seconds", board.about[quality].title),
         **encoding(points, families(board)),
     )  # fmt: skip
@@ -204,7 +204,8 @@ def _point(row: Row, x: str, y: str) -> dict[str, Any] | None:
     x_low, x_high = across.interval or (across.value, across.value)
     y_low, y_high = up.interval or (up.value, up.value)
     return {
-        "family": row.family, "decode": row.setting, "seeds": len(row.seeds), "temperature": temperature(row.decode),
+        "family": row.family, "decode": row.setting, "seeds": len(row.seeds),
+        "temperature": None if row.human else temperature(row.decode),
         "x": across.value, "y": up.value, "x_low": x_low, "x_high": x_high, "y_low": y_low, "y_high": y_high,
     }  # fmt: skip
 
@@ -231,9 +232,3 @@ def _tooltip(x: str, y: str) -> list[alt.Tooltip]:
         alt.Tooltip("x:Q", title=x, format=".4~g"),
         alt.Tooltip("y:Q", title=y, format=".4~g"),
     ]
-
-
-def _axis(board: Board, name: str) -> str:
-    """A figure's title and what is best in it."""
-    about = board.about[name]
-    return f"{about.title} ({TARGETS[about.target]})"

@@ -51,8 +51,8 @@ def _best(board: Board, name: str) -> str:
         said = f"{best.family} is nearest to people in {about.title}: {boards.text(best.cells[name])}"
         said += f", people {boards.text(people.cells[name])}"
     others = [row for row in rows if row.family != best.family]
-    if not others:
-        return f"{said}."
+    if not others:  # alone it is no finding
+        return ""
     equal = [row.family for row in others if row.cells[name].equal or row.cells[name].best]
     if ranked.over == "sentences":  # of one seed: nothing is claimed of the families themselves
         rest = f"on these texts level with it: {_listed(equal)}" if equal else "no other row is level with it"

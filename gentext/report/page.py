@@ -30,6 +30,7 @@ from gentext.results.record import Record
 
 QUALITY = {"unconditional": ("bleu4",), "conditional": ("chrf", "sacrebleu", "rougeL")}  # the first that is known
 DIVERSITY = "selfbleu4"
+PICTURED = 30  # families whose texts and logs are drawn: more lines than these nobody can tell apart
 REACHED = {"10 s": 10.0, "1 min": 60.0, "10 min": 600.0}
 COSTS = ("train_seconds", "parameters", "flops_per_token", "sample_seconds")
 DIFFERING = ("family", "train", "loss", "tokenizer")  # the groups of which the report tells where runs differ
@@ -109,14 +110,15 @@ def _section(board: Board, material: Material | None) -> Section:
     known = [name for name in QUALITY[board.track] if name in board.columns]
     quality = known[0] if known else ""
     traded = _traded(board, quality)
-    chosen = samples.matched(board, DIVERSITY)
+    matched = samples.matched(board, DIVERSITY)
+    chosen = [row for i, row in enumerate(matched) if i < PICTURED or row.human]
     spread = text_profiles.draw(chosen, material, charts.families(board)) if material else []
     return Section(
         board,
         findings.find(board, quality, traded),
         _blocks(board, quality, traded, spread),
         samples.side_by_side(chosen, material),
-        family_pages.pages(board.rows),
+        family_pages.pages(board.rows[: PICTURED * 4]),
         render_board.computed(board),
     )
 
@@ -131,7 +133,9 @@ def _blocks(
     board: Board, quality: str, traded: frontier.Traded | None, spread: list[Chart | None]
 ) -> tuple[ReportBlock, ...]:
     """What stands between the leaderboard and the samples, in the order in which it is read; empty blocks left out."""
-    logs = {row.family: family_pages.log(Path(row.records[0].folder)) for row in board.rows}
+    first = {row.family: row for row in board.rows}
+    logs = {name: family_pages.log(Path(row.records[0].folder)) for name, row in [*first.items()][:PICTURED]}
+    some = f" (the first {PICTURED} of {len(first)} families)" if len(first) > PICTURED else ""
     likelihood = next((name for name in ("word_ppl", "bits_per_char", quality) if name in board.columns), "")
     cheap = next((name for name in ("bits_per_char", "h_pq", quality) if name in board.columns), "")
     plain, names = findings.plain(board), charts.families(board)
@@ -146,10 +150,10 @@ def _blocks(
         ),
         ("Against the known truth", [charts.directions(board)], truth_table.tables(board), True),
         ("Latent space", [], latent_table.tables(board), True),
-        ("Training", curves, _reached(logs), False),
+        (f"Training{some}", curves, _reached(logs), False),
         ("Cost and quality", [charts.cost(board, cheap)] if cheap else [], _cost(board, cheap), True),
         ("Which families differ", [charts.significance(board, plain, quality)] if quality else [], [], True),
-        ("Beside human text", spread, [], False),
+        (f"Beside human text{some}", spread, [], False),
         ("Configurations", [], _configurations(board), True),
     ]
     made = [ReportBlock(title, tuple(c for c in drawn if c), tuple(tables), of) for title, drawn, tables, of in blocks]

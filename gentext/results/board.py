@@ -93,7 +93,7 @@ class Board:
             said += ["1 seed: says nothing of training luck; ± half a 95 % interval over sentences"]
         else:
             each = f"{counts[0]} seeds each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-            said += [f"{each}; ± half a 95 % interval over seeds"]
+            said += [f"{each}; ± half a 95 % interval over seeds" + (", of three or more" if counts[0] < 3 else "")]
         said += [f"in all: {' '.join(self.shared)}"] if self.shared else []
         return "; ".join(said)
 

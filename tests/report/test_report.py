@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -165,3 +166,22 @@ def test_a_known_truth_has_a_table_that_shows_what_one_cross_entropy_hides():
     assert dict(zip(heads, table.rows[1], strict=True))["NLL-oracle"].strip("*") == "5.000"
     assert dict(zip(heads, table.rows[2], strict=True))["H(p, q)"] == "-"
     assert "SeqGAN's oracle" in table.note
+
+
+def test_a_record_cannot_close_the_pages_script(records, tmp_path):
+    """`<!--<script>` in a name would open a state in which `</script>` ends nothing."""
+    evil = "<!--<script></script><img src=x onerror=alert(1)>"
+    named = [replace(one, family=evil) if one.family == "lstm" else one for one in records]
+    (file,) = export.write(page.build(named, {}), tmp_path / "report.html")
+    text = file.read_text()
+    assert "<!--<script" not in text
+    assert "<img" not in text.split("<script>")[0]
+    charts = text.split("const charts = ")[1].split(";\nconst root")[0]
+    assert "<" not in charts
+    assert any(evil in str(chart) for chart in json.loads(charts).values())
+
+
+def test_two_hundred_rows_are_reported_and_the_first_are_drawn(tmp_path):
+    made = [along("hmm", f"x=a{i}", 400 - i) for i in range(200)]
+    (section,) = page.build(made, {}).sections
+    assert len(section.board.rows) == 200

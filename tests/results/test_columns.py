@@ -49,6 +49,12 @@ def test_rows_are_named_by_what_differs():
     assert names([made(name="mine"), made()]) == ["mine", "lstm"]
 
 
+def test_a_run_may_be_given_its_name():
+    from gentext import config
+
+    assert config.compose(["family=ngram", "name=mine"]).name == "mine"
+
+
 def test_data_settings_and_split_are_part_of_a_row():
     """Seeds with data.train=2000, 1100 and 200 were once "3 seeds", and valid was averaged with test."""
     rows = [made(data={"train": n}, seed=i) for i, n in enumerate((2000, 1100, 200))]
