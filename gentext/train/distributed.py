@@ -34,18 +34,27 @@ class ProcessGroup:
         return self.rank == 0
 
     def wrap(self, module: nn.Module, device: torch.device) -> nn.Module:
-        """The module whose backward pass leaves the mean of all processes' gradients; a sharded one is `module`."""
-        if self.world == 1:
+        """A module with the same outputs whose backward pass leaves the mean of all processes' gradients.
+
+        Its outputs must be the loss and nothing else that requires a gradient: a parameter that they do not depend on
+        counts as unused, and is not waited for.
+        """
+        if self.world == 1 or self.sharded:
             return module
-        if not self.sharded:
-            return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
+        devices = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=devices, find_unused_parameters=True)
+
+    def shard(self, module: nn.Module, device: torch.device) -> None:
+        """Divide the parameters over the processes, in place, where they are to be sharded."""
+        if self.world == 1 or not self.sharded:
+            return
         mesh = init_device_mesh(device.type, (self.world,))
         for blocks in [child for child in module.modules() if isinstance(child, nn.ModuleList)]:
             for block in blocks:
                 # a recurrent layer's kernels want the plain tensors that they were built with
                 if not isinstance(block, nn.RNNBase | nn.RNNCellBase):
                     fully_shard(block, mesh=mesh)
-        return fully_shard(module, mesh=mesh)
+        fully_shard(module, mesh=mesh)
 
     def local_rows(self, batch: Batch) -> Batch:
         """This process's rows of a batch, the same of every batch, so that carried states stay with their rows."""

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import traceback
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ def _work(scratch: Path, reports: Connection, device: str) -> None:
 def _train(scratch: Path, reports: Connection, device: str) -> None:
     job: WorkerJob = pickle.loads((scratch / "job.pkl").read_bytes())
     torch.set_num_threads(job.threads)
+    warnings.filterwarnings("ignore", ".*find_unused_parameters=True")  # said where a step happens to use all
     group = ProcessGroup(dist.get_rank(), dist.get_world_size(), job.options.sharded)
     monitor = PipeMonitor(job.folder, job.resume, reports) if group.leads else NullMonitor(job.folder, job.resume)
     state = GradientState(job.options, job.family.to(device), job.corpus, job.streams, monitor, group)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor, nn
 
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
@@ -65,6 +66,20 @@ class GradientOptions(Protocol):
     def steps_over(self, batches: int) -> int | None: ...
 
 
+class LossOf(nn.Module):
+    """A family and an objective as one module, so that processes that train together see which parameters are used."""
+
+    def __init__(self, family: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.family, self.objective = family, objective
+
+    def forward(self, batch: Batch, step: int, total: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the loss over the batch, and the sums of its terms and of -log p, in nats, without gradients."""
+        outputs = self.family(batch)
+        loss = self.objective(outputs, batch, step=step, total=total)
+        return loss.total, {**loss.terms, "nll": -outputs.log_prob.detach().sum()}
+
+
 class GradientState:
     """A family, its optimisers and its place in a corpus.
 
@@ -91,9 +106,9 @@ class GradientState:
         self.device = device_of(family)
         self.loader = TrainLoader(corpus, options.batch_size, options.window, streams("batches"), family.context)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
-        self.model = group.wrap(family, self.device)
-        if options.compile:
-            self.model = torch.compile(self.model)
+        group.shard(family, self.device)
+        compiled = torch.compile(family) if options.compile else family
+        self.model = group.wrap(LossOf(compiled, options.loss), self.device)
         self.tokens_per_step = self.loader.tokens_per_batch * options.accumulate
         self.optimizers = options.optimizer.build(family)
         self.ema = EMA(family, options.ema)
@@ -131,12 +146,11 @@ class GradientState:
         for batch in batches:
             mine = self.group.local_rows(batch).to(self.device)
             with self._precision():
-                outputs = self.model(mine)
-                loss = self.options.loss(outputs, mine, step=self.progress.step, total=self.budget.total)
-            mean = loss.total / self.tokens_per_step
+                loss, terms = self.model(mine, self.progress.step, self.budget.total)
+            mean = loss / self.tokens_per_step
             (mean * self.group.world).backward()
             total += mean.detach()
-            for name, value in {**loss.terms, "nll": -outputs.log_prob.detach().sum()}.items():
+            for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
         longest = self.options.clip or math.inf
         norm = float(gather_tree(torch.nn.utils.clip_grad_norm_(self.family.parameters(), longest)))

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_model
 from train import tiny
 
+from gentext.models.hmm.model import HMM
 from gentext.models.seq2seq import Seq2Seq
+from gentext.models.transformer.model import Transformer
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.models.vae.model import VAE
 from gentext.seeding import Streams
@@ -148,3 +150,30 @@ def test_shares_are_a_partition_of_the_tokens(rows):
     shares = [ProcessGroup(rank, 3).local_rows(batch) for rank in range(3)]
     assert all(len(share) for share in shares)
     assert torch.cat([share.tokens[share.mask] for share in shares]).tolist() == batch.tokens[batch.mask].tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["transformer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bag", "seq2seq", "hmm"))]
+)
+def test_unequal_widths_and_unused_parameters_change_no_number(tmp_path, notes, name):
+    """A cache that grows with what a process has read, and parameters that a step leaves out."""
+    lines = [f"the cat sees {n} dogs" + " and one more" * (n % 7) for n in range(60)]
+    (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    corpus = tiny.corpus(tmp_path, unit="stream" if name in ("seq2seq", "hmm") else "line")
+    v, curves = corpus.tokenizer.vocab_size, []
+    make = {
+        "transformer": lambda: Transformer(v, layers=1, heads=2, width=8),
+        "bag": lambda: tiny.vae(corpus, bag=True),
+        "seq2seq": lambda: Seq2Seq(v, width=8, dropout=0.0),
+        "hmm": lambda: HMM(v, states=4, grow_from=None),
+    }[name]
+    for processes in (1, 2):
+        torch.manual_seed(0)
+        monitor, trainer = notes(f"{processes}"), tiny.bound if name == "bag" else tiny.loop
+        loop = trainer(steps=4, batch_size=6, valid_every=4, processes=processes)
+        loop.run(make(), corpus, streams=Streams(3), monitor=monitor)
+        curves.append(monitor.curve("train/nll"))
+    assert len(curves[0]) == 4
+    if name == "bag":  # z is drawn by each process for itself
+        return
+    assert curves[1] == pytest.approx(curves[0], abs=1e-5)

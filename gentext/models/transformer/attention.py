@@ -64,10 +64,10 @@ class Rotary(Positions):
     def __init__(self, head_width: int, base: float = 10_000.0) -> None:
         super().__init__()
         self.register_buffer("frequency", _frequencies(head_width, base), persistent=False)
-        self.register_buffer("table", torch.empty(2, 0, 1, 1, head_width), persistent=False)
+        self.table = torch.empty(2, 0, 1, 1, head_width)  # no buffer: processes that train together share buffers
 
     def rotation(self, start: int, t: int, skip: Int[Tensor, " n"] | None) -> Rotation:
-        if start + t > self.table.shape[1]:
+        if start + t > self.table.shape[1] or self.table.device != self.frequency.device:
             with torch.inference_mode(False):  # the table outlives the draw that may be asking
                 angle = torch.arange(2 * (start + t), device=self.frequency.device)[:, None] * self.frequency
                 cos, sin = angle.cos(), angle.sin()
