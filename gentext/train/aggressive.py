@@ -32,7 +32,9 @@ class AggressiveEncoder:
         limit: training batches before a step of all parameters at most.
 
     Source: He et al. 2019, algorithm 1, "aggressive" training.
-    Differs: validations come every `valid_every` steps and not every epoch; the optimiser is the trainer's.
+    Differs: after the inner loop all parameters take the step, where the authors' code moves the decoder alone; the
+    loss is looked at every 10 batches, 50 at most, by default, and not every 15, 100 at most; validations come every
+    `valid_every` steps and not every epoch; the optimiser is the trainer's.
     """
 
     def __init__(self, *, batches: int = 10, limit: int = 50) -> None:
