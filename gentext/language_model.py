@@ -193,7 +193,13 @@ class Decoder(ABC):
 
 
 class SupportsEM(ABC):
-    """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several."""
+    """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several.
+
+    stepwise: the exponent by which an M-step on a part of the text weighs its counts against running ones; None: it
+      forgets the counts of earlier M-steps.
+    """
+
+    stepwise: float | None = None
 
     @abstractmethod
     def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:

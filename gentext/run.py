@@ -28,7 +28,7 @@ from gentext.results.record import Record
 from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import RunMonitor, logging_to
-from gentext.train.base import in_order
+from gentext.train.base import device_of, in_order
 from gentext.trained import load_weights
 from gentext.types import Batch
 
@@ -178,7 +178,9 @@ def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: M
         family.load_state_dict(kept["family"])
         return kept["seconds"]
     begun = time.perf_counter()
-    family.prepare(in_order(corpus, "train", 256, 256, rows=32), rng=streams("prepare"))
+    device = device_of(family)
+    batches = (batch.to(device) for batch in in_order(corpus, "train", 256, 256, rows=32))
+    family.prepare(batches, rng=streams("prepare"))
     seconds = time.perf_counter() - begun
     with atomic(manifest.folder / PREPARED) as temporary:
         torch.save({"family": family.state_dict(), "seconds": seconds}, temporary)

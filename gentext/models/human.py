@@ -33,7 +33,7 @@ class Human(LanguageModel, SupportsEM):
     def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
         self._rows.append(batch.tokens[batch.mask].to(torch.int32))
         self._lengths.append(batch.lengths)
-        return torch.zeros(len(batch))
+        return torch.zeros(len(batch), device=batch.tokens.device)
 
     def maximize(self) -> None:
         self.tokens = torch.cat(self._rows)
@@ -41,7 +41,8 @@ class Human(LanguageModel, SupportsEM):
         self._rows, self._lengths = [], []
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        drawn = torch.randint(len(self.ends), (n,), generator=rng)
+        where = self.ends.device if rng is None else rng.device  # a generator draws on its own device alone
+        drawn = torch.randint(len(self.ends), (n,), generator=rng, device=where).to(self.ends.device)
         return self._at(drawn, torch.zeros_like(drawn))
 
     def step(self, state: State, tokens: Tokens) -> Step:
@@ -62,10 +63,10 @@ class Human(LanguageModel, SupportsEM):
                 f"eval.samples is {n}, but the training text has {len(self.ends)} sequences, and drawing any twice "
                 f"would change Self-BLEU; set eval.samples={len(self.ends)} or less"
             )
-        drawn = torch.randperm(len(self.ends), generator=rng)[:n]
+        drawn = torch.randperm(len(self.ends), generator=rng, device=rng.device)[:n].to(self.ends.device)
         first = self._first(drawn)
         lengths = (self.ends[drawn] - first).clamp(max=max_len)
-        columns = torch.arange(int(lengths.max()))
+        columns = torch.arange(int(lengths.max()), device=self.ends.device)
         mask = columns[None] < lengths[:, None]
         at = (first[:, None] + columns).clamp(max=len(self.tokens) - 1)
         return Batch(torch.where(mask, self.tokens[at].long(), PAD), mask)
@@ -80,7 +81,7 @@ class Human(LanguageModel, SupportsEM):
         """All mass on the sequence's own next token; after its end on EOS."""
         at = self._first(drawn) + position
         token = torch.where(at < self.ends[drawn], self.tokens[at.clamp(max=len(self.tokens) - 1)].long(), EOS)
-        logits = torch.full((len(drawn), self.vocab_size), -torch.inf)
+        logits = torch.full((len(drawn), self.vocab_size), -torch.inf, device=self.ends.device)
         return Step(logits.scatter(1, token[:, None], 0.0), (drawn, position))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:

@@ -75,6 +75,13 @@ class EMTrainer:
                 f"train=em needs a family that counts (accumulate and maximize); {type(family).__name__} has neither. "
                 "Try train=gradient loss=nll"
             )
+        if self.every is not None and (family.closed_form or family.stepwise is None):
+            learns = "counts the text once" if family.closed_form else "forgets the counts of earlier batches"
+            advice = "" if family.closed_form else ", or family.stepwise=0.7, which keeps running counts"
+            raise ValueError(
+                f"{self.key}.every is {self.every}, and this {type(family).__name__} {learns}, so that only the last "
+                f"batches of the text would remain; give {self.key}.every=null{advice}"
+            )
         if self.restarts > 1 and not isinstance(family, SupportsPrepare):
             raise ValueError(
                 f"{self.key}.restarts is {self.restarts}, and {type(family).__name__} has no random start; "
@@ -181,7 +188,7 @@ class EMState:
         for i in range(self.options.restarts):
             if i:  # the first is there already
                 batches = in_order(self.corpus, "train", self.options.batch_size, WINDOW, rows=ROWS)
-                self.family.prepare(batches, rng=self.streams(f"restart {i}"))
+                self.family.prepare((batch.to(self.device) for batch in batches), rng=self.streams(f"restart {i}"))
             for _ in range(TRIAL):
                 train = self.count(self._batches(), f"beginning {i + 1}/{self.options.restarts}")
             log.info("beginning %d of %d: %.4f nats a token on train", i + 1, self.options.restarts, train)

@@ -6,11 +6,13 @@ import pytest
 import torch
 from train import tiny
 
+from gentext.language_model import LanguageModel, SupportsEM
 from gentext.models.hmm.model import HMM
+from gentext.models.ngram.model import NGram
 from gentext.seeding import Streams
 from gentext.train import em
-from gentext.train.base import in_order
-from gentext.train.em import EMTrainer
+from gentext.train.base import NullMonitor, in_order
+from gentext.train.em import EMState, EMTrainer
 
 
 def hmm(corpus, **options):
@@ -20,7 +22,7 @@ def hmm(corpus, **options):
 
 def run(folder, monitor, family=None, *, unit="line", **options):
     corpus = tiny.corpus(folder, unit=unit)
-    family = hmm(corpus) if family is None else family
+    family = hmm(corpus, stepwise=0.7 if "every" in options else None) if family is None else family
     EMTrainer(**{"iterations": 6, "batch_size": 16, **options}).run(family, corpus, streams=Streams(0), monitor=monitor)
     return family
 
@@ -86,3 +88,49 @@ def test_bad_options_are_refused(tmp_path, notes):
             EMTrainer(**{option: 0})
     with pytest.raises(ValueError, match="train=gradient"):
         run(tmp_path, notes(), tiny.family(tiny.corpus(tmp_path)))
+
+
+def test_m_steps_on_parts_of_the_text_are_refused_where_counts_are_forgotten(tmp_path):
+    corpus = tiny.corpus(tmp_path)
+    v = corpus.tokenizer.vocab_size
+    with pytest.raises(ValueError, match=r"train\.every is 4, and this NGram counts the text once.*every=null"):
+        EMTrainer(every=4).check(NGram(v, order=2), corpus)
+    with pytest.raises(ValueError, match=r"train\.every is 4, and this HMM forgets.*family\.stepwise=0\.7"):
+        EMTrainer(every=4).check(hmm(corpus), corpus)
+    EMTrainer(every=4).check(hmm(corpus, stepwise=0.7), corpus)
+
+
+def test_a_budget_in_seconds_ends_it(tmp_path, notes):
+    seen = notes()
+    run(tmp_path, seen, seconds=0.3, iterations=10**6, patience=10**6)
+    seconds = seen.curve("seconds")
+    assert seconds[-1] >= 0.3
+    assert all(earlier < 0.3 for earlier in seconds[:-1])
+
+
+class Counter(LanguageModel, SupportsEM):
+    """Counts nothing, on a device whose tensors hold no numbers; says where its batches lay."""
+
+    def __init__(self, vocab_size):
+        super().__init__()
+        self.vocab_size, self.met = vocab_size, set()
+        self.register_buffer("counts", torch.zeros(vocab_size, device="meta"))
+
+    def accumulate(self, batch):
+        return self.log_prob(batch)
+
+    def maximize(self):
+        pass
+
+    def log_prob(self, batch):
+        self.met |= {batch.tokens.device, batch.mask.device}
+        return torch.zeros(len(batch))
+
+
+def test_text_is_moved_to_the_familys_device(tmp_path):
+    corpus = tiny.corpus(tmp_path)
+    family = Counter(corpus.tokenizer.vocab_size)
+    state = EMState(EMTrainer(batch_size=16), family, corpus, Streams(0), NullMonitor(tmp_path))
+    state.update()
+    state.validate()
+    assert family.met == {torch.device("meta")}

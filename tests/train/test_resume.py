@@ -126,7 +126,7 @@ def test_a_checkpoint_of_the_first_format_is_resumed(tmp_path, notes, trainer):
             tiny.loop(steps=12, ema=0.9, save_every=0.0).run(family, corpus, streams=Streams(3), monitor=monitor)
             return family
         torch.manual_seed(1)
-        family = HMM(corpus.tokenizer.vocab_size, states=4, grow_from=None)
+        family = HMM(corpus.tokenizer.vocab_size, states=4, grow_from=None, stepwise=0.7)
         trained = EMTrainer(iterations=6, batch_size=16, every=2, patience=7)
         trained.run(family, corpus, streams=Streams(0), monitor=monitor)
         return family
