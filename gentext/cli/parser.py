@@ -191,7 +191,10 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "board": ("the leaderboard of a folder of runs", _board),
     "compare": ("do two runs differ? metric by metric, tested over sentences and seeds", _compare),
     "explain": ("what a figure is, or how a run's value of it came about", _explain),
-    "frontier": ("what each family's decode settings trade: hypervolume, matched quality", _frontier),
+    "frontier": (
+        "what each family's decode settings trade: quality along the frontier and at matched diversity",
+        _frontier,
+    ),
     "report": ("a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables", _report),
     "data": ("the corpora: list | show NAME | fetch NAME", _data),
     "list": ("every group's options, a line each", _list),

@@ -147,7 +147,8 @@ def wilson(successes: int, n: int) -> Interval:
     share, z2 = successes / n, Z * Z / n
     middle = (share + z2 / 2) / (1 + z2)
     reach = Z * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
-    return Interval((max(0.0, float(middle - reach)), min(1.0, float(middle + reach))), "wilson")
+    low, high = float(middle - reach), float(middle + reach)
+    return Interval((low if successes else 0.0, high if successes < n else 1.0), "wilson")  # exact ends: no rounding
 
 
 def standard_error(per_sequence: Float[ndarray, " n"]) -> float:

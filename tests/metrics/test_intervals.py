@@ -74,6 +74,8 @@ def test_wilson_equals_scipys_and_is_sound_at_the_ends():
     for successes, n in ((0, 10), (3, 10), (10, 10), (77, 1000)):
         theirs = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
         assert intervals.wilson(successes, n).interval == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert intervals.wilson(0, n).interval[0] == 0.0  # 0 lies within it, which 1e-18 once kept out
+        assert intervals.wilson(n, n).interval[1] == 1.0
     assert intervals.wilson(0, 0) == intervals.NO_INTERVAL
 
 

@@ -72,7 +72,7 @@ def rows(page, css="tbody tr"):
 
 def test_the_leaderboard_sorts_and_filters(page):
     heads = page.find_elements("css selector", "#b1 thead th")
-    column = next(i for i, head in enumerate(heads) if head.text.startswith("bleu4"))
+    column = next(i for i, head in enumerate(heads) if head.text.startswith("BLEU-4"))
 
     def figures():
         return [
@@ -99,10 +99,8 @@ def test_pictures_are_drawn_and_answer_to_the_pointer(page):
     wait = support.WebDriverWait(page, 10)
     tip = wait.until(lambda _: page.find_elements("css selector", "#vg-tooltip-element.visible"))[0]
     assert "decode" in tip.text
-    assert "temperature" in tip.text or "ancestral" in tip.text
-    assert drawn(page, "transformer-train-epochs-1-1").find_elements(
-        "css selector", ".mark-rect path"
-    )  # attention of layer 1
+    assert "T " in tip.text or "ancestral" in tip.text
+    assert drawn(page, "transformer-1").find_elements("css selector", ".mark-rect path")  # attention of layer 1
 
 
 def test_light_and_dark(page):
