@@ -212,3 +212,21 @@ def test_an_argument_refused_below_a_reference_is_named_where_it_is_written():
 def test_a_schedule_that_goes_below_zero_is_refused(end):
     with pytest.raises(ValueError, match=rf"^loss\.kl\.weight is -1\.0 at the {end} of the run"):
         check(["family=vae", "loss=elbo_linear", f"loss.kl.weight.{end}=-1"])
+
+
+@pytest.mark.parametrize("key", ["title", "out"])
+@pytest.mark.parametrize("text", [*NAMES, "100%", "what, then?", "", "plain words"])
+def test_a_text_of_any_letters_is_taken_as_it_is(key, text):
+    overrides = config.completed([f"{key}={text}", "train.batch_size=3", "family=hmm"])
+    assert config.compose(overrides)[key] == text
+    assert len(list(config.expand(overrides))) == 1
+    assert config.compose([f"{key}={text}"])[key] == text
+
+
+@pytest.mark.parametrize("value", ["(x)", "it's", "#1", "日本", "a=b", 'say "hi"', "a,b"])
+def test_what_hydra_cannot_read_is_answered_with_the_quotes_that_it_needs(value):
+    with pytest.raises(ValueError, match="put it in quotes of its own") as raised:
+        config.compose([f"tokenizer.words={value}"])
+    said = str(raised.value)
+    assert f"tokenizer.words={value}" in said
+    assert not re.search("hydra|lexer|token rec|EOF|expecting", said, re.IGNORECASE)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -52,6 +54,13 @@ def one_line(
     if isinstance(cause, ValueError | OSError) and not isinstance(cause, OmegaConfBaseException):
         return cause
     message = str(error).strip()
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", message)
+    unread = error.override if isinstance(error, OverrideParseException) else ambiguous and ambiguous[1]
+    if unread:
+        key, _, value = unread.partition("=")
+        what = "is several values, which -m sweeps over" if ambiguous else "cannot be read"
+        quoted = shlex.quote(f'{key}="{value}"') if '"' not in value else f"{key}='{value}' with the marks inside"
+        return ValueError(f"{unread} {what}; where it is one text, put it in quotes of its own: {quoted}")
     for name, extra in LAUNCHERS.items():
         if f"Could not find 'hydra/launcher/{name}'" in message:
             return ValueError(f"this launcher needs a package that is not installed; pip install 'gentext[{extra}]'")

@@ -24,6 +24,9 @@ from gentext.config.schema import groups, register, takes
 from gentext.config.search import folder
 
 PATHS = ("data.path", "data.truth.path", "data.truth.run")
+TEXTS = ("out", "title")  # never a number, a list or a sweep
+PLAIN_TEXT = re.compile(r"[A-Za-z_/.~?!][A-Za-z0-9_/.~?!+% -]*(?<! )|")
+WORD = re.compile("null|true|false|yes|no|on|off|inf|nan", re.IGNORECASE)
 PLAIN_PATH = re.compile(r"(?!(?:null|true|false|yes|no|on|off|inf|nan)$)[A-Za-z_/.~][A-Za-z0-9_/.~-]*", re.IGNORECASE)
 
 
@@ -33,7 +36,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     Hydra's global state is left as it is, so that this works within any program of Hydra's.
     """
     register()
-    overrides = _paths_quoted(overrides)
+    overrides = _texts_quoted(overrides)
     outer = VersionBase.instance().version_base
     version.setbase("1.3")
     try:
@@ -54,7 +57,7 @@ def completed(overrides: Sequence[str]) -> list[str]:
 
     A key that only some jobs of a sweep have gets ++, which `settle` takes from the others.
     """
-    overrides = _paths_quoted(overrides)
+    overrides = _texts_quoted(overrides)
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
@@ -101,15 +104,19 @@ def _choices(overrides: Sequence[str]) -> list[str]:
     return [override for override in overrides if "." not in override.partition("=")[0]]
 
 
-def _paths_quoted(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with quotes around what names an existing file in letters that Hydra reads as something else.
+def _texts_quoted(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with quotes around texts, and names of existing files, that Hydra reads as something else.
 
-    A comma makes a sweep, `1e5` a number, `null` nothing; a file may be called so.
+    A comma makes a sweep, `1e5` a number, `null` nothing; a file or a title may be called so.
     """
     quoted = []
     for override in overrides:
         key, _, value = override.partition("=")
-        if key.lstrip("+") in PATHS and not PLAIN_PATH.fullmatch(value) and value and Path(value).expanduser().exists():
+        name, plain = key.lstrip("+"), PLAIN_PATH.fullmatch(value)
+        file = name in PATHS and not plain and value and Path(value).expanduser().exists()
+        text = name in TEXTS and not plain and not PLAIN_TEXT.fullmatch(value) and value[0] not in "'\""
+        word = name in TEXTS and WORD.fullmatch(value)
+        if file or text or word:
             text = re.sub(r"(\\*)(\'|$)", lambda found: found[1] * 2 + (found[2] and r"\'"), value)
             override = f"{key}='{text}'"
         quoted.append(override)
