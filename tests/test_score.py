@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from gentext import score
+from gentext.files import read_texts
 from gentext.results import record as records
+from gentext.score import SAMPLES, external
 
 REFERENCES = ["data=captions", "data.train=40", "data.valid=10", "data.test=20"]
 FEW = ["default", "eval.samples=10"]
@@ -20,7 +21,7 @@ def _cache(tmp_path_factory, monkeypatch):
 
 
 def judged(path, name=None, **given):
-    return score.external(str(path), REFERENCES, name, FEW, str(path.parent / "runs"), **given)
+    return external(str(path), REFERENCES, name, FEW, str(path.parent / "runs"), **given)
 
 
 TEXTS = ["a man sits\u2028on a bench .", "a dog runs .\x85 twice", "", "two\x0cwomen walk ."]
@@ -39,7 +40,7 @@ def test_samples_are_read_as_training_files_are(tmp_path, file, content):
     (tmp_path / f"{file}.gz").write_bytes(gzip.compress(content.encode()))
     for path in (tmp_path / file, tmp_path / f"{file}.gz"):
         made = judged(path)
-        assert (made.family, score.read_texts(tmp_path / "runs" / "captions" / "a" / score.SAMPLES)) == ("a", TEXTS)
+        assert (made.family, read_texts(tmp_path / "runs" / "captions" / "a" / SAMPLES)) == ("a", TEXTS)
 
 
 def test_files_of_one_name_keep_a_record_each(tmp_path):
@@ -47,14 +48,14 @@ def test_files_of_one_name_keep_a_record_each(tmp_path):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "samples.txt").write_text(text, encoding="utf-8")
     first, second, again = (
-        score.external(str(tmp_path / folder / "samples.txt"), REFERENCES, None, FEW, str(tmp_path / "runs"))
+        external(str(tmp_path / folder / "samples.txt"), REFERENCES, None, FEW, str(tmp_path / "runs"))
         for folder in ("x", "y", "x")
     )
     assert first.folder == again.folder != second.folder
     assert second.family.startswith("samples-")
     assert len(records.find([tmp_path / "runs"])) == 2
     with pytest.raises(ValueError, match="holds the record of another text; give this one another --name"):
-        score.external(str(tmp_path / "y" / "samples.txt"), REFERENCES, "samples", FEW, str(tmp_path / "runs"))
+        external(str(tmp_path / "y" / "samples.txt"), REFERENCES, "samples", FEW, str(tmp_path / "runs"))
 
 
 @pytest.mark.parametrize("name", ["..", "../../x", "/etc/x", "a" * 300, "."])

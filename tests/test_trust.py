@@ -11,10 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 
 import gentext
-from gentext import config, score
+from gentext import config
 from gentext.cli import main
 from gentext.data.download import Remote, fetch
 from gentext.results import record
+from gentext.score import stored
 from gentext.trained import FittedTruth
 
 NGRAM = Path(__file__).parent / "results" / "format1" / "captions" / "ngram-s0-d3d3ba6f"
@@ -87,7 +88,7 @@ def test_no_gadget_runs_when_a_record_is_judged_anew(tmp_path, group, capsys):
     gadget = gadgets(str(marker))["os.system"]
     record.write(replace(old, config={**old.config, group: gadget}), folder)
     with pytest.raises(ValueError, match=f"{group}._target_ is 'os.system'"):
-        score.stored([str(folder)], ["default"])
+        stored([str(folder)], ["default"])
     assert main(["score", str(folder)]) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not marker.exists()

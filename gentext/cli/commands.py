@@ -86,15 +86,15 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _score(args: argparse.Namespace) -> None:
-    from gentext import score
     from gentext.results import board, render_board
+    from gentext.score import external, stored
 
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
     if args.runs:
-        made = score.stored(args.runs, args.eval, args.trust)
+        made = stored(args.runs, args.eval, args.trust)
     elif args.references:
-        made = [score.external(args.samples, args.references, args.name, args.eval, args.out, args.column)]
+        made = [external(args.samples, args.references, args.name, args.eval, args.out, args.column)]
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
     render_board.show(board.rank(made))

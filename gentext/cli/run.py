@@ -22,11 +22,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
+from gentext.api import label
 from gentext.cli.parser import COMMANDS, refuse
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
-IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 
 def launch(argv: Sequence[str]) -> int:
@@ -130,8 +130,8 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
 
 def _job(cfg: DictConfig) -> float | None:
     """One run; how it ended is written down, and an error of one job never ends the others."""
-    from gentext import run  # torch only now, so that a wrong key fails at once
     from gentext.results import run_folder as folders
+    from gentext.run import Label, run  # torch only now, so that a wrong key fails at once
     from gentext.trackers import show_log
 
     show_log()
@@ -151,7 +151,7 @@ def _job(cfg: DictConfig) -> float | None:
         shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
         own = [override for override in overrides if override not in shared]  # what an experiment gives every job
         with config.searching(config_dir):  # a worker process of a sweep has not entered it
-            records = run.run(cfg, folder, run.Label(*label(own, context.runtime.choices["family"]), command))
+            records = run(cfg, folder, Label(*label(own, context.runtime.choices["family"]), command))
         if context.mode == RunMode.RUN:
             _show(folder)
         return objective(records)
@@ -180,17 +180,6 @@ def write_seed_summaries(jobs: Sequence[dict[str, Any]]) -> None:
     from gentext.results import seeds
 
     seeds.write_seed_summaries(sorted({Path(job["folder"]).parent for job in jobs}))
-
-
-def label(overrides: Sequence[str], family: str) -> tuple[str, str]:
-    """The family's option, and what the command line changed in it, in the order given."""
-    changed = []
-    for override in overrides:
-        plain = override.lstrip("+~")
-        key = plain.partition("=")[0]
-        if key != "family" and key.split(".")[0].split("@")[0] in IN_LABEL:
-            changed.append(plain.removeprefix("family."))
-    return family, " ".join(changed)
 
 
 def objective(records: Sequence[Any]) -> float | None:

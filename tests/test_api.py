@@ -1,0 +1,82 @@
+"""The functions that the package exports do what the commands do, again and again in one process."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+
+import gentext
+from gentext.cli import main
+
+SMALL = ["data.train=200", "data.valid=20", "data.test=60", "eval.samples=30"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_function_stays_one_when_the_module_of_its_name_is_imported():
+    module = importlib.import_module("gentext.run")
+    assert module is sys.modules["gentext.run"]
+    assert gentext.run is not module
+    assert callable(gentext.run)
+    importlib.import_module("gentext.score")
+    assert callable(gentext.score)
+
+
+def test_a_run_from_python_is_the_command_s():
+    done = gentext.run("family=ngram", *SMALL, seed=1)
+    again = gentext.run("family=ngram", *SMALL, seed=1)
+    assert done[0].created == again[0].created  # what the folder holds is not done twice
+    assert done.folder == again.folder
+    assert main(["run", "family=ngram", *SMALL, "seed=1"]) == 0  # nor by the command
+    assert [record.created for record in gentext.run("family=ngram", *SMALL, seed=1)] == [done[0].created]
+    assert len(done.samples()) == 30
+    assert done[0].command == f"gentext run family=ngram {' '.join(SMALL)} seed=1"
+
+
+def test_what_is_returned_prints_and_is_a_table_in_a_notebook():
+    one, two = (gentext.run(*SMALL, seed=seed, **{"family.order": order}) for seed, order in ((0, 2), (0, 3)))
+    board = gentext.board("runs", columns=["bits_per_char", "bleu4"])
+    assert len(board) == 1
+    for shown in (repr(one), repr(board), str(board), board.text("markdown"), board._repr_html_()):
+        assert "ngram" in shown
+    assert board._repr_html_().startswith("<table>")
+    table = gentext.compare(one.folder, two.folder)
+    assert "bleu4" in repr(table)
+    assert "<td>bleu4</td>" in table._repr_html_()
+    made = gentext.score(one.samples(), references=["data=captions", *SMALL[:3]], name="<b>mine</b>")
+    assert made.figures()["bleu4"] == pytest.approx(one.figures()["bleu4"])
+    assert "<b>" not in made._repr_html_()
+    assert gentext.rescore(one.folder).figures()["bleu4"] == pytest.approx(one.figures()["bleu4"])
+    assert gentext.write_report("runs", out="report.md")[0].name == "report.md"
+
+
+def test_a_frame_needs_pandas_and_says_so(monkeypatch):
+    made = gentext.score(["a man sits ."], references=["data=captions", *SMALL[:3]])
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    for shown in (made, made.board()):
+        with pytest.raises(ImportError, match="pip install pandas"):
+            shown.frame()
+
+
+def test_a_frame_holds_every_figure():
+    pytest.importorskip("pandas")
+    made = gentext.score(["a man sits ."], references=["data=captions", *SMALL[:3]])
+    frame = made.frame()
+    assert dict(zip(frame.figure, frame.value, strict=True)) == pytest.approx(made.figures(), nan_ok=True)
+    assert len(made.board().frame()) == 1
+
+
+def test_wrong_words_are_refused_with_advice():
+    with pytest.raises(ValueError, match="Did you mean lstm"):
+        gentext.run("family=lstmm")
+    with pytest.raises(ValueError, match="temperature"):
+        gentext.run("decode.sample.temprature=1")
+    with pytest.raises(ValueError, match="does not exist"):
+        gentext.board("nowhere")
+    with pytest.raises(ValueError, match="no folder"):
+        gentext.run(config_dir="nowhere")
