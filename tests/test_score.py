@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from importlib import import_module
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_name_is_never_a_path(tmp_path, name):
     ],
 )
 def test_what_is_not_text_is_refused_before_any_work(tmp_path, monkeypatch, file, content, message):
-    monkeypatch.setattr(score, "open_corpus", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(import_module("gentext.score"), "open_corpus", lambda *_: pytest.fail("opened"))
     if content is not None:
         (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=message):
