@@ -17,13 +17,23 @@ POOL = 50  # batches whose rows are sorted by length together
 
 
 class Encoded:
-    """One split's ids: a row a line, cut at `max_len`; of a stream, a row every `max_len` tokens."""
+    """One split's ids: a row a line, cut at `max_len`; of a stream, a row every `max_len` tokens.
 
-    def __init__(self, ids: Ragged, max_len: int, *, stream: bool) -> None:
+    Args:
+        ids: of the split.
+        max_len: tokens of the longest row.
+        stream: the ids are one text.
+        inside: of every id, whether it begins inside a character [v]: no row of a stream does.
+    """
+
+    def __init__(self, ids: Ragged, max_len: int, *, stream: bool, inside: np.ndarray | None = None) -> None:
         self.ids, self.max_len, self._stream = ids, max_len, stream
+        self._cuts = _between_characters(ids.values, inside, max_len) if stream and inside is not None else None
         self.cut = 0 if stream else int((ids.lengths > max_len).sum())  # rows that lose their end
 
     def __len__(self) -> int:
+        if self._cuts is not None:
+            return len(self._cuts) - 1
         return -(-self.tokens // self.max_len) if self._stream else len(self.ids)
 
     @property
@@ -38,6 +48,8 @@ class Encoded:
 
     def lengths(self, rows: np.ndarray) -> np.ndarray:
         """Tokens of each of these rows."""
+        if self._cuts is not None:
+            return self._cuts[rows + 1] - self._cuts[rows]
         end = self.tokens if self._stream else self.ids.offsets[rows + 1]
         return np.minimum(end - self._starts(rows), self.max_len)
 
@@ -94,6 +106,8 @@ class Encoded:
             yield replace(batch, prompt=prompt)
 
     def _starts(self, rows: np.ndarray) -> np.ndarray:
+        if self._cuts is not None:
+            return self._cuts[rows]
         return rows * self.max_len if self._stream else self.ids.offsets[rows]
 
     def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> Batch:
@@ -102,6 +116,17 @@ class Encoded:
         tokens = np.full(mask.shape, PAD, np.int64)
         tokens[mask] = self.ids.values[(starts[:, None] + column)[mask]]
         return Batch(torch.from_numpy(tokens), torch.from_numpy(mask))
+
+
+def _between_characters(ids: np.ndarray, inside: np.ndarray, max_len: int) -> np.ndarray:
+    """Where rows of at most `max_len` ids begin, and the end: each as long as it can be without cutting a character."""
+    cuts = [0] if len(ids) else []
+    while cuts and cuts[-1] + max_len < len(ids):
+        at = cuts[-1] + max_len
+        while at > cuts[-1] + 1 and inside[ids[at]]:
+            at -= 1
+        cuts.append(at)
+    return np.array([*cuts, len(ids)])
 
 
 class Pieces(Sequence[str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,11 +23,14 @@ from gentext.data.ragged import Lines, Ragged, chunks
 from gentext.data.source import Source, Truth, facts
 from gentext.data.splits import SPLITS
 from gentext.data.tokenizer import Recipe, Tokenizer
-from gentext.data.words import word_rule
+from gentext.data.words import unspaced, word_rule
 from gentext.types import EOS, Batch, Samples, pad
 
 PIECE = 256  # tokens of a piece of a stream, unless max_len says otherwise
 LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wide as its longest row
+MANY_UNKNOWN = 0.05  # of the tokens of test; more is warned of
+SHOWN = 1_000  # texts of train that are looked at to tell why
+FITTING = 2  # how tokenizers are fitted; one of the cache that was fitted in another way is not used
 
 log = logging.getLogger("gentext")
 
@@ -53,7 +57,8 @@ class Corpus:
         self._text = {part: Lines(Ragged(text / part, "uint8")) for part in (*SPLITS, *parts)}
         stored = {part: Ragged(ids / part, meta["dtype"]) for part in (*SPLITS, *parts)}
         self.max_len = self._limit(max_len, {split: stored[split] for split in SPLITS})
-        self._ids = {split: Encoded(stored[split], self.max_len, stream=self.stream) for split in SPLITS}
+        inside = tokenizer.inside() if self.stream else None
+        self._ids = {split: Encoded(stored[split], self.max_len, stream=self.stream, inside=inside) for split in SPLITS}
         self._prompts = {part: Encoded(stored[part], self._longest(stored[part]), stream=False) for part in parts}
         for split, rows in self._ids.items():
             if rows.cut:
@@ -61,6 +66,8 @@ class Corpus:
                     "%s: %d of %d lines of %s are longer than max_len=%d tokens and are cut there",
                     *(self.name, rows.cut, len(rows), split, self.max_len),
                 )
+
+        self._warn_of_unknowns()
 
     @classmethod
     def open(
@@ -88,6 +95,11 @@ class Corpus:
         """The texts of a split, as a sequence that reads from disk; of a stream, its pieces."""
         rows = self._rows(split)
         return Pieces(rows, self.tokenizer) if self.stream else self._text[split]
+
+    def text(self, split: str) -> Iterator[str]:
+        """The text of a split itself, in the parts that were read; `lines` of a stream is decoded from its tokens."""
+        self._rows(split)
+        return iter(self._text[split])
 
     def prompts(self, split: str) -> Sequence[str] | None:
         """What each text answers, where the corpus is of pairs."""
@@ -177,6 +189,19 @@ class Corpus:
             },
         }
 
+    def _warn_of_unknowns(self) -> None:
+        """Say it where many words of test are unknown, and what to do."""
+        unknown, tokens = self._meta["unknown"]["test"], self._ids["test"].tokens
+        if tokens and unknown > MANY_UNKNOWN * tokens:
+            texts = list(itertools.islice(self.text("train"), SHOWN))
+            advice = "lower tokenizer.min_count, or take tokenizer=bpe, which knows every text"
+            if self.tokenizer.rules.kind == "word" and unspaced("".join(text[:1000] for text in texts)):
+                advice = "the text sets no spaces between words, so that whole lines are words: take tokenizer=char"
+            log.warning(
+                "%s: %.1f %% of the tokens of test are unknown to the tokenizer; %s",
+                *(self.name, 100 * unknown / tokens, advice),
+            )
+
     def _rows(self, split: str) -> Encoded:
         if split not in SPLITS:
             raise ValueError(f"{split!r} is no split; they are {', '.join(SPLITS)}")
@@ -213,14 +238,13 @@ class Corpus:
 def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) -> Tokenizer:
     """The recipe's tokenizer of this train split, from the cache where it was fitted before."""
     words = () if source.truth is None else tuple(source.truth.words)
-    key = json.dumps([said["splits"]["train"], repr(recipe), words])
+    key = json.dumps([FITTING, said["splits"]["train"], repr(recipe), words])
 
     def write(folder: Path) -> Meta:
-        parts = ("train", "train.prompt") if source.pairs else ("train",)
-        bodies = [Lines(Ragged(text / part, "uint8")) for part in parts]
-        with byte_bar("fitting the tokenizer", sum(lines.rows.values.nbytes for lines in bodies)) as advance:
-            texts = chain.from_iterable(_shown(chunks(chain(*bodies)), advance))
-            recipe.fit(texts, vocabulary=words).save(folder / "tokenizer.json")
+        bodies = {part: Lines(Ragged(text / part, "uint8")) for part in ("train", *["train.prompt"] * source.pairs)}
+        with byte_bar("fitting the tokenizer", sum(lines.rows.values.nbytes for lines in bodies.values())) as advance:
+            texts, *sources = (chain.from_iterable(_shown(chunks(lines), advance)) for lines in bodies.values())
+            recipe.fit(texts, vocabulary=words, sources=chain(*sources)).save(folder / "tokenizer.json")
         return {}
 
     folder, _ = keep(cache / "tokenizers", hashlib.sha256(key.encode()).hexdigest(), write)

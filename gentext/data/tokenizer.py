@@ -6,14 +6,18 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
+from gentext.checks import ArgumentError, at_least
+from gentext.data.spacing import SAMPLE, Spacing, spacing_of
 from gentext.data.words import LINE_OR_WORD, WordRule, word_rule
 from gentext.files import write_text
 from gentext.types import EOS, RESERVED, UNK
@@ -22,6 +26,7 @@ from gentext.types import EOS, RESERVED, UNK
 SPELLINGS = ("\0PAD", "\0BOS", "\0EOS", "\0UNK")
 UNKNOWN = "⁇"  # how an unknown token reads; U+2047 as in SentencePiece
 BYTES = 256
+LARGEST = 1_000_000  # tokens of BPE: no published vocabulary has more, and a billion would end the process
 
 Kind = Literal["word", "char", "bpe"]
 
@@ -32,8 +37,14 @@ log = logging.getLogger("gentext")
 class Recipe(Protocol):
     """What conf/tokenizer/*.yaml instantiates: options, and a way to fit them to text."""
 
-    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
-        """A tokenizer of the train texts; `vocabulary` holds words that are known to exist (a known truth's)."""
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = (), sources: Iterable[str] = ()) -> Tokenizer:
+        """A tokenizer of the train texts.
+
+        Args:
+            texts: what is to be written.
+            vocabulary: words that are known to exist (a known truth's).
+            sources: what is read and never written, of a corpus of pairs.
+        """
         ...
 
 
@@ -45,6 +56,17 @@ class TokenizerSpec:
     words: str
     lowercase: bool
     note: str  # how it was fitted
+    spacing: Spacing | None = None  # of words; None: the usual spelling of English
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it; what is not given is left out, so that a hash of it stays what it was."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> TokenizerSpec:
+        """What `plain` gave."""
+        spacing = plain.get("spacing")
+        return cls(**{**plain, "spacing": spacing and Spacing(**spacing)})
 
 
 class Tokenizer:
@@ -57,7 +79,7 @@ class Tokenizer:
         self._ids: dict[str, int] = model.get_vocab()
         self._spelling = [UNKNOWN if i == UNK else model.id_to_token(i) for i in range(self.vocab_size)]
         rule = word_rule(rules.words) if rules.kind == "word" else WordRule(list, "".join)
-        self._cut, self._join = rule.split, rule.join
+        self._cut, self._join = rule.split, rules.spacing.join if rules.spacing else rule.join
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
@@ -88,17 +110,26 @@ class Tokenizer:
         spelling, join = self._spelling, self._join
         return [join([spelling[i] for i in row]) for row in ids]
 
+    def inside(self) -> np.ndarray | None:
+        """Of every id whether its first byte goes on a character that another id began [v]; None where none does."""
+        if self.rules.kind != "bpe":
+            return None
+        named = {chr(256 + i): byte for i, byte in enumerate(b for b in range(BYTES) if not _printed(b))}
+        first = [named.get(token[0], ord(token[0])) for token in self._spelling[RESERVED:]]
+        found = np.concatenate([np.zeros(RESERVED, bool), [byte & 0xC0 == 0x80 for byte in first]])
+        return found if found.any() else None
+
     def signature(self) -> str:
         """word:treebank|case:lower|vocab:4659|min:1|unk:⁇|back:words|sha:1f0c92ab: what moves the numbers.
 
-        `unk`: how unknown tokens read, `none` where there are none. `back`: decoding gives the text itself (exact) or
-        its words with usual spacing (words).
+        `unk`: how unknown tokens read, `none` where there are none. `back`: decoding gives the text itself (exact), its
+        words with the usual spacing of English (words), or with the spacing that train has (spaces).
         """
         rules = self.rules
         kind = f"word:{rules.words}" if rules.kind == "word" else rules.kind
         unknown, back = ("none", "exact") if rules.kind == "bpe" else (UNKNOWN, "exact")
         if rules.kind == "word":
-            back = "words"
+            back = "spaces" if rules.spacing else "words"
         case = "lower" if rules.lowercase else "kept"
         read = (f"unk:{unknown}", f"back:{back}", f"sha:{self.sha256[:8]}")
         return "|".join((kind, f"case:{case}", f"vocab:{self.vocab_size}", rules.note, *read))
@@ -106,13 +137,13 @@ class Tokenizer:
     @property
     def sha256(self) -> str:
         """Of the model and its rules: equal where every text gets equal ids."""
-        return hashlib.sha256((self.model.to_str() + json.dumps(asdict(self.rules))).encode()).hexdigest()
+        return hashlib.sha256((self.model.to_str() + json.dumps(self.rules.plain())).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write `path` (the library's tokenizer.json) and beside it `*.rules.json`, each whole or not at all."""
         path = Path(path)
         write_text(self.model.to_str(pretty=True), path)
-        write_text(json.dumps(asdict(self.rules)), _rules_file(path))
+        write_text(json.dumps(self.rules.plain()), _rules_file(path))
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
@@ -125,7 +156,7 @@ class Tokenizer:
         try:
             return cls(
                 tokenizers.Tokenizer.from_file(str(path)),
-                TokenizerSpec(**json.loads(rules.read_text(encoding="utf-8"))),
+                TokenizerSpec.of(json.loads(rules.read_text(encoding="utf-8"))),
             )
         except Exception as error:  # the library raises bare Exception on malformed JSON
             raise ValueError(
@@ -149,17 +180,28 @@ class Word:
     min_count: int = 1
     max_size: int | None = None
 
-    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+    def __post_init__(self) -> None:
+        word_rule(self.words)
+        at_least(1, min_count=self.min_count)
+        at_least(RESERVED + 1, max_size=self.max_size)
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = (), sources: Iterable[str] = ()) -> Tokenizer:
         split = word_rule(self.words).split
         counts: Counter[str] = Counter()
+        shown: list[str] = []
         for text in texts:
+            text = text.lower() if self.lowercase else text
+            counts.update(split(text))
+            if self.words == "treebank" and len(shown) < SAMPLE:
+                shown += text.split("\n")[: SAMPLE - len(shown)]
+        for text in sources:
             counts.update(split(text.lower() if self.lowercase else text))
         counts.update(dict.fromkeys(vocabulary, self.min_count))
         kept = _most_frequent(counts, self.min_count, self.max_size)
         note = f"min:{self.min_count}" + (f"|max:{self.max_size}" if self.max_size else "")
         lines = pre_tokenizers.Split(Regex(LINE_OR_WORD), "removed", invert=True)
         cut = lines if self.words == "lines" else pre_tokenizers.WhitespaceSplit()
-        return _fixed_vocabulary(kept, cut, TokenizerSpec("word", self.words, self.lowercase, note))
+        return _fixed_vocabulary(kept, cut, TokenizerSpec("word", self.words, self.lowercase, note, spacing_of(shown)))
 
 
 @dataclass(frozen=True)
@@ -169,9 +211,12 @@ class Char:
     lowercase: bool = False
     min_count: int = 1
 
-    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+    def __post_init__(self) -> None:
+        at_least(1, min_count=self.min_count)
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = (), sources: Iterable[str] = ()) -> Tokenizer:
         counts: Counter[str] = Counter()
-        for text in (*vocabulary, *texts) if vocabulary else texts:
+        for text in chain(vocabulary, texts, sources):
             counts.update(text.lower() if self.lowercase else text)
         kept = _most_frequent(counts, self.min_count, None)
         cut = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
@@ -185,13 +230,16 @@ class BPE:
     vocab_size: int = 4096
     lowercase: bool = False
 
-    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = ()) -> Tokenizer:
+    def __post_init__(self) -> None:
         least = RESERVED + BYTES
-        if self.vocab_size < least:
-            raise ValueError(
-                f"vocab_size is {self.vocab_size}; byte-level BPE needs {least} or more ({BYTES} bytes and {RESERVED} "
-                "reserved ids). Give for example tokenizer.vocab_size=4096"
+        if not least <= self.vocab_size <= LARGEST:
+            raise ArgumentError(
+                "vocab_size",
+                f"is {self.vocab_size}; byte-level BPE needs {least} or more ({BYTES} bytes and {RESERVED} reserved "
+                f"ids) and {LARGEST} at most. Give for example tokenizer.vocab_size=4096",
             )
+
+    def fit(self, texts: Iterable[str], *, vocabulary: Sequence[str] = (), sources: Iterable[str] = ()) -> Tokenizer:
         model = tokenizers.Tokenizer(models.BPE())
         model.normalizer = normalizers.Lowercase() if self.lowercase else None
         model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -202,17 +250,13 @@ class BPE:
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        model.train_from_iterator((text.lower() if self.lowercase else text for text in texts), trainer)
+        read = chain(texts, sources)
+        model.train_from_iterator((text.lower() if self.lowercase else text for text in read), trainer)
         return Tokenizer(model, TokenizerSpec("bpe", "", self.lowercase, f"asked:{self.vocab_size}"))
 
 
 def _most_frequent(counts: Counter[str], min_count: int, max_size: int | None) -> list[str]:
     """Types by falling count, ties by spelling, so that the ids do not hang on the order of the text."""
-    if min_count < 1 or (max_size is not None and max_size <= RESERVED):
-        raise ValueError(
-            f"min_count is {min_count} and max_size is {max_size}; min_count must be 1 or more and max_size more than "
-            f"{RESERVED}, or null for no limit"
-        )
     kept = sorted(
         (word for word, count in counts.items() if count >= min_count), key=lambda word: (-counts[word], word)
     )
@@ -227,6 +271,11 @@ def _fixed_vocabulary(kept: list[str], cut: pre_tokenizers.PreTokenizer, rules: 
     model.normalizer = normalizers.Lowercase() if rules.lowercase else None
     model.pre_tokenizer = cut
     return Tokenizer(model, rules)
+
+
+def _printed(byte: int) -> bool:
+    """Whether byte-level BPE spells a byte as the character of its number; it numbers the others on from 256."""
+    return 33 <= byte <= 126 or 161 <= byte <= 172 or 174 <= byte <= 255
 
 
 def _until_end(ids: list[int]) -> list[int]:

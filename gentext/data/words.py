@@ -80,6 +80,22 @@ def untreebank(words: Sequence[str]) -> str:
     return text if treebank(text) == words else " ".join(words)
 
 
+# of scripts that set no spaces between words: Thai, Lao, Myanmar, Khmer, kana, Han
+UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+
+
+def unspaced(text: str) -> bool:
+    """Whether a text is written mostly in a script that sets no spaces between words, and does set none.
+
+    >>> unspaced("今天天气很好，我们去公园散步。"), unspaced("a plain text"), unspaced("今 天 天 气 很 好")
+    (True, False, False)
+    """
+    letters = sum(map(str.isalpha, text))
+    return len(UNSPACED.findall(text)) > 0.3 * letters and letters > 4 * len(text.split())
+
+
 def characters(text: str) -> list[str]:
     """All but white space, each a word."""
     return [character for character in text if not character.isspace()]

@@ -133,8 +133,7 @@ def _scores(
     if family.likelihood == "bound" and isinstance(family, SupportsLatent):
         convention += f"+iw:{family.importance}"
     if corpus.stream and split != "samples":
-        glue = " " if corpus.tokenizer.rules.kind == "word" else ""
-        whole = glue.join(texts)
+        whole = "".join(corpus.text(split))  # not what its tokens decode to, which may lack words and spaces
         counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}
     else:  # the line's end is one character, byte and word
         counts = {name: torch.tensor([measure(corpus, t) + 1 for t in texts]) for name, measure in MEASURES.items()}

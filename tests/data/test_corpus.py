@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,43 @@ def test_shuffled_sections_are_the_stream_cut_at_other_places_each_time(file):
 def test_lines_have_no_sections(file):
     with pytest.raises(ValueError, match="not one stream"):
         next(opened(file, Char()).sections("train", 3, 20))
+
+
+def test_a_stream_of_bytes_is_not_cut_inside_characters(tmp_path):
+    path = tmp_path / "poem.txt"
+    text = "".join(f"秦川雄帝宅{n}，é🙂函谷壮皇居。\n" for n in range(60))
+    path.write_text(text, encoding="utf-8")
+    for max_len in (5, 7, 64):
+        corpus = opened(path, BPE(280), unit="stream", max_len=max_len)
+        pieces = list(corpus.lines("train"))
+        assert "�" not in "".join(pieces)
+        assert "".join(itertools.chain.from_iterable(corpus.lines(s) for s in ("train", "valid", "test"))) == text
+        batches = list(corpus.batches("train", 4))
+        assert max(int(batch.lengths.max()) for batch in batches) <= max_len
+        assert sum(int(batch.mask.sum()) for batch in batches) == corpus.tokens("train")
+        rng = torch.Generator().manual_seed(0)
+        assert sum(len(batch) for batch in corpus.batches("train", 4, rng=rng)) == len(pieces) == corpus.size("train")
+
+
+def test_a_text_without_spaces_and_rare_words_are_warned_of(tmp_path, caplog):
+    poem = tmp_path / "poem.txt"
+    characters = [chr(0x4E00 + i) for i in range(200)]
+    lines = ["".join(characters[(i * 7 + j * 13) % 200] for j in range(12)) for i in range(200)]
+    poem.write_text("\n".join(lines), encoding="utf-8")
+    opened(poem)
+    assert "100.0 % of the tokens of test" not in caplog.text  # a line's end is known
+    assert re.search(r"50\.0 % of the tokens of test are unknown.*tokenizer=char", caplog.text)
+    caplog.clear()
+    opened(poem, Char())
+    assert "unknown" not in caplog.text
+    rare = tmp_path / "rare.txt"
+    rare.write_text("\n".join(f"a word{i} is here" for i in range(200)), encoding="utf-8")
+    opened(rare)
+    assert re.search(r"20\.0 % of the tokens of test are unknown.*tokenizer\.min_count.*tokenizer=bpe", caplog.text)
+
+
+def test_the_text_of_a_split_is_that_of_the_file(file):
+    corpus = opened(file, Word("whitespace", min_count=50), unit="stream", max_len=50)
+    text = file.read_text(encoding="utf-8")
+    assert "".join(itertools.chain.from_iterable(corpus.text(s) for s in ("train", "valid", "test"))) == text
+    assert "".join(corpus.lines("test")) != "".join(corpus.text("test"))

@@ -1,12 +1,14 @@
 """Tokenizers: ids that the library itself gives, text that comes back, and no text that can spell a reserved id."""
 
 import json
+import pickle
 
 import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gentext.data.spacing import Spacing
 from gentext.data.tokenizer import BPE, RESERVED, SPELLINGS, UNKNOWN, Char, Recipe, Tokenizer, Word
 from gentext.data.words import treebank
 from gentext.types import BOS, EOS, PAD, UNK
@@ -94,18 +96,61 @@ def test_lower_case_is_one_vocabulary():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "message"),
+    ("recipe", "options", "message"),
     [
-        (BPE(100), "260 or more"),
-        (Word(min_count=0), "min_count is 0"),
-        (Word(max_size=4), "max_size is 4"),
-        (Word(min_count=9), "lower tokenizer.min_count"),
-        (Word(words="spacy"), "treebank"),
+        (BPE, {"vocab_size": 100}, "260 or more"),
+        (BPE, {"vocab_size": 10**9}, "1000000 at most"),
+        (Word, {"min_count": 0}, "min_count is 0"),
+        (Char, {"min_count": -1}, "min_count is -1"),
+        (Word, {"max_size": 4}, "max_size is 4"),
+        (Word, {"words": "spacy"}, "treebank"),
     ],
 )
-def test_wrong_options_say_what_is_needed(recipe, message):
+def test_wrong_options_say_what_is_needed(recipe, options, message):
     with pytest.raises(ValueError, match=message):
-        recipe.fit(TEXTS)
+        recipe(**options)
+
+
+def test_a_vocabulary_of_nothing_says_what_to_change():
+    with pytest.raises(ValueError, match=r"lower tokenizer\.min_count"):
+        Word(min_count=9).fit(TEXTS)
+
+
+FRENCH = [
+    "Salut !",
+    "Cours\u202f!",
+    "Cours\u202f!",
+    "Viens, Jean !",
+    "Quoi ? Moi ?",
+    "Il dit : « non » !",
+    "C'est l'ami.",
+] * 3
+
+
+def test_a_language_that_the_usual_spelling_damages_keeps_its_spaces(tmp_path):
+    fitted = Word("treebank").fit(FRENCH)
+    assert "back:spaces" in fitted.signature()
+    texts = ["Jean, Viens !", "Il dit : « Quoi ? »", "l'ami."]
+    assert fitted.decode(fitted.encode(texts)) == texts
+    fitted.save(tmp_path / "tokenizer.json")
+    again = Tokenizer.load(tmp_path / "tokenizer.json")
+    assert again.signature() == fitted.signature()
+    assert again.decode(again.encode(texts)) == texts
+    assert pickle.loads(pickle.dumps(again.rules)) == fitted.rules
+
+
+def test_sources_are_read_and_never_decide_how_texts_are_spaced():
+    english = ["Hello!", "Run, John!", "What? Me?"] * 9
+    assert "back:spaces" in Word("treebank").fit(FRENCH, sources=english).signature()
+    fitted = Word("treebank").fit(english, sources=FRENCH)
+    assert "back:words" in fitted.signature()
+    assert UNK not in fitted.encode(["Salut !"])[0]
+
+
+@given(st.lists(st.sampled_from(["a", "dog", ".", ",", "n't", "'s", "``", "''", "(", ")", "!", "«", "»"]), max_size=9))
+def test_learned_spaces_never_change_the_words(found):
+    text = Spacing.learned(FRENCH).join(found)
+    assert treebank(text) == found or text == " ".join(found)
 
 
 def test_a_broken_file_says_so(tmp_path):
