@@ -84,7 +84,7 @@ def external(
     cfg = _composed([*references, *_metrics(judged)])
     reader = TextReader(
         target=int(column) if column.isdecimal() else column,
-        lowercase=cfg.data.lowercase,
+        lowercase=cfg.data.get("lowercase", False),
         spaces=cfg.data.get("spaces", True),
     )
     texts = tuple(read_samples(Path(file), reader, stream=cfg.data.get("unit") == "stream"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
 from gentext.evaluation.scoring import log_prob_of_rows
+from gentext.files import sha256
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
@@ -208,6 +210,9 @@ class FittedTruth(Truth):
                 f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
             )
         self.name = self.name or f"truth-{Path(self.run).name}"
+        weights = sha256(Path(self.run) / "model.safetensors")
+        said = f"{weights}/{self._model.tokenizer.sha256}/{self._model.config.max_len}"
+        self.digest = hashlib.sha256(said.encode()).hexdigest()
 
     def sample(self, n: int, rng: torch.Generator) -> list[str]:
         model = self._model

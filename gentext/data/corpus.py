@@ -41,6 +41,14 @@ class Corpus:
     `max_len` counts tokens, EOS included: it is the longest row that `batches` gives. A longer line is cut there, has
     no EOS, and is counted in the fingerprint. A stream is one text: `windows` reads it through, and `lines` and
     `batches` give it in pieces of `max_len` tokens, none of which ends in EOS but the last.
+
+    >>> import tempfile
+    >>> from gentext.data import LocalText, Word
+    >>> path = Path(tempfile.mkdtemp()) / "my.txt"
+    >>> _ = path.write_text(chr(10).join(f"line {i}" for i in range(20)))
+    >>> corpus = Corpus.open(LocalText(str(path), name="mine", valid=4, test=4), Word(), cache=path.parent / "cache")
+    >>> corpus.size("train"), len(next(corpus.batches("train", 8)))
+    (12, 8)
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.error
 import urllib.request
@@ -13,7 +12,7 @@ import filelock
 import platformdirs
 
 from gentext.data.progress import byte_bar
-from gentext.files import replace
+from gentext.files import replace, sha256
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -57,12 +56,6 @@ def fetch(folder: str, file: str, remote: Remote) -> Path:
             if not target.is_file():
                 _download(remote, target)
     return _verified(target, remote.sha256)
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _verified(path: Path, expected: str) -> Path:

@@ -12,11 +12,17 @@ from gentext.data.readers import TextReader
 from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import Cut, Size, TextRow
 from gentext.data.tables import BadRows, known_column, text_cells
+from gentext.data.words import word_rule
 
 
 @dataclass(frozen=True)
 class HubText(Source):
-    """A data set of the Hugging Face hub, by the `datasets` library (an extra: pip install 'gentext[hf]')."""
+    """A data set of the Hugging Face hub, by the `datasets` library (an extra: pip install 'gentext[hf]').
+
+    >>> source = HubText("owner/stories", target="story")
+    >>> source.name, source.origin
+    ('stories', 'https://huggingface.co/datasets/owner/stories')
+    """
 
     path: str
     config: str | None = None
@@ -34,6 +40,7 @@ class HubText(Source):
     _bad: BadRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        word_rule(self.words)
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))
         self._cut()  # wrong options fail here, before anything is read
 

@@ -9,11 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from gentext.data.download import Remote, fetch, sha256
+from gentext.checks import one_of
+from gentext.data.download import Remote, fetch
 from gentext.data.readers import SUFFIXES, TextReader, side_by_side
 from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import SPLITS, Cut, Size, TextRow
 from gentext.data.tables import BadRows, Column
+from gentext.data.words import word_rule
+from gentext.files import sha256
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,14 @@ class LocalText(Source):
     """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut).
 
     Pairs are the columns `source` and `target` of a table, or two files beside one another, train.SOURCE and
-    train.TARGET. Where `sha256` states a split's, another text stops the run.
+    train.TARGET. Where `sha256` states a split's, another text stops the run. Without a `name` the corpus is called by
+    the file's stem and eight digits of its text's sha256.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "my.txt"
+    >>> _ = path.write_text(chr(10).join(f"line {i}" for i in range(10)))
+    >>> [row.text for split, row in LocalText(str(path), cut="tail", test=2).rows() if split == "test"]
+    ['line 8', 'line 9']
     """
 
     path: str
@@ -118,6 +128,9 @@ class LocalText(Source):
             raise ValueError("data.path is empty; give a file or a folder of files, such as data.path=my.txt")
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
+        word_rule(self.words)
+        for split in self.sha256:
+            one_of("sha256", split, SPLITS)
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))
         self._reader(), self._cut()  # wrong options fail here, before anything is read
 

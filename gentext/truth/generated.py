@@ -15,7 +15,13 @@ CHUNK = 10_000  # texts drawn from a truth at once
 
 @dataclass(frozen=True)
 class GeneratedCorpus(Source):
-    """Texts drawn from a known truth, as many as asked. `seed` is the data's own: every run sees the same text."""
+    """Texts drawn from a known truth, as many as asked. `seed` is the data's own: every run sees the same text.
+
+    >>> from gentext.truth import Grammar
+    >>> source = GeneratedCorpus(Grammar(), train=2, valid=0, test=1)
+    >>> [split for split, row in source.rows()]
+    ['train', 'train', 'test']
+    """
 
     truth: Truth = field()  # without this the base's default, None, would be taken for one here
     words: str = "whitespace"

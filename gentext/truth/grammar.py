@@ -53,6 +53,11 @@ class Grammar(Truth):
     `path` names a file in NLTK's PCFG notation; None is the embedded grammar of captions, whose sentences are lower
     case and end in " .".
     Raises: ValueError where the file holds no proper, subcritical grammar.
+
+    >>> grammar = Grammar()
+    >>> (text,) = grammar.sample(1, torch.Generator().manual_seed(0))
+    >>> bool(grammar.log_prob([text])[0] > -100), float(grammar.log_prob(["dog a ."])[0])
+    (True, -inf)
     """
 
     def __init__(self, path: str | Path | None = None, name: str = "captions") -> None:

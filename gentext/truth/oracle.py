@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.checks import at_least, between
 from gentext.data.download import Remote, fetch
 from gentext.data.source import Truth
 from gentext.seeding import Streams
@@ -32,6 +33,11 @@ class Oracle(Truth):
     under different oracles do not compare.
 
     Source: Yu et al. 2017, SeqGAN, section 4; the gates as in its target_lstm.py.
+
+    >>> oracle = Oracle(length=3, seed=1, vocab_size=5, width=4)
+    >>> (text,) = oracle.sample(1, torch.Generator().manual_seed(0))
+    >>> len(text.split()), float(oracle.log_prob(["0 1"])[0])
+    (3, -inf)
     """
 
     def __init__(
@@ -44,8 +50,8 @@ class Oracle(Truth):
         width: int = 32,
         start: int = 0,
     ) -> None:
-        if length < 1:
-            raise ValueError(f"length is {length}; it must be 1 or more. Give for example data.truth.length=20")
+        at_least(1, length=length, vocab_size=vocab_size, width=width)
+        between(0, vocab_size - 1, start=start)
         self.name = f"oracle{length}" if params is not None else f"oracle{length}-seed{seed}"
         self.length: int | None = length
         self._params, self._sha256, self._seed = params, sha256, seed

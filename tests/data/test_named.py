@@ -68,3 +68,19 @@ def test_named_corpora_have_their_published_counts(tmp_path, data, tokenizer, op
 def test_a_corpus_chooses_its_tokenizer_and_the_command_line_another():
     assert config.compose(["data=tinyshakespeare"]).tokenizer._target_.endswith("Char")
     assert config.compose(["data=tinyshakespeare", "tokenizer=bpe"]).tokenizer._target_.endswith("BPE")
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "char", "bpe"])
+def test_a_corpus_of_path_name_and_words_is_enough(tmp_path, tokenizer):
+    (tmp_path / "my.txt").write_text("\n".join(f"a line of {n} words" for n in range(40)), encoding="utf-8")
+    data = {
+        "_target_": "gentext.data.LocalText",
+        "path": str(tmp_path / "my.txt"),
+        "name": "mine",
+        "words": "whitespace",
+    }
+    node = OmegaConf.load(DATA.parent / "tokenizer" / f"{tokenizer}.yaml")
+    cfg = OmegaConf.create({"data": data, "tokenizer": node})
+    corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), cache=tmp_path)
+    assert corpus.name == "mine"
+    assert tokenizer != "word" or "word:whitespace|case:kept" in corpus.tokenizer.signature()

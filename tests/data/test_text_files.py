@@ -402,3 +402,11 @@ def test_what_is_taken_from_train_is_said_at_every_opening(tmp_path, caplog):
 def test_sizes_of_splits_are_refused_before_anything_is_read(size):
     with pytest.raises(ValueError, match=r"data\.valid is"):
         LocalText("nowhere.txt", valid=size)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"words": "spacy"}, "treebank"), ({"sha256": {"all": "0"}}, "train")]
+)
+def test_wrong_options_are_refused_before_anything_is_read(options, message):
+    with pytest.raises(ValueError, match=message):
+        LocalText("nowhere.txt", **options)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from gentext.data.download import sha256
 from gentext.data.source import Truth
+from gentext.files import sha256
 from gentext.truth.oracle import GATES, Oracle, _inverse_cdf
 
 CANONICAL = "82588a47b8b3328979b959c8a736643cb5598190af2ef08cc988720584769bac"
@@ -82,3 +82,10 @@ def test_canonical_oracle_scores_its_own_text_as_published():
     oracle = Oracle(20, "params.npz", CANONICAL)
     texts = oracle.sample(10_000, torch.Generator().manual_seed(0))
     assert -oracle.log_prob(texts).mean() / 20 == pytest.approx(5.75, abs=0.03)
+
+
+@pytest.mark.parametrize("options", [{"vocab_size": 0}, {"width": -1}, {"start": 5_000}, {"start": -1}])
+def test_sizes_that_make_no_oracle_are_refused(options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name} is"):
+        Oracle(**options)
