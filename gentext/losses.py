@@ -1,4 +1,4 @@
-"""What a gradient descends: named terms, each in nats per sequence, under weights that may move with the step."""
+"""Training objectives: a weighted sum of named terms, each in nats per sequence; weights may be schedules."""
 
 from __future__ import annotations
 
@@ -37,9 +37,17 @@ class Loss(NamedTuple):
 class Objective:
     """The sum of weight(step) * term over named terms.
 
-    It is a sum over sequences, and the loop divides by the tokens of a mean step: so it means the same however a batch
-    is divided over steps and processes, and a token the same in whatever batch it stands. A row without a token counts
-    nothing. Terms that are `pooled` look at the texts of a batch together, so theirs cannot be divided.
+    It is a sum over sequences, and the trainer divides it by the mean number of tokens of a step: so its value does not
+    depend on how a batch is divided over accumulation steps and processes. A row without tokens counts nothing. Terms
+    that are `pooled` are statistics of a whole batch, so theirs cannot be divided.
+
+    >>> import torch
+    >>> from gentext.types import Batch, Outputs
+    >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+    >>> outputs = Outputs(torch.tensor([[-1.0, -2.0]]), terms={"kl": torch.tensor([0.5])})
+    >>> loss = Objective(nll=NLL(), kl=KL(weight=0.4))(outputs, batch, step=0, total=10)
+    >>> round(float(loss.total), 3), {name: float(value) for name, value in loss.terms.items()}
+    (3.2, {'nll': 3.0, 'kl': 0.5})
     """
 
     def __init__(self, **terms: Term) -> None:
@@ -72,7 +80,7 @@ class Objective:
 
 
 def no_loss() -> None:
-    """`loss=none`: what a loop has that counts and does not descend."""
+    """`loss=none`: of trainers without an objective, such as EM."""
 
 
 class NLL:

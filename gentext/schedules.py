@@ -21,7 +21,11 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """The same value all through the run."""
+    """The same value at every step.
+
+    >>> Constant(0.4)(step=7, total=10)
+    0.4
+    """
 
     value: float
 
@@ -31,7 +35,12 @@ class Constant:
 
 @dataclass(frozen=True)
 class Linear:
-    """From `start` to `end` over the share `until` of the run, then `end`."""
+    """From `start` to `end` over the share `until` of the run, then `end`.
+
+    >>> anneal = Linear(0.0, 1.0, until=0.5)
+    >>> [anneal(step, total=8) for step in (0, 2, 4, 8)]
+    [0.0, 0.5, 1.0, 1.0]
+    """
 
     start: float
     end: float
@@ -46,7 +55,12 @@ class Linear:
 
 @dataclass(frozen=True)
 class Exponential:
-    """From `start` to `end` by a constant factor a step over the share `until` of the run, then `end`."""
+    """From `start` to `end` by a constant factor a step over the share `until` of the run, then `end`.
+
+    >>> temperature = Exponential(1.0, 0.01)
+    >>> [round(temperature(step, total=4), 3) for step in (0, 2, 4)]
+    [1.0, 0.1, 0.01]
+    """
 
     start: float
     end: float
@@ -64,7 +78,14 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Cyclical:
-    """`cycles` ramps from `start` to `end`, each rising over the share `ramp` of its cycle (Fu et al. 2019, eq. 6)."""
+    """`cycles` ramps from `start` to `end`, each rising over the share `ramp` of its cycle.
+
+    Source: Fu et al. 2019, equation 6.
+
+    >>> weight = Cyclical(0.0, 1.0, cycles=2, ramp=0.5)
+    >>> [weight(step, total=8) for step in range(9)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0, 1.0]
+    """
 
     start: float
     end: float

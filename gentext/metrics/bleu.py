@@ -31,6 +31,12 @@ class BLEU(WordMetric):
     `hypotheses` and `references` cap each to its first so many (None: all). Published conventions:
     Texygen's tables, GansFallingShort: as it stands. Texygen's default code: references=500. TextGAN-PyTorch:
     hypotheses=200. RelGAN: hypotheses=100. LeakGAN: hypotheses=2000 smoothing=skip. TaylorGAN: smoothing=floor.
+
+    >>> from gentext.types import Samples
+    >>> bleu = BLEU(max_order=2)
+    >>> bleu.update(samples=Samples(("a dog runs",)), references=Samples(("a dog sleeps", "he runs")))
+    >>> {name: round(value, 3) for name, value in bleu.compute().items()}
+    {'bleu1': 1.0, 'bleu2': 0.707}
     """
 
     higher_is_better: ClassVar[bool | None] = True
@@ -93,6 +99,12 @@ class SelfBLEU(WordMetric):
     default code: hypotheses=500 references=500. TextGAN-PyTorch: mode=fresh hypotheses=200. RelGAN: mode=included
     hypotheses=200. TaylorGAN: mode=halves smoothing=floor.
     Its interval comes from subsamples, since the duplicates of a bootstrap would count as repetitions.
+
+    >>> from gentext.types import Samples
+    >>> selfbleu = SelfBLEU(max_order=1)
+    >>> selfbleu.update(samples=Samples(("a dog", "a cat")))
+    >>> selfbleu.compute()
+    {'selfbleu1': 0.5}
     """
 
     higher_is_better: ClassVar[bool | None] = False
