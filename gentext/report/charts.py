@@ -43,8 +43,7 @@ def frontier(board: Board, quality: str, diversity: str) -> Chart | None:
         f"{names[1]} against {names[0]}",
         f"{len(points)} points of {len({p['family'] for p in points})} families: {names[1]} against {names[0]}.",
         "One point a decode setting, one curve a family over its temperatures; ≈ is best near human text. "
-        f"Bars are 95 % intervals over "
-        f"{board.over}. Hover for the settings; the legend picks a family.",
+        f"Bars are 95 % intervals over {board.over}. Hover for the settings; the legend picks a family.",
         layers,
     )
 

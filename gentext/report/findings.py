@@ -82,7 +82,8 @@ def _traded(traded: Traded | None) -> str:
     up = column(traded.quality).axis != "lower"
     read = sorted(traded.matched.items(), key=lambda item: -item[1][0] if up else item[1][0])
     quality, diversity = column(traded.quality).title, column(traded.diversity).title
-    words = [f"{name} {boards.digits(*figure)}" for name, figure in read]
+    alone = " (fewer than three seeds)" if any(figure[1] for _, figure in read) else ""
+    words = [f"{name} {boards.digits(*figure)}{alone if figure[1] is None else ''}" for name, figure in read]
     return f"At equal diversity ({diversity} {traded.matched_at:.3g}) {quality} is {_listed(words)}."
 
 
