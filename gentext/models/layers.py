@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from gentext.types import BOS, PAD, Batch
+from gentext.types import BOS, PAD, UNK, Batch
 
 
 def teacher_forced(
@@ -42,6 +42,17 @@ def drop(x: Float[Tensor, "*n d"], p: float, training: bool) -> Float[Tensor, "*
 def locked(x: Float[Tensor, "n t d"], p: float, training: bool) -> Float[Tensor, "n t d"]:
     """`x` under dropout with one mask a sequence, the same at every time (Gal and Ghahramani 2016)."""
     return x * F.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), p) if training and p else x
+
+
+def drop_places(inputs: Int[Tensor, "n s"], p: float, training: bool) -> Int[Tensor, "n s"]:
+    """`inputs` in training with a share `p` of their places, drawn one by one, read as UNK; BOS and PAD stay.
+
+    Source: Bowman et al. 2016, section 3.1 (word dropout).
+    """
+    if not (training and p):
+        return inputs
+    dropped = torch.rand(inputs.shape, device=inputs.device) < p
+    return torch.where(dropped & (inputs != BOS) & (inputs != PAD), UNK, inputs)
 
 
 class Embedding(nn.Embedding):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
-from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
+from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.output import Output
 from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
 
@@ -29,6 +29,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
 
     Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
     as the terms `ar` and `tar` per token. All of it acts in `forward` while training; `step` never drops.
+    word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016); drop_words drops types.
     Differs: TAR is averaged over t tokens and not t - 1; the optimiser is the loop's; a given vector is projected and
     added to the embedding where He et al. 2019 concatenate it, which comes to the same gates.
     """
@@ -42,19 +43,20 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
         embedding: int | None = None,
         tied: bool = True,
         drop_words: float = 0.0,
+        word_dropout: float = 0.0,
         drop_input: float = 0.0,
         drop_hidden: float = 0.0,
         drop_output: float = 0.0,
         drop_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, width=width)
-        share(drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
+        at_least(1, layers=layers, width=width, embedding=embedding)
+        share(word_dropout=word_dropout, drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
         share(drop_output=drop_output, drop_weight=drop_weight)
         embedding = embedding or width
         self.vocab_size = vocab_size
         self.drop_input, self.drop_hidden, self.drop_output = drop_input, drop_hidden, drop_output
-        self.drop_weight = drop_weight
+        self.drop_weight, self.word_dropout = drop_weight, word_dropout
         self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
         widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
         self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
@@ -88,7 +90,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         first, state = self._begin(batch, given)
         inputs, columns = teacher_forced(batch, first)
-        x, ends = self.embedding(inputs), []
+        x, ends = self.embedding(drop_places(inputs, self.word_dropout, self.training)), []
         x = locked(x if given is None else self.under.joined(x, given), self.drop_input, self.training)
         for i, (layer, (h, c)) in enumerate(zip(self.layers, state, strict=True)):
             x = locked(x, self.drop_hidden if i else 0.0, self.training)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
-from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
+from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
 from gentext.models.output import Output
 from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step, Tokens, map_state
@@ -37,6 +37,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     and a prompt is gone on from.
     Label smoothing asks for the term `uniform`, the mean log-probability of all tokens, which is given while training.
 
+    word_dropout: the share of input tokens that the decoder reads as UNK in training (Bowman et al. 2016).
     Sources: Luong, Pham and Manning 2015 (equations 5, 7 and 8; input feeding, section 3.3); Bahdanau, Cho and Bengio
     2015 for the other score and the bidirectional encoder.
     Differs: Bahdanau's score stands in Luong's order, after the decoder's step; the decoder's first state is one
@@ -53,16 +54,17 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
         attention: str = "luong",
         tied: bool = True,
         dropout: float = 0.3,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, width=width)
-        share(dropout=dropout)
+        at_least(1, layers=layers, width=width, embedding=embedding)
+        share(dropout=dropout, word_dropout=word_dropout)
         one_of("attention", attention, ATTENTIONS)
         if width % 2:
             raise ValueError(f"width is {width}; half of it reads each way, so it must be even")
         embedding = embedding or width
         size = embedding if tied else width
-        self.vocab_size, self.dropout = vocab_size, dropout
+        self.vocab_size, self.dropout, self.word_dropout = vocab_size, dropout, word_dropout
         self.embedding = Embedding(vocab_size, embedding)
         self.encoder = nn.ModuleList(Bidirectional(a, width) for a in [embedding, *[width] * (layers - 1)])
         self.bridge = nn.Linear(width, 2 * layers * width)
@@ -111,6 +113,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
             first, layers, attended = self.carried[mode]
             state = state._replace(layers=layers, attended=attended)
         inputs, columns = teacher_forced(replace(batch, prompt=said), first)
+        inputs = drop_places(inputs, self.word_dropout, self.training)
         seen = []
         for x in locked(self._joined(self.embedding(inputs), given), self.dropout, self.training).unbind(1):
             state = self._write(state, x)

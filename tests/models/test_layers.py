@@ -3,9 +3,12 @@ import torch
 import torch.nn.functional as F
 
 from gentext.models import output as output_layer
-from gentext.models.layers import Embedding, at_columns, locked, teacher_forced
+from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
+from gentext.models.lstm import LSTM
 from gentext.models.output import Output, token_log_prob
-from gentext.types import BOS, EOS, PAD, Batch, pad
+from gentext.models.seq2seq import Seq2Seq
+from gentext.models.transformer.model import Transformer
+from gentext.types import BOS, EOS, PAD, UNK, Batch, pad
 
 
 def problem(dtype=torch.float64):
@@ -139,3 +142,30 @@ def test_ragged_prompts_close_up_before_the_tokens():
     assert hidden[0, :2].tolist() == [5, 7]
     assert hidden[1].tolist() == [BOS, 8, 9]
     assert hidden[2, 0] == 4
+
+
+def test_word_dropout_reads_unk_at_places_drawn_one_by_one_while_training():
+    torch.manual_seed(0)
+    inputs = torch.tensor([[1, 5, 6, 7, 0]] * 4_000)
+    dropped = drop_places(inputs, 0.3, training=True)
+    assert (dropped[:, [0, 4]] == inputs[:, [0, 4]]).all()
+    unk = dropped[:, 1:4] == UNK
+    assert ((dropped[:, 1:4] == inputs[:, 1:4]) | unk).all()
+    assert unk.float().mean(0) == pytest.approx([0.3] * 3, abs=0.03)
+    assert (unk[:, 0] & unk[:, 1]).float().mean() == pytest.approx(0.09, abs=0.02)
+    assert drop_places(inputs, 0.3, training=False) is inputs
+
+
+@pytest.mark.parametrize("family", [LSTM, Seq2Seq, Transformer])
+def test_with_every_place_dropped_a_model_no_longer_tells_inputs_apart(family):
+    torch.manual_seed(0)
+    size = {LSTM: {}, Seq2Seq: {"dropout": 0.0}, Transformer: {"heads": 2}}[family]
+    model = family(9, layers=1, width=16, word_dropout=0.999_999, **size)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    one, other = pad([[4, 5, 6, 2]]), pad([[7, 8, 6, 2]])
+    with torch.inference_mode():
+        assert float(model(one).log_prob[0, 2]) == pytest.approx(float(model(other).log_prob[0, 2]), abs=1e-6)
+        model.eval()
+        assert float(model(one).log_prob[0, 2]) != pytest.approx(float(model(other).log_prob[0, 2]), abs=1e-6)

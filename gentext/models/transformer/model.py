@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from gentext.checks import at_least, one_of, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels
-from gentext.models.layers import Embedding, at_columns, drop, teacher_forced
+from gentext.models.layers import Embedding, at_columns, drop, drop_places, teacher_forced
 from gentext.models.output import Output
 from gentext.models.transformer import attention_panels
 from gentext.models.transformer.attention import (
@@ -38,6 +38,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
     learned positions, which end there).
 
+    word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016).
     Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
     Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
     Differs: RMSNorm has no gains; no dropout on attention weights; the projections back into the residual stream begin
@@ -60,13 +61,15 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         bias: bool = False,
         tied: bool = False,
         dropout: float = 0.0,
+        word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, heads=heads, width=width, context=context)
-        share(dropout=dropout)
+        at_least(1, layers=layers, heads=heads, width=width, context=context, inner=inner)
+        share(dropout=dropout, word_dropout=word_dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
-        self.vocab_size, self.context, self.dropout = vocab_size, context, dropout
+        self.vocab_size, self.context = vocab_size, context
+        self.dropout, self.word_dropout = dropout, word_dropout
         self.embedding = Embedding(vocab_size, width)
         self.positions = _positions(positions, width, heads, context)
         self.limit = self.positions.limit
@@ -109,6 +112,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         inputs, columns = teacher_forced(batch)
         cache = None if given is None else self._empty(len(batch), given)
+        inputs = drop_places(inputs, self.word_dropout, self.training)
         hidden = at_columns(self._run(inputs, cache)[0], columns)
         return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
 
