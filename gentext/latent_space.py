@@ -32,6 +32,7 @@ class LatentSpace:
     tokenizer: Tokenizer
     max_len: int
     lowercase: bool = False  # the corpus was lower-cased before the tokenizer saw it
+    device: str = "cpu"
 
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "n z"]:
         """The posterior's mean of every text. Raises ValueError for an empty one."""
@@ -41,8 +42,8 @@ class LatentSpace:
         self, z: Float[Tensor, "n z"], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
     ) -> list[str]:
         """The text under every z."""
-        decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample")
-        draw = self.family.given_latent(z).sample(len(z), self.max_len, decoder=decoder, rng=rng)
+        decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample", self.device)
+        draw = self.family.given_latent(z.to(self.device)).sample(len(z), self.max_len, decoder=decoder, rng=rng)
         return self.tokenizer.decode(draw.tokens.tolist())
 
     def reconstruct(
@@ -99,4 +100,6 @@ class LatentSpace:
             if not row:
                 raise ValueError(f"{text!r} is an empty sentence, which has no place among others; give it a word")
         parts = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)]
-        return torch.cat([self.family.encode(pad([[*row, EOS] for row in part])).mean for part in parts])
+        return torch.cat(
+            [self.family.encode(pad([[*row, EOS] for row in part]).to(self.device)).mean for part in parts]
+        )

@@ -43,6 +43,7 @@ class TrainedModel:
     tokenizer: Tokenizer
     config: DictConfig
     folder: Path
+    device: str = "cpu"
 
     def sample(
         self,
@@ -60,7 +61,8 @@ class TrainedModel:
         """`n` texts, each cut before the first of the strings `stop` that it says after the prompt.
 
         prompt: the beginning of every text; where the run's corpus is of pairs, the source, of which the texts are told
-          alone. `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
+          alone. Of a VAE, z comes from the prior, whatever the prompt is.
+        `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
         decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
           beam they are its `n` best, best first, and fewer where it finds no more.
         """
@@ -75,10 +77,10 @@ class TrainedModel:
             ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
-            given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens
+            given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens.to(self.device)
         family = self._given(infill, contains, length, prompt)
         with torch.inference_mode():
-            rng = Streams(seed)("sample")
+            rng = Streams(seed)("sample", self.device)
             if (
                 isinstance(decoder, Beam) and n > 1 and not isinstance(family, SupportsLatent)
             ):  # of a VAE they differ in z
@@ -95,7 +97,7 @@ class TrainedModel:
         """Its latent space. Raises ValueError where it has none."""
         if not isinstance(self.family, SupportsLatent):
             raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
-        return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self._lowercase)
+        return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self._lowercase, self.device)
 
     @property
     def _pairs(self) -> bool:
@@ -125,13 +127,14 @@ class TrainedModel:
         return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 
 
-def load(folder: str | Path, *, trusted: Collection[str] = ()) -> TrainedModel:
+def load(folder: str | Path, *, device: str = "cpu", trusted: Collection[str] = ()) -> TrainedModel:
     """The trained model of a run folder.
 
     A folder is data: only gentext's own classes are built from it, and those of the modules that you name.
 
     Args:
         folder: that `gentext run` wrote.
+        device: where it computes, such as "cuda".
         trusted: modules of your own that its configuration may name, such as `["my_family"]`.
 
     Raises: ValueError where there is none, or where it names other code.
@@ -144,8 +147,18 @@ def load(folder: str | Path, *, trusted: Collection[str] = ()) -> TrainedModel:
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)
     load_weights(family, _needed(folder, "model.safetensors"))
+    on_device(family, device)
     _needed(folder, "tokenizer.rules.json")
-    return TrainedModel(family.eval(), Tokenizer.load(_needed(folder, "tokenizer.json")), cfg, folder)
+    return TrainedModel(family.eval(), Tokenizer.load(_needed(folder, "tokenizer.json")), cfg, folder, device)
+
+
+def on_device(family: LanguageModel, device: str) -> LanguageModel:
+    """The family on a device. Raises: ValueError where this machine has no such device."""
+    try:
+        return family.to(torch.device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device is {device!r}, which is not to be had here ({reason}); give cpu") from error
 
 
 def stored_config(folder: Path) -> DictConfig:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from gentext import trained
 from gentext.data.tokenizer import Word
 from gentext.decode import Ancestral
 from gentext.latent_space import LatentSpace
@@ -93,3 +94,11 @@ def test_of_a_beam_the_best_are_told_once_each():
 def test_settings_beside_a_decoder_that_is_made_are_refused():
     with pytest.raises(ValueError, match=r"temprature: given beside.*make the Ancestral"):
         model().sample(decoder=Ancestral(), temprature=0.5)
+
+
+def test_a_device_that_is_not_there_is_refused_in_one_line():
+    for name in ("tpu9", "cuda:77"):
+        with pytest.raises(ValueError, match=f"device is '{name}'.*give cpu") as refused:
+            trained.on_device(LSTM(9, layers=1, width=4), name)
+        assert "\n" not in str(refused.value)
+    assert next(trained.on_device(LSTM(9, layers=1, width=4), "cpu").parameters()).device.type == "cpu"
