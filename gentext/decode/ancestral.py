@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.checks import at_least, between
 from gentext.decode import filters
 from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
@@ -33,15 +35,13 @@ class Ancestral(BaseDecoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.temperature > 0:
+        if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}; it must be positive. Give top_k=1 for greedy search")
-        if self.top_k < 0:
-            raise ValueError(f"top_k is {self.top_k}; give a number of tokens, or 0 to keep all")
+        at_least(0, top_k=self.top_k)
         for name in ("top_p", "typical"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is a mass in (0, 1], and 1 keeps all")
-        if not 0 <= self.min_p <= 1:
-            raise ValueError(f"min_p is {self.min_p}; it is a ratio in [0, 1], and 0 keeps all")
+        between(0, 1, min_p=self.min_p)
 
     @property
     def plain(self) -> bool:

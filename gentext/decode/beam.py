@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext import checks
 from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
 from gentext.decode.hypotheses import Pool
@@ -43,12 +44,11 @@ class Beam(BaseDecoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width < 1:
-            raise ValueError(f"width is {self.width}; a beam holds one hypothesis at least")
+        checks.at_least(1, width=self.width)
+        checks.at_least(0, diversity=self.diversity)
+        checks.finite(length_penalty=self.length_penalty)
         if self.groups < 1 or self.width % self.groups:
             raise ValueError(f"groups is {self.groups}; it must divide the width {self.width}")
-        if self.diversity < 0:
-            raise ValueError(f"diversity is {self.diversity}; it must not be negative. 0 is ordinary beam search")
         if self.diversity > 0 and self.groups == 1:
             raise ValueError("diversity works between groups; give for example groups=width")
 

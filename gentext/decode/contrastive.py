@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from gentext.checks import at_least, between
 from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
 from gentext.decode.sampling import likeliest
@@ -29,10 +30,8 @@ class Contrastive(BaseDecoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}; give the number of candidates, one at least")
-        if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha is {self.alpha}; it lies in [0, 1], and 0 is greedy search")
+        at_least(1, top_k=self.top_k)
+        between(0, 1, alpha=self.alpha)
 
     @torch.no_grad()
     def __call__(

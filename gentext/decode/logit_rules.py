@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.checks import at_least
 from gentext.types import EOS, UNK
 
 
@@ -28,15 +30,12 @@ class LogitRules:
     ban_unk: bool = False
 
     def __post_init__(self) -> None:
-        if not self.repetition_penalty > 0:
+        if not 0 < self.repetition_penalty < math.inf:
             raise ValueError(
                 f"repetition_penalty is {self.repetition_penalty}; it must be positive: 1 leaves all as it is, "
                 "1.2 makes repetition rarer"
             )
-        if self.no_repeat_ngram < 0:
-            raise ValueError(f"no_repeat_ngram is {self.no_repeat_ngram}; give an n-gram size, or 0 for no such rule")
-        if self.min_len < 0:
-            raise ValueError(f"min_len is {self.min_len}; give a number of tokens, 0 or more")
+        at_least(0, no_repeat_ngram=self.no_repeat_ngram, min_len=self.min_len)
 
     @property
     def idle(self) -> bool:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gentext.checks import at_least, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels
 from gentext.models.hmm import panels, posterior
@@ -33,12 +34,10 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
         self, vocab_size: int, states: int, blocks: int, rank: int | None, *, state_dropout: float = 0.0
     ) -> None:
         super().__init__()
-        if states < 1 or blocks < 1 or states % blocks:
+        at_least(1, states=states, blocks=blocks, rank=rank)
+        share(state_dropout=state_dropout)
+        if states % blocks:
             raise ValueError(f"states={states} does not fall into blocks={blocks} of equal size; give a multiple")
-        if rank is not None and rank < 1:
-            raise ValueError(f"rank={rank}; the transitions need a rank of 1 or more, or null for a full matrix")
-        if not 0 <= state_dropout < 1:
-            raise ValueError(f"state_dropout={state_dropout}; give the share of states left out, from 0 to less than 1")
         self.vocab_size, self.states, self.blocks, self.rank = vocab_size, states, blocks, rank
         self.state_dropout = state_dropout
         self.register_buffer("block", torch.arange(vocab_size) % blocks)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from gentext.checks import at_least, between
 from gentext.language_model import SupportsEM, SupportsPrepare
 from gentext.models.hmm.base import BaseHMM, block_log_softmax
 from gentext.models.hmm.m_step import maximized, revive
@@ -60,12 +61,9 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         state_dropout: float = 0.0,
     ) -> None:
         super().__init__(vocab_size, states, blocks, rank, state_dropout=state_dropout)
-        if transition_prior < 0 or emission_prior < 0:
-            raise ValueError(f"a prior is 0 or more, got {transition_prior} and {emission_prior}")
-        if grow_from is not None and grow_from < 1:
-            raise ValueError(f"grow_from={grow_from}; give 1 or more, or null for no growth")
-        if stepwise is not None and not 0.5 <= stepwise <= 1:
-            raise ValueError(f"stepwise={stepwise} does not converge; give 0.5 to 1, or null for plain EM")
+        at_least(0, transition_prior=transition_prior, emission_prior=emission_prior)
+        at_least(1, grow_from=grow_from)
+        between(0.5, 1, stepwise=stepwise)  # below, stepwise EM does not converge
         self.clusters, self.grow_from, self.stepwise = clusters, grow_from, stepwise
         self.transition_prior, self.emission_prior = transition_prior, emission_prior
         shapes = [(states, states)] if rank is None else [(states, rank), (rank, states)]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.checks import at_least, share
 from gentext.language_model import Decoder, LanguageModel, SupportsEM
 from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
@@ -50,10 +51,8 @@ class NGram(LanguageModel, SupportsEM):
             raise ValueError(f"vocab_size is {vocab_size}; it must be {RESERVED} or more, as so many ids are reserved")
         if not 1 <= order <= 10:
             raise ValueError(f"order is {order}; an n-gram has 1 to 10 tokens. Give 5 for words, 7 for characters")
-        if not 0 <= cache < 1:
-            raise ValueError(f"cache is {cache}; it is a share in [0, 1), and 0 is no cache. Try 0.2")
-        if history < 1:
-            raise ValueError(f"history is {history}; a cache looks back on one token at least. Try 1000")
+        share(cache=cache)
+        at_least(1, history=history)
         self.vocab_size = vocab_size
         self.order = order
         self.prune = thresholds(prune, order)

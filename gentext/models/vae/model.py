@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gentext.checks import at_least, one_of, positive
 from gentext.data.corpus import Corpus
 from gentext.language_model import (
     LanguageModel,
@@ -39,6 +40,7 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
       ignored; or `vmf`, von Mises-Fisher of one `concentration` on the unit sphere.
     skip: z reaches the decoder's output directly (Dieng et al. 2019).
     bag: z also predicts the text's words without their order (Zhao, Zhao and Eskenazi 2017), for loss=bag_of_words.
+    A prompt says nothing of z, which is drawn from the prior whatever the prompt is.
     importance: draws of z for each text in `log_prob`; the bound is the tighter the more there are.
     Word dropout is the decoder's own (decoder.drop_words of an LSTM).
 
@@ -78,6 +80,7 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
         return self.decoder.start(n, given=self.space.prior(n, rng))
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        """The logits after a prompt, under z from the prior: not from p(z | prompt), which is not known."""
         return self.decoder.prime(prompt, given=self.space.prior(len(prompt), rng))
 
     def step(self, state: State, tokens: Tokens) -> Step:
@@ -186,11 +189,6 @@ def _check(decoder: LanguageModel, latent: int, posterior: str, spread: float, i
             f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
             "try model@family.decoder=lstm, seq2seq or transformer"
         )
-    if latent < 1:
-        raise ValueError(f"latent is {latent}; z needs 1 number or more. Without z it is family=lstm")
-    if posterior not in ("normal", "normalised", "vmf"):
-        raise ValueError(f"posterior is {posterior!r}; it must be normal, normalised or vmf")
-    if spread <= 0:
-        raise ValueError(f"spread is {spread}; the posterior's means differ by a positive number, 0.6 is usual")
-    if importance < 1:
-        raise ValueError(f"importance is {importance}; draw z 1 time or more for each text")
+    at_least(1, latent=latent, importance=importance)
+    positive(spread=spread)
+    one_of("posterior", posterior, ("normal", "normalised", "vmf"))

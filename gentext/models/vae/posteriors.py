@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy import special
 from torch import Tensor, nn
 
+from gentext import checks
 from gentext.language_model import Posterior
 
 CELLS = 1 << 22  # densities held at once, of every draw under every text
@@ -132,11 +133,8 @@ class Sphere(nn.Module):
 
     def __init__(self, width: int, latent: int, concentration: float) -> None:
         super().__init__()
-        if latent < 2 or concentration <= 0:
-            raise ValueError(
-                f"a von Mises-Fisher posterior of latent={latent} and concentration={concentration} has no sphere or "
-                "no direction; give latent=2 or more and a positive concentration"
-            )
+        checks.at_least(2, latent=latent)  # a sphere of one number has two points
+        checks.between(1e-3, 1e5, concentration=concentration)  # above, a draw is the mean in float32
         self.latent, self.concentration = latent, concentration
         self.mean = nn.Linear(width, latent)
         half = latent / 2
