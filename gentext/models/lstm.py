@@ -17,8 +17,8 @@ from gentext.models.output import Output
 from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
 
 
-class Reading(NamedTuple):
-    """Where an LSTM stands, and the vector that it writes under, if any."""
+class LSTMState(NamedTuple):
+    """The state of every layer, and the vector that the text is conditioned on, if any."""
 
     layers: Layers
     given: Float[Tensor, "n z"] | None
@@ -70,9 +70,9 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
 
     def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
         first = torch.full((n,), BOS, device=self.embedding.weight.device)
-        return self.step(Reading(self._first(n, given), given), first)
+        return self.step(LSTMState(self._first(n, given), given), first)
 
-    def step(self, state: Reading, tokens: Tokens) -> Step:
+    def step(self, state: LSTMState, tokens: Tokens) -> Step:
         x, new = self.embedding(tokens), []
         if state.given is not None:
             x = self.under.joined(x, state.given)
@@ -80,10 +80,10 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
             at = torch.lstm_cell(x, at, layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
             x = at[0]
             new.append(at)
-        state = Reading(tuple(new), state.given)
+        state = LSTMState(tuple(new), state.given)
         return Step(self.output(self.hidden(state)), state)
 
-    def hidden(self, state: Reading) -> Float[Tensor, "n d"]:
+    def hidden(self, state: LSTMState) -> Float[Tensor, "n d"]:
         h = state.layers[-1][0]
         return h if state.given is None else self.under.skipped(h, state.given)
 

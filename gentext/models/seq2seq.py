@@ -17,8 +17,8 @@ from gentext.models.output import Output
 from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step, Tokens, map_state
 
 
-class Writing(NamedTuple):
-    """What the decoder holds: its layers, what it said it attended to, and the source."""
+class DecoderState(NamedTuple):
+    """The state of the decoder: of its layers, of attention, and the encoded source."""
 
     layers: Layers
     attended: Float[Tensor, "n d"]  # fed into the next step, and what the next token is predicted from
@@ -97,11 +97,11 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
         at = self._begin(source)
         return at if said is None else self.read(at, said)
 
-    def step(self, state: Writing, tokens: Tokens) -> Step:
+    def step(self, state: DecoderState, tokens: Tokens) -> Step:
         state = self._write(state, self._joined(self.embedding(tokens), state.given))
         return Step(self.output(self.hidden(state)), state)
 
-    def hidden(self, state: Writing) -> Float[Tensor, "n d"]:
+    def hidden(self, state: DecoderState) -> Float[Tensor, "n d"]:
         return self._skipped(state.attended, state.given)
 
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
@@ -136,7 +136,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     def _begin(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None = None) -> Step:
         return self.step(self._encode(source, given), torch.full((len(source),), BOS, device=source.device))
 
-    def _encode(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None) -> Writing:
+    def _encode(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None) -> DecoderState:
         """The decoder's first state. PAD on the right of a row is no part of it."""
         lengths = (source != PAD).sum(1)
         x = self.embedding(source)
@@ -145,7 +145,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
         absent = torch.zeros(source.shape, device=x.device).masked_fill(source == PAD, -torch.inf)
         attended = x.new_zeros(len(x), self.attend.out_features)
         first = self._bridged(ends) if given is None else self.under.layers(given)
-        return Writing(first, attended, x, self.attention.keys(x), absent, given)
+        return DecoderState(first, attended, x, self.attention.keys(x), absent, given)
 
     def _bridged(self, ends: Float[Tensor, "n d"]) -> Layers:
         first = self.bridge(ends).tanh().chunk(2 * len(self.layers), -1)
@@ -157,7 +157,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     def _skipped(self, x: Float[Tensor, "n *t d"], given: Float[Tensor, "n z"] | None) -> Float[Tensor, "n *t d"]:
         return x if given is None else self.under.skipped(x, given)
 
-    def _write(self, state: Writing, x: Float[Tensor, "n e"]) -> Writing:
+    def _write(self, state: DecoderState, x: Float[Tensor, "n e"]) -> DecoderState:
         """The state after the vectors `x` of a token each were read."""
         x, layers = torch.cat([x, state.attended], -1), []
         for cell, at in zip(self.layers, state.layers, strict=True):

@@ -22,8 +22,8 @@ from gentext.types import BOS, EOS, PAD, RESERVED, Batch, Outputs, Step, select
 PRIMED_AT_ONCE = 256  # prompts: their logits must fit in memory
 
 
-class Read(NamedTuple):
-    """What an n-gram remembers of a row."""
+class NGramState(NamedTuple):
+    """The context of each row."""
 
     context: Int[Tensor, "n k"]  # its last 1, 2, .. order - 1 tokens, by number
     history: Int[Tensor, "n p"]  # its last tokens, of no width without a cache
@@ -95,18 +95,18 @@ class NGram(LanguageModel, SupportsEM):
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self._at(self._open(n))
 
-    def step(self, state: Read, tokens: Int[Tensor, " n"]) -> Step:
+    def step(self, state: NGramState, tokens: Int[Tensor, " n"]) -> Step:
         return self._at(self._read(state, tokens))
 
-    def _open(self, n: int) -> Read:
+    def _open(self, n: int) -> NGramState:
         context = self.model.open(n)
-        return Read(context, self.cache.start(n, context.device))
+        return NGramState(context, self.cache.start(n, context.device))
 
-    def _read(self, state: Read, tokens: Int[Tensor, " n"]) -> Read:
+    def _read(self, state: NGramState, tokens: Int[Tensor, " n"]) -> NGramState:
         history = self.cache.read(state.history, tokens) if self.adaptive else state.history
-        return Read(self.model.read(state.context, tokens), history)
+        return NGramState(self.model.read(state.context, tokens), history)
 
-    def _at(self, state: Read) -> Step:
+    def _at(self, state: NGramState) -> Step:
         logits = self.model.logits(state.context)
         return Step(self.cache.mix(logits, state.history) if self.adaptive else logits, state)
 
@@ -142,12 +142,12 @@ class NGram(LanguageModel, SupportsEM):
         tokens = tokens[:, : i + 1]
         return Batch(tokens, tokens != PAD, prompt)
 
-    def _after(self, prompt: Int[Tensor, "n p"]) -> Read:
+    def _after(self, prompt: Int[Tensor, "n p"]) -> NGramState:
         """The state after each prompt."""
         states = [self.prime(part).state for part in prompt.split(PRIMED_AT_ONCE)]
-        return Read(*(torch.cat(parts) for parts in zip(*states, strict=True)))
+        return NGramState(*(torch.cat(parts) for parts in zip(*states, strict=True)))
 
-    def _draw(self, state: Read, rng: torch.Generator) -> Int[Tensor, " n"]:
+    def _draw(self, state: NGramState, rng: torch.Generator) -> Int[Tensor, " n"]:
         drawn = self.model.draw(state.context, rng)
         if not self.adaptive:
             return drawn
