@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gentext.checks import at_least, share
 from gentext.types import BOS, Batch
 
 
@@ -19,8 +20,7 @@ class MovingBaseline(nn.Module):
 
     def __init__(self, decay: float = 0.9) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay is {decay}; it is a share in [0, 1), 0.9 is usual")
+        share(decay=decay)
         self.decay = decay
         self.register_buffer("mean", torch.tensor(torch.nan))
 
@@ -44,6 +44,7 @@ class LearnedBaseline(nn.Module):
 
     def __init__(self, vocab_size: int, *, width: int = 32) -> None:
         super().__init__()
+        at_least(1, width=width)
         self.embedding = nn.Embedding(vocab_size, width)
         self.reader = nn.GRU(width, width, batch_first=True)
         self.guess = nn.Linear(width, 1)

@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gentext.checks import at_least, share
+
 ROWS = 256  # texts whose filters' answers fit a core's cache
 
 
@@ -68,6 +70,10 @@ class TextCNN(nn.Module):
         super().__init__()
         if not filters or min(map(int, filters)) < 1:
             raise ValueError(f"filters is {dict(filters)}; give how many of each width, such as {{2: 200, 3: 200}}")
+        at_least(
+            1, embedding=embedding, representations=representations, outputs=outputs, filters=min(filters.values())
+        )
+        share(dropout=dropout)
         if embedding % representations:
             raise ValueError(f"embedding {embedding} is not {representations} representations of one size")
         self.vocab_size, self.representations, self.outputs, self.dropout = (
@@ -76,6 +82,7 @@ class TextCNN(nn.Module):
             outputs,
             dropout,
         )
+        self.spectral = spectral
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         norm = spectral_norm if spectral else nn.Identity()
         one = embedding // representations
@@ -159,7 +166,9 @@ class GRUCritic(nn.Module):
         spectral: bool = False,
     ) -> None:
         super().__init__()
-        self.vocab_size, self.dense, self.dropout = vocab_size, dense, dropout
+        at_least(1, embedding=embedding, width=width, layers=layers)
+        share(dropout=dropout)
+        self.vocab_size, self.dense, self.dropout, self.spectral = vocab_size, dense, dropout, spectral
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         self.norm = nn.LayerNorm(embedding)
         self.reader = nn.GRU(embedding, width, layers, batch_first=True)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gentext.adversarial.critics import Critic
+from gentext.checks import ArgumentError, at_least, one_of, positive
 from gentext.types import Batch
 
 Verdicts = Float[Tensor, "..."]
@@ -108,14 +109,13 @@ class PointwiseLoss:
     penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            raise ValueError(f"rule is {self.rule!r}; it must be one of {', '.join(RULES)}")
+        one_of("rule", self.rule, RULES)
         if not 0 <= self.smoothing < 1:
-            raise ValueError(f"smoothing is {self.smoothing}; it is a share in [0, 1), 0.1 is usual")
+            raise ArgumentError("smoothing", f"is {self.smoothing}; it must be a share in [0, 1), 0.1 is usual")
+        if not 0 <= self.penalty < math.inf:
+            raise ArgumentError("penalty", f"is {self.penalty}; it must be 0 or more: 10 is usual, and 0 is none")
         if self.smoothing and self.rule not in SMOOTHED:
             raise ValueError(f"rule={self.rule} has no target to smooth; use smoothing=0, or {' or '.join(SMOOTHED)}")
-        if self.penalty < 0:
-            raise ValueError(f"penalty is {self.penalty}; it weighs a square: 10 is usual, and 0 is none")
 
     @property
     def logit(self) -> bool:
@@ -155,6 +155,10 @@ class RankingLoss:
     logit: ClassVar[bool] = False
     sharpness: float = 5.0
     penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive(sharpness=self.sharpness)
+        at_least(0, penalty=self.penalty)
 
     def check(self, critic: Critic) -> None:
         if critic.dense or critic.outputs == 1:

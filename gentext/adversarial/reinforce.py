@@ -12,6 +12,7 @@ from gentext.adversarial.estimator import EstimatorOutput, drawn
 from gentext.adversarial.losses import AdversarialLoss
 from gentext.adversarial.rewards import Reward
 from gentext.adversarial.rollouts import rollout
+from gentext.checks import at_least, between
 from gentext.language_model import SupportsAdversarial
 from gentext.types import Batch
 
@@ -39,10 +40,8 @@ class Reinforce(nn.Module):
         share: bool = False,
     ) -> None:
         super().__init__()
-        if rollouts < 0:
-            raise ValueError(f"rollouts is {rollouts}; give 16, or 0 to reward a token with its own text's reward")
-        if not 0 <= discount <= 1:
-            raise ValueError(f"discount is {discount}; it lies in [0, 1], and 1 discounts nothing")
+        at_least(0, rollouts=rollouts, entropy=entropy)
+        between(0, 1, discount=discount)
         self.game, self.reward, self.baseline = game, reward, baseline
         self.rollouts, self.discount, self.entropy, self.share = rollouts, discount, entropy, share
 

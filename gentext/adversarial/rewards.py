@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gentext.checks import finite, positive
+
 Scored = Float[Tensor, "..."]
 
 
@@ -33,6 +35,9 @@ class ProbabilityReward(Reward):
     low: float = 0.0
     high: float = 1.0
 
+    def __post_init__(self) -> None:
+        finite(low=self.low, high=self.high)
+
     def __call__(self, score: Scored) -> Scored:
         return self.low + (self.high - self.low) * score.sigmoid()
 
@@ -43,6 +48,9 @@ class OddsReward(Reward):
 
     of_a_logit: ClassVar[bool] = True
     highest: float = 20.0
+
+    def __post_init__(self) -> None:
+        positive(highest=self.highest)
 
     def __call__(self, score: Scored) -> Scored:
         return score.exp().clamp(max=self.highest)
@@ -61,6 +69,9 @@ class ConstantReward(Reward):
     """The same for all texts: a control, under which nothing but noise should move."""
 
     value: float = 1.0
+
+    def __post_init__(self) -> None:
+        finite(value=self.value)
 
     def __call__(self, score: Scored) -> Scored:
         return torch.full_like(score, self.value)

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 import torch
 
+from gentext.adversarial.critics import GRUCritic, TextCNN
 from gentext.adversarial.estimator import Estimator
+from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.state import AdversarialState
 from gentext.adversarial.validation import KEEP, SampleMetric
 from gentext.checks import ArgumentError, at_least, between, one_of, positive, share
@@ -123,6 +125,13 @@ class AdversarialTrainer:
             given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
         self.loss.check(family)
+        game = self.loss.game
+        unbounded = isinstance(game, PointwiseLoss) and game.rule == "wasserstein" and not game.penalty
+        if unbounded and not (isinstance(family.critic, TextCNN | GRUCritic) and family.critic.spectral):
+            raise ValueError(
+                "rule=wasserstein lets a critic's scores grow without bound; give loss.game.penalty=10, or "
+                "family.critic.spectral=true"
+            )
         if corpus.stream or corpus.pairs:
             kind = "one stream" if corpus.stream else "pairs"
             raise ValueError(

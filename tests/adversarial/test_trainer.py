@@ -12,7 +12,7 @@ from gentext.adversarial.baselines import LearnedBaseline, MovingBaseline
 from gentext.adversarial.critics import GRUCritic, TextCNN
 from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.model import TextGAN
-from gentext.adversarial.rewards import ProbabilityReward
+from gentext.adversarial.rewards import IdentityReward, ProbabilityReward
 from gentext.adversarial.trainer import AdversarialTrainer
 from gentext.losses import NLL, Objective
 from gentext.models.lstm import LSTM
@@ -260,3 +260,46 @@ def test_divergence_names_the_round(corpus, notes):
 def test_settings_that_make_no_sense_are_refused(corpus, wrong, advice):
     with pytest.raises(ValueError, match=advice):
         partial(game, corpus)(**wrong)
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("make", "wrong"),
+    [
+        (lambda **wrong: AdversarialTrainer(None, **{"steps": 1, "keep": "last", **wrong}), wrong)
+        for wrong in (
+            {"weight_decay": -0.1}, {"ema": 2.0}, {"save_every": -1.0}, {"warmup": -1}, {"lr": NAN}, {"critic_lr": INF},
+            {"clip": 0.0}, {"seconds": -1.0}, {"beta1": 1.0}, {"collapse": NAN}, {"patience": 0},
+        )
+    ]
+    + [(tiny.loop, wrong) for wrong in ({"weight_decay": -1.0}, {"warmup": -1}, {"save_every": NAN}, {"lr": INF})]
+    + [
+        (partial(TextCNN, 9, filters={2: 3}), {"embedding": 0}),
+        (partial(TextCNN, 9, filters={2: 3}), {"dropout": 1.5}),
+        (partial(GRUCritic, 9), {"width": 0}),
+        (PointwiseLoss, {"penalty": NAN}),
+        (partial(Reinforce, PointwiseLoss(), ProbabilityReward()), {"entropy": -1.0}),
+        (MovingBaseline, {"decay": NAN}),
+        (partial(LearnedBaseline, 9), {"width": 0}),
+        (ProbabilityReward, {"high": INF}),
+    ],
+)  # fmt: skip
+def test_a_number_that_makes_no_sense_is_refused_by_its_name(make, wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"^{name} is "):
+        make(**wrong)
+
+
+def test_a_wasserstein_critic_without_a_bound_is_refused(corpus):
+    v = corpus.tokenizer.vocab_size
+
+    def check(critic, **options):
+        loss = Reinforce(PointwiseLoss("wasserstein", **options), IdentityReward(), rollouts=0)
+        AdversarialTrainer(loss, steps=1, keep="last").check(TextGAN(LSTM(v, layers=1, width=4), critic), corpus)
+
+    with pytest.raises(ValueError, match=r"loss\.game\.penalty=10"):
+        check(TextCNN(v, filters={2: 3}))
+    check(TextCNN(v, filters={2: 3}, spectral=True))
+    check(TextCNN(v, filters={2: 3}), penalty=10.0)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.types import BOS, EOS, PAD, RESERVED, UNK, Batch, Step, pad
 
 V = RESERVED + 2
@@ -55,7 +55,7 @@ class Bag(nn.Module):
         return self.judge(self.embed(tokens))
 
 
-class Players(nn.Module):
+class Players(nn.Module, SupportsAdversarial):
     def __init__(self, generator, critic):
         super().__init__()
         self.generator, self.critic = generator, critic
