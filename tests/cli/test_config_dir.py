@@ -1,0 +1,26 @@
+"""Options and modules of the user's own, from outside the package: examples/my_family."""
+
+from pathlib import Path
+
+from gentext.cli import main
+from gentext.results import record
+
+MINE = str(Path(__file__).parents[2] / "examples" / "my_family")
+
+
+def test_every_command_finds_the_user_s_own_family_and_corpus(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("".join(f"line {i % 7} of {i % 5} is short .\n" for i in range(200)))
+    assert main(["list", "family", "--config-dir", MINE]) == 0
+    assert "a GRU of your own" in capsys.readouterr().out
+    assert main(["data", "show", "my_text", "data.path=text.txt", "--config-dir", MINE]) == 0
+    assert "whitespace" in capsys.readouterr().out
+    small = ["data=my_text", "data.path=text.txt", "eval.samples=10", "train.steps=3", "family.width=8"]
+    assert main(["run", "--config-dir", MINE, "family=my_gru", *small]) == 0
+    (made,) = record.find(["runs"])
+    assert made.family == "my_gru"
+    assert f"--config-dir {MINE}" in made.command
+    capsys.readouterr()
+    assert main(["sample", made.folder, "-n", "2", "--config-dir", MINE, "--trust", "my_family"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert main(["score", made.folder, "--config-dir", MINE, "--trust", "my_family"]) == 0
