@@ -16,6 +16,7 @@ check: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/gentext report --check experiments README.md
 
 docs: .venv/ready

@@ -18,6 +18,8 @@ class MovingBaseline(nn.Module):
     Source: Williams 1992, section 4 (reinforcement comparison).
     """
 
+    mean: Tensor
+
     def __init__(self, decay: float = 0.9) -> None:
         super().__init__()
         share(decay=decay)

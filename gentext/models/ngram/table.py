@@ -20,15 +20,25 @@ class NgramTable(nn.Module):
     The counts are what is saved; `derive` makes of them the probabilities, the back-offs and the table of `find`.
     """
 
+    starts: Tensor
+    words: Tensor
+    counts: Tensor
+    totals: Tensor
+    log_p: Tensor  # nats, per n-gram; 0 for the absent
+    log_backoff: Tensor  # nats, per context; 0 for the absent
+    mass: Tensor  # discounted counts, summed up to each n-gram
+    keys: Tensor
+    table: Tensor
+
     def __init__(self, counts: Counts, vocab_size: int) -> None:
         super().__init__()
         self.vocab_size = vocab_size
         for name in COUNTS:
             self.register_buffer(name, getattr(counts, name))
         nothing = torch.zeros(0)
-        self.register_buffer("log_p", nothing, persistent=False)  # nats, per n-gram; 0 for the absent
-        self.register_buffer("log_backoff", nothing, persistent=False)  # nats, per context; 0 for the absent
-        self.register_buffer("mass", nothing.double(), persistent=False)  # discounted counts, summed up to each n-gram
+        self.register_buffer("log_p", nothing, persistent=False)
+        self.register_buffer("log_backoff", nothing, persistent=False)
+        self.register_buffer("mass", nothing.double(), persistent=False)
         self.register_buffer("keys", nothing.long(), persistent=False)
         self.register_buffer("table", nothing.int(), persistent=False)
         self.bits = self.reach = 0
