@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels
 from gentext.models.hmm import panels, posterior
@@ -35,7 +35,8 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
     ) -> None:
         super().__init__()
         at_least(1, states=states, blocks=blocks, rank=rank)
-        share(state_dropout=state_dropout)
+        if not 0 <= state_dropout < 1:
+            raise ValueError(f"state_dropout={state_dropout}; give the share of states left out, from 0 to less than 1")
         if states % blocks:
             raise ValueError(f"states={states} does not fall into blocks={blocks} of equal size; give a multiple")
         self.vocab_size, self.states, self.blocks, self.rank = vocab_size, states, blocks, rank
