@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import ClassVar
 
@@ -16,6 +18,8 @@ from gentext.language_model import LanguageModel
 from gentext.models.ngram.model import NGram
 from gentext.models.transformer.model import Transformer
 from gentext.types import EOS, RESERVED, UNK, Batch, pad
+
+log = logging.getLogger("gentext")
 
 
 def judges(corpus: Corpus) -> Mapping[str, Judge] | None:
@@ -42,6 +46,7 @@ class Judge(ABC):
         self.training = training
         self.words = words
         self._family: LanguageModel | None = None
+        self._warned: set[str] = set()
 
     @property
     @abstractmethod
@@ -52,8 +57,27 @@ class Judge(ABC):
         """A language model fitted on these rows of ids alone."""
 
     def fit(self, texts: Sequence[str]) -> None:
-        """Forget the text before, and learn from this."""
-        self._family = self.learned(self._rows(texts))
+        """Forget the text before, and learn from this; what is warned of is the judge's, and said once of it."""
+        with self._warnings():
+            self._family = self.learned(self._rows(texts))
+
+    @contextmanager
+    def _warnings(self) -> Iterator[None]:
+        """Warnings name the judge, so that they are not taken for the trained model's; each kind comes once."""
+
+        def once(record: logging.LogRecord) -> bool:
+            if record.levelno < logging.WARNING:
+                return True
+            new = record.msg not in self._warned
+            self._warned.add(record.msg)
+            record.msg = f"the judge {type(self).__name__}, not the model: {record.msg}"
+            return new
+
+        log.addFilter(once)
+        try:
+            yield
+        finally:
+            log.removeFilter(once)
 
     def log_prob(self, texts: Sequence[str]) -> np.ndarray:
         """log p(text) in nats, the line's end included, float64 [n]. Raises: ValueError before the first fit."""

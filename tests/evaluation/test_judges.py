@@ -7,7 +7,8 @@ import pytest
 
 from gentext.evaluation.judges import KneserNeyJudge, TransformerJudge
 from gentext.metrics.lm_score import LMScore, Scorer
-from gentext.types import Samples
+from gentext.models.ngram.model import NGram
+from gentext.types import Samples, pad
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -84,3 +85,15 @@ def test_a_transformer_judge_learns_the_same_twice_and_forgets():
         judge.fit(texts(2, 90))
     np.testing.assert_array_equal(first.log_prob(texts(3, 9)), second.log_prob(texts(3, 9)))
     assert first.log_prob(["a q"])[0] == first.log_prob(["a r"])[0]
+
+
+def test_what_a_judge_warns_of_is_the_judges_and_said_once(caplog):
+    judge = KneserNeyJudge(texts(0, 200), str.split)
+    for seed in range(3):
+        judge.fit(texts(seed, 20))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("the judge KneserNeyJudge, not the model: n-grams of order")
+    model = NGram(12, order=5)  # and a model's stay its own
+    model.accumulate(pad([[4, 5, 2]]))
+    model.maximize()
+    assert caplog.records[-1].getMessage().startswith("n-grams of order")
