@@ -27,7 +27,7 @@ from gentext.results.cost import PeakMemory
 from gentext.results.record import Record
 from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
-from gentext.trackers import RunMonitor, logging_to
+from gentext.trackers import SPENT, RunMonitor, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.trained import load_weights
 from gentext.types import Batch
@@ -150,8 +150,8 @@ def train(
     begun = time.perf_counter()
     loop.run(family, corpus, streams=streams, monitor=monitor)
     cost = {
-        "train_seconds": prepared + monitor.last.get("seconds", time.perf_counter() - begun),
-        "train_tokens": monitor.last.get("tokens", float(corpus.tokens("train"))),
+        "train_seconds": prepared + monitor.spent.get("seconds", time.perf_counter() - begun),
+        "train_tokens": monitor.spent.get("tokens", float(corpus.tokens("train"))),
         "parameters": float(family.size()),
         "peak_bytes": memory.bytes(),
     }
@@ -162,7 +162,8 @@ def train(
     stages = [path.parent for path in folder.glob("*/done")]
     for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
         shutil.rmtree(left, ignore_errors=True)
-    (folder / PREPARED).unlink(missing_ok=True)
+    for name in (PREPARED, SPENT):
+        (folder / name).unlink(missing_ok=True)
     return cost
 
 

@@ -22,7 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gentext.files import to_json
+from gentext.files import read_json, to_json, write_json
+
+SPENT, COUNTED = "spent.json", ("seconds", "tokens")  # what a training has cost so far, killed processes included
 
 log = logging.getLogger("gentext")
 console = Console(stderr=True)
@@ -99,7 +101,10 @@ class ConsoleLines:
 
 
 class RunMonitor:
-    """The Monitor of a run: progress bars on a terminal, figures to every tracker, closed whatever happens."""
+    """The Monitor of a run: progress bars on a terminal, figures to every tracker, closed whatever happens.
+
+    `spent` holds the seconds and tokens that were logged last, by this process or by one that was killed before it.
+    """
 
     def __init__(
         self, folder: Path, trackers: Mapping[str, Tracker], *, resume: bool, config: Mapping[str, Any]
@@ -108,7 +113,8 @@ class RunMonitor:
         self.resume = resume
         self.config = config
         self.trackers = trackers
-        self.last: dict[str, float] = {}  # the newest value of every figure
+        self._spent = folder / SPENT
+        self.spent: dict[str, float] = read_json(self._spent) if resume and self._spent.exists() else {}
 
     def __enter__(self) -> RunMonitor:
         for tracker in self.trackers.values():
@@ -120,7 +126,9 @@ class RunMonitor:
             tracker.close()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        self.last.update(values)
+        if counted := {name: float(values[name]) for name in COUNTED if name in values}:
+            self.spent |= counted
+            write_json(self.spent, self._spent)  # a run killed after its last step logs no more, and books this
         for tracker in self.trackers.values():
             tracker.log(step, values)
 

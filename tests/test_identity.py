@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import gentext
 from gentext import config
 from gentext.cli import main
 from gentext.results import record, run_folder
+from gentext.results.cost import PeakMemory
 from gentext.results.run_folder import Manifest, at_work
 from gentext.train.em import EMTrainer
 
@@ -231,3 +233,44 @@ def test_a_defect_leaves_its_traceback_and_a_full_disk_no_second_one(tmp_path, m
     with pytest.raises(ZeroDivisionError), at_work(tmp_path / "other", anew=False):
         raise ZeroDivisionError
     assert not (tmp_path / "other").exists()
+
+
+GRADIENT = ["family=lstm", "family.width=8", "train.steps=20", "train.valid_every=10", "train.log_every=5"]
+
+
+def test_a_run_killed_after_its_last_step_books_what_it_has_cost(monkeypatch):
+    write_text()
+    quick = [*GRADIENT, "eval.samples=20"]
+    assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick, "out=whole"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("gentext.run.save_model", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick]) == 2
+    assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick]) == 0
+    whole, parts = (record.find([out])[0].cost for out in ("whole", "runs"))
+    assert parts["train_tokens"] == whole["train_tokens"]
+    assert parts["train_seconds"] > 0
+    assert not list(Path("runs").glob("**/spent.json"))
+
+
+def test_the_peak_of_memory_is_of_one_run():
+    before = PeakMemory()
+    held = bytearray(400 << 20)
+    high = before.bytes()
+    del held
+    low = PeakMemory().bytes()
+    assert math.isnan(low) or low < high - (300 << 20)
+
+
+def test_a_sweep_on_a_full_disk_says_all_the_same_what_failed(capsys, monkeypatch):
+    write_text()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("gentext.report.write.write", full)
+    sweep = ["run", "-m", "data=text", "data.path=my.txt", "data.name=mine", "family.order=2", "eval.samples=20,-1"]
+    assert main(sweep) == 2
+    shown = capsys.readouterr().err
+    assert "the sweep has no report" in shown
+    assert "1 of 2 jobs failed" in shown
+    assert "Traceback" not in shown

@@ -27,6 +27,7 @@ from gentext.cli.parser import COMMANDS, refuse
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
+_unwritten: list[dict[str, Any]] = []  # how jobs ended for which there was no room on the disk
 
 
 def launch(argv: Sequence[str]) -> int:
@@ -66,10 +67,11 @@ def _launch(start: Callable[[], None], out: Path) -> int:
     sys.argv.append(f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}")
     try:
         start()
-        jobs = _read(ended)
+        jobs = [*_read(ended), *_unwritten]
         write_seed_summaries(jobs)
         return max((job["code"] for job in jobs), default=1)
     finally:
+        _unwritten.clear()
         del os.environ[SWEEP]
         ended.unlink(missing_ok=True)
 
@@ -160,8 +162,11 @@ def _job(cfg: DictConfig) -> float | None:
     except Exception as error:  # a defect, ours or a user's family's: the other jobs of a sweep go on
         ended |= {"code": 1, "reason": f"{type(error).__name__}: {error} (see {folder / 'traceback.txt'})"}
     finally:
-        with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
-            file.write(json.dumps(ended) + "\n")
+        try:
+            with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
+                file.write(json.dumps(ended) + "\n")
+        except OSError:  # a full disk: the job's end is still known to this process
+            _unwritten.append(ended)
     print(f"gentext: {ended['reason']}", file=sys.stderr)
     return None
 
@@ -194,13 +199,16 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         from gentext.report import write
 
-        jobs = _read(Path(os.environ[SWEEP]))
+        jobs = [*_read(Path(os.environ[SWEEP])), *_unwritten]
         done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
         failed = [job for job in jobs if job["code"] != 0]
-        if done:
-            _show(*done, samples=config.show_samples)
-            for path in write.write(done, Path(config.out) / "report.html", failures=failed):
-                print(f"Report: {path}")
+        try:
+            if done:
+                _show(*done, samples=config.show_samples)
+                for path in write.write(done, Path(config.out) / "report.html", failures=failed):
+                    print(f"Report: {path}")
+        except (ValueError, OSError, MemoryError) as error:  # such as a full disk: what failed is still shown
+            print(f"gentext: the sweep has no report: {explain(error)}", file=sys.stderr)
         if failed:
             print(f"\n{len(failed)} of {len(jobs)} jobs failed:", file=sys.stderr)
         for job in failed:
