@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import at_least, one_of, positive
 from gentext.data.corpus import Corpus
 from gentext.language_model import (
     LanguageModel,
@@ -189,6 +188,11 @@ def _check(decoder: LanguageModel, latent: int, posterior: str, spread: float, i
             f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
             "try model@family.decoder=lstm, seq2seq or transformer"
         )
-    at_least(1, latent=latent, importance=importance)
-    positive(spread=spread)
-    one_of("posterior", posterior, ("normal", "normalised", "vmf"))
+    if latent < 1:
+        raise ValueError(f"latent is {latent}; z needs 1 number or more. Without z it is family=lstm")
+    if not 0 < spread < math.inf:
+        raise ValueError(f"spread is {spread}; the posterior's means differ by a positive number, 0.6 is usual")
+    if importance < 1:
+        raise ValueError(f"importance is {importance}; draw z 1 time or more for each text")
+    if posterior not in ("normal", "normalised", "vmf"):
+        raise ValueError(f"posterior is {posterior!r}; it must be normal, normalised or vmf")

@@ -133,7 +133,8 @@ class Sphere(nn.Module):
 
     def __init__(self, width: int, latent: int, concentration: float) -> None:
         super().__init__()
-        checks.at_least(2, latent=latent)  # a sphere of one number has two points
+        if latent < 2:
+            raise ValueError(f"latent is {latent}, and a sphere of one number has two points; give latent=2 or more")
         checks.between(1e-3, 1e5, concentration=concentration)  # above, a draw is the mean in float32
         self.latent, self.concentration = latent, concentration
         self.mean = nn.Linear(width, latent)
