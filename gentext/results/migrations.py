@@ -98,7 +98,11 @@ KEYS = {"ahead": "aggressive", "epochs": "train.epochs", "lower": "lowercase"}
 ENCODER = "gentext.metrics.HashedNgrams"  # the one class of gentext.metrics that is told how words are cut
 EPOCHS = 20.0  # the default of the root key that format 1 had
 VERSION = "0.1.0"  # which wrote format 1
-REFERENCE = ("${train.epochs}", "${epochs}")  # how a stage's epochs refer to the one key, now and in format 1
+REFERENCES = {  # how a file of conf/ refers to another key, now and in format 1
+    "${train.epochs}": "${epochs}",
+    "${oc.select:data.words,treebank}": "${data.words}",
+    "${oc.select:data.lowercase,false}": "${data.lowercase}",
+}
 
 
 def configuration(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +160,7 @@ def former(identity: Mapping[str, Any], epochs: float | None = EPOCHS) -> list[d
     if train["_target_"] == "gentext.train.stages.Stages":
         roots = [(train.pop("epochs", EPOCHS), train)]
     elif "epochs" in train:  # given as train.epochs=, or by the root key
-        roots = [(train["epochs"], {**train, "epochs": REFERENCE[1]}), (EPOCHS, train)]
+        roots = [(train["epochs"], {**train, "epochs": "${epochs}"}), (EPOCHS, train)]
     else:
         roots = [(root, train) for root in dict.fromkeys((EPOCHS, epochs))]
     return [{**node, "train": each, "epochs": root if root is None else float(root)} for root, each in roots]
@@ -166,8 +170,8 @@ def _yesterday(node: Any) -> Any:
     """A node of today as format 1 had it."""
     if isinstance(node, list | tuple):
         return [_yesterday(value) for value in node]
-    if node == REFERENCE[0]:
-        return REFERENCE[1]
+    if isinstance(node, str):
+        return REFERENCES.get(node, node)
     if not isinstance(node, Mapping):
         return node
     target = node.get("_target_")
