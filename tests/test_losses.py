@@ -90,7 +90,7 @@ def test_discrepancy_is_none_for_draws_of_one_distribution():
     [
         (lambda: KL(weight=-0.1), "0 or more"),
         (lambda: KL(weight=Linear(-1.0, 1.0)), "0 or more"),
-        (lambda: FreeBits(0.0), "positive"),
+        (lambda: FreeBits(0.0), "above 0"),
         (lambda: TargetRate(-1.0), "0 or more"),
         (lambda: MMD(weight=-1.0), "0 or more"),
     ],

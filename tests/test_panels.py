@@ -12,6 +12,7 @@ from gentext.language_model import SupportsPanels
 from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
 from gentext.results.render_table import show_panels
+from gentext.results.run_folder import Manifest
 from gentext.run import look_inside
 from gentext.seeding import Streams
 
@@ -76,8 +77,8 @@ def test_a_family_that_fails_to_show_itself_keeps_its_run(tmp_path, caplog):
 
     rng = Streams(0)("panels")
     unread = object.__new__(Corpus)
-    look_inside(Shy(8), unread, rng, tmp_path)
+    look_inside(Shy(8), unread, rng, Manifest(tmp_path, {}))
     assert "not today" in caplog.text
     assert not (tmp_path / "panels.json").exists()
-    look_inside(NGram(8), unread, rng, tmp_path)  # offers none: nothing is said
+    look_inside(NGram(8), unread, rng, Manifest(tmp_path, {}))  # offers none: nothing is said
     assert len(caplog.records) == 1

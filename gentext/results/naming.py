@@ -26,9 +26,9 @@ def names(records: Sequence[Record]) -> list[str]:
     """A name for each record of a board: `name=` where it was given, else its family and what sets it apart there.
 
     Example:
-        >>> from types import SimpleNamespace as Any
-        >>> rows = [Any(family="lstm", variant=v, config={}) for v in ("width=64 epochs=9", "width=32 epochs=9")]
-        >>> names(rows)
+        >>> from dataclasses import replace
+        >>> of = Record("captions", "unconditional", "lstm", "width=64 epochs=9", "ancestral", 0, {}, {}, "exact")
+        >>> names([of, replace(of, variant="width=32 epochs=9")])
         ['lstm width=64', 'lstm width=32']
     """
     tokens = [record.variant.split() for record in records]

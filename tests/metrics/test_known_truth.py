@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
+from gentext.data.source import Truth
 from gentext.metrics.base import Absent
 from gentext.metrics.known_truth import KnownTruth, bretagnolle_huber
 from gentext.types import Samples, Scores
@@ -18,7 +19,7 @@ Q = np.array([0.3, 0.2, 0.3, 0.1, 0.1])
 N = 40_000
 
 
-class Enumerated:
+class Enumerated(Truth):
     name = "enumerated"
     length = None
     entropy = None

@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torchmetrics
 
+from gentext.data.source import Truth
 from gentext.metrics.bleu import BLEU, SelfBLEU
 from gentext.metrics.c2st import C2ST
 from gentext.metrics.conditional import Answers, Meteor, Rouge, Sacrebleu
@@ -26,7 +27,7 @@ from gentext.metrics.text_profile import TextProfile
 from gentext.types import Samples, Scores
 
 
-class Lengths:
+class Lengths(Truth):
     """A truth in which a text's probability is that of its length."""
 
     name = "lengths"
