@@ -88,7 +88,7 @@ def test_no_gadget_runs_when_a_record_is_judged_anew(tmp_path, group, capsys):
     gadget = gadgets(str(marker))["os.system"]
     record.write(replace(old, config={**old.config, group: gadget}), folder)
     if group == "data":
-        with pytest.raises(ValueError, match="data._target_ is 'os.system'"):
+        with pytest.raises(ValueError, match=r"data\._target_ is 'os\.system'"):
             stored([str(folder)], ["default"])
     # the run's own tokenizer is read from its folder: what a record says of one is never built
     assert main(["score", str(folder)]) == (2 if group == "data" else 0)
