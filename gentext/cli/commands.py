@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -18,12 +19,19 @@ def _sample(args: argparse.Namespace) -> None:
         raise ValueError("--steps and --path are of an interpolation; add --interpolate FROM TO, or leave them out")
     if mode is not None:
         for line in _latent(args, mode, settings):
-            print(line)
+            print(_shown(line))
         return
     n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
     for text in gentext.load(args.run, trusted=args.trust).sample(n, decoder=decode, **given, **settings):
-        print(text)
+        print(_shown(text))
+
+
+def _shown(text: str) -> str:
+    """A text for standard output: a terminal is shown its control characters and not sent them; a file has all."""
+    from gentext.results.render_board import inert
+
+    return "\n".join(map(inert, text.split("\n"))) if sys.stdout.isatty() else text
 
 
 LATENT = ("reconstruct", "interpolate", "analogy", "neighbours")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import gentext
-from gentext.cli import main
+from gentext.cli import commands, main
 
 LOADED = """
 import sys
@@ -92,3 +92,10 @@ def test_help_shows_no_option_that_only_others_build_on(capsys):
     assert "_policy" not in shown
     assert main(["run", "family=lstm", "family.width=77", "-h"]) == 0
     assert "width: 77" in capsys.readouterr().out
+
+
+def test_control_characters_are_shown_on_a_terminal_and_kept_in_a_file(monkeypatch):
+    text = "red \x1b[31m\nnext"
+    assert commands._shown(text) == text
+    monkeypatch.setattr(commands.sys.stdout, "isatty", lambda: True, raising=False)
+    assert commands._shown(text) == "red \\x1b[31m\nnext"
