@@ -78,14 +78,18 @@ class Results(Sequence[Record]):
 
     def figures(self, decode: str | None = None) -> dict[str, float]:
         """Every figure of the first record, or of the first of a decode setting, by its name."""
-        found = [record for record in self.records if decode in (None, record.decode)]
-        if not found:
-            raise ValueError(f"no record has decode {decode!r}. Known: {', '.join(r.decode for r in self.records)}")
-        return {name: value.value for name, value in found[0].values.items()}
+        return {name: value.value for name, value in self._first(decode).values.items()}
 
     def frame(self) -> pandas.DataFrame:
         """A pandas frame: a row per record and figure, with its interval, its kind and how it was computed."""
         return _pandas().DataFrame(list(self._rows()))
+
+    def _first(self, decode: str | None) -> Record:
+        """The first record, or the first of a decode setting."""
+        for record in self.records:
+            if decode in (None, record.decode):
+                return record
+        raise ValueError(f"no record has decode {decode!r}. Known: {', '.join(r.decode for r in self.records)}")
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for record in self.records:
@@ -111,12 +115,9 @@ class Run(Results):
         super().__init__(found)
         self.folder = folder
 
-    def samples(self, decode: str | None = None) -> list[str]:
-        """The stored samples of its first decode setting, or of the one named."""
-        from gentext.files import read_texts
-
-        chosen = self.records[0].decode if decode is None else decode
-        return read_texts(self.folder / f"samples.{records.file_stem(chosen)}.txt")
+    def samples(self, decode: str | None = None) -> list[str] | None:
+        """The stored samples of its first decode setting, or of the one named; None where they are not stored."""
+        return records.samples(self._first(decode))
 
     def load(self, **options: Any) -> Any:
         """The trained model; `options` are those of `gentext.load`."""
@@ -317,13 +318,8 @@ def frontier(
 
     Raises: ValueError where a corpus holds no family with both figures.
     """
-    tables = []
-    for ranked in boards.rank(records.find(_paths(runs)), columns=[quality, diversity]):
-        traded = frontiers.trade(ranked, quality, diversity, x=at)
-        if traded is None:
-            raise ValueError(f"no family of {ranked.title} holds both {quality} and {diversity}")
-        tables.append(Tabular(frontiers.table(traded)))
-    return tables
+    ranked = boards.rank(records.find(_paths(runs)), columns=[quality, diversity])
+    return [Tabular(table) for table in frontiers.tables(ranked, quality, diversity, x=at)]
 
 
 def write_report(*runs: str | Path, out: str | Path = "report.html") -> list[Path]:

@@ -153,11 +153,9 @@ def _explain(args: argparse.Namespace) -> None:
 def _frontier(args: argparse.Namespace) -> None:
     from gentext.results import board, frontier, record, render_table
 
-    for ranked in board.rank(record.find(args.runs), columns=[args.quality, args.diversity]):
-        traded = frontier.trade(ranked, args.quality, args.diversity, x=args.at)
-        if traded is None:
-            raise ValueError(f"no family of {ranked.title} holds both {args.quality} and {args.diversity}")
-        render_table.show(frontier.table(traded), args.format)
+    ranked = board.rank(record.find(args.runs), columns=[args.quality, args.diversity])
+    for table in frontier.tables(ranked, args.quality, args.diversity, x=args.at):
+        render_table.show(table, args.format)
 
 
 def _report(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ A curve is one run under several decode settings: names, and two figures for eac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -205,6 +205,15 @@ def table(traded: Traded) -> Table:
         ["family", f"mean {quality}{over}", f"{quality}{common}", "settings on the frontier", "dominated settings"],
         rows,
     )
+
+
+def tables(boards: Iterable[Board], quality: str, diversity: str, *, x: float | None = None) -> Iterator[Table]:
+    """A table of each board's frontiers; `x` as in `trade`. Raises: ValueError where no family holds both figures."""
+    for board in boards:
+        traded = trade(board, quality, diversity, x=x)
+        if traded is None:
+            raise ValueError(f"no family of {board.title} holds both {quality} and {diversity}")
+        yield table(traded)
 
 
 def _curves(board: Board, quality: str, diversity: str, up: Mapping[str, bool]) -> dict[str, list[Curve]]:

@@ -165,12 +165,16 @@ def stored(folder: Path, name: str) -> Path | None:
         return path
     if name not in manifest.files:
         return None
-    if sha256(path) != manifest.files[name]:
+    _verify(path, manifest.files[name])
+    return path
+
+
+def _verify(path: Path, digest: str) -> None:
+    if sha256(path) != digest:
         raise ValueError(
             f"{path} is damaged: its sha256 is not that of what the run wrote. Put the file back, or start the run "
             "anew with resume=false"
         )
-    return path
 
 
 def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, Callable[[Path], None]]) -> Manifest:
@@ -187,8 +191,9 @@ def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, C
     manifest = None if new else Manifest.read(folder)
     if manifest is not None:
         check_data(folder, manifest.fingerprints, fingerprints)
-        for name in manifest.files:
-            stored(folder, name)
+        for name, digest in manifest.files.items():
+            if (folder / name).exists():
+                _verify(folder / name, digest)
         return manifest
     manifest = Manifest(folder, fingerprints)
     if new:

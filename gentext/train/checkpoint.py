@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_model, save_model
 
-from gentext.files import atomic
+from gentext.files import atomic, read_json, write_json
 from gentext.language_model import LanguageModel
 from gentext.train.base import TrainingError, TrainState
 from gentext.train.distributed import gather_tree, shard_like
@@ -50,7 +49,7 @@ class Checkpoint:
         pointer = self.folder / POINTER
         if not pointer.exists():
             return None
-        named = json.loads(pointer.read_text(encoding="utf-8"))
+        named = read_json(pointer)
         return {what: self.folder / name for what, name in named.items()}
 
     def save(self, step: int, writers: Mapping[str, Callable[[Path], object]]) -> None:
@@ -66,8 +65,7 @@ class Checkpoint:
             named[what] = f"{step}-{what}"
             with atomic(self.folder / named[what], durable=True) as draft:
                 write(draft)
-        with atomic(self.folder / POINTER, durable=True) as draft:
-            draft.write_text(json.dumps(named), encoding="utf-8")
+        write_json(named, self.folder / POINTER, durable=True)
         for path in self.folder.iterdir():
             if path.name not in (*named.values(), POINTER):
                 path.unlink()
