@@ -171,8 +171,8 @@ def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> R
         >>> len(done.load().sample(3, prompt="a"))
         3
     """
-    from gentext.run import Label
-    from gentext.run import run as pipeline
+    from gentext.run_pipeline import Label
+    from gentext.run_pipeline import run as pipeline
 
     with config.searching(config_dir):
         words = config.completed([*overrides, *(f"{key}={_spelled(value)}" for key, value in keys.items())])
@@ -231,7 +231,7 @@ def score(
         >>> made[0].family, 0 <= made.figures()["bleu2"] <= 1
         ('mine', True)
     """
-    from gentext.score import external
+    from gentext.score_pipeline import external
 
     words = [references] if isinstance(references, str) else list(references)
     judged = [eval] if isinstance(eval, str) else list(eval)
@@ -257,7 +257,7 @@ def rescore(
         trusted: modules of your own that the runs may name.
         config_dir: a folder of options of your own.
     """
-    from gentext.score import stored
+    from gentext.score_pipeline import stored
 
     with config.searching(config_dir):
         return Results(stored(_paths(runs), [eval] if isinstance(eval, str) else list(eval), trusted))

@@ -243,7 +243,9 @@ def test_a_run_killed_after_its_last_step_books_what_it_has_cost(monkeypatch):
     quick = [*GRADIENT, "eval.samples=20"]
     assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick, "out=whole"]) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(sys.modules["gentext.run"], "save_model", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+        patch.setattr(
+            sys.modules["gentext.run_pipeline"], "save_model", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+        )
         assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick]) == 2
     assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick]) == 0
     whole, parts = (record.find([out])[0].cost for out in ("whole", "runs"))

@@ -13,7 +13,7 @@ from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
 from gentext.results.render_table import show_panels
 from gentext.results.run_folder import Manifest
-from gentext.run import look_inside
+from gentext.run_pipeline import look_inside
 from gentext.seeding import Streams
 
 ALL = [

@@ -271,7 +271,7 @@ def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, ca
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device", "model.safetensors")
 
-    monkeypatch.setattr(import_module("gentext.run"), "save_model", full)
+    monkeypatch.setattr(import_module("gentext.run_pipeline"), "save_model", full)
     assert run() == 2
     assert "Free some space" in capsys.readouterr().err
     assert not list(tmp_path.glob("runs/**/*.safetensors*"))

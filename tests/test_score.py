@@ -10,7 +10,7 @@ import pytest
 
 from gentext.files import read_texts
 from gentext.results import record as records
-from gentext.score import SAMPLES, external
+from gentext.score_pipeline import SAMPLES, external
 
 REFERENCES = ["data=captions", "data.train=40", "data.valid=10", "data.test=20"]
 FEW = ["default", "eval.samples=10"]
@@ -82,7 +82,7 @@ def test_a_name_is_never_a_path(tmp_path, name):
     ],
 )
 def test_what_is_not_text_is_refused_before_any_work(tmp_path, monkeypatch, file, content, message):
-    monkeypatch.setattr(import_module("gentext.score"), "open_corpus", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr(import_module("gentext.score_pipeline"), "open_corpus", lambda *_: pytest.fail("opened"))
     if content is not None:
         (tmp_path / file).write_bytes(content)
     with pytest.raises(ValueError, match=message):

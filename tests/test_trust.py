@@ -15,7 +15,7 @@ from gentext import config
 from gentext.cli import main
 from gentext.data.download import Remote, fetch
 from gentext.results import record
-from gentext.score import stored
+from gentext.score_pipeline import stored
 from gentext.trained import FittedTruth
 
 NGRAM = Path(__file__).parent / "results" / "format1" / "captions" / "ngram-s0-d3d3ba6f"

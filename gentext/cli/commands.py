@@ -45,7 +45,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
     """What was asked of a VAE's latent space, line by line."""
     import gentext
     from gentext.results.run_folder import Manifest, check_data
-    from gentext.run import open_corpus
+    from gentext.run_pipeline import open_corpus
 
     unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
     ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
@@ -95,7 +95,7 @@ def _export(args: argparse.Namespace) -> None:
 
 def _score(args: argparse.Namespace) -> None:
     from gentext.results import board, render_board
-    from gentext.score import external, stored
+    from gentext.score_pipeline import external, stored
 
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")

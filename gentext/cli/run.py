@@ -133,7 +133,7 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
 def _job(cfg: DictConfig) -> float | None:
     """One run; how it ended is written down, and an error of one job never ends the others."""
     from gentext.results import run_folder as folders
-    from gentext.run import Label, run  # torch only now, so that a wrong key fails at once
+    from gentext.run_pipeline import Label, run  # torch only now, so that a wrong key fails at once
     from gentext.trackers import show_log
 
     show_log()

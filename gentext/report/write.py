@@ -14,7 +14,7 @@ from gentext.report.samples import Material
 from gentext.results import board, render_board
 from gentext.results import record as records
 from gentext.results.record import Record
-from gentext.run import open_corpus
+from gentext.run_pipeline import open_corpus
 
 PUBLISHED = {"csv": "csv", "json": "json", "md": "markdown"}  # ending -> form
 

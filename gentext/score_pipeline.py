@@ -21,7 +21,7 @@ from gentext.results import record as records
 from gentext.results import seeds
 from gentext.results.record import Record
 from gentext.results.run_folder import check_data, locked, versions
-from gentext.run import open_corpus, plain, stored_tokenizer
+from gentext.run_pipeline import open_corpus, plain, stored_tokenizer
 
 AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
 SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
