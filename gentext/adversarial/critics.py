@@ -1,8 +1,8 @@
 """What tells real text from generated: sequences of one fixed length, PAD after EOS, to verdicts (higher: more real).
 
-A critic reads token ids or relaxed one-hots, in which `embed` is linear; `judge` stands apart, for a penalty on the
-slope is taken between texts. `outputs`: numbers of a verdict, which are features where there are several. `dense` is
-true where verdict i is about token i given those before it, false where all are about the text.
+A critic reads token ids or relaxed one-hots, in which `embed` is linear. `forward_embedded` stands apart, for a
+gradient penalty is taken between texts. `outputs`: numbers of a verdict, which are features where there are several.
+`dense` is true where verdict i is about token i given those before it, false where all are about the text.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Critic(Protocol):
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]: ...
 
-    def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]: ...
+    def forward_embedded(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]: ...
 
     def __call__(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]: ...
 
 
 def critic_scores(critic: Critic, tokens: Shaped[Tensor, "n t *v"], mask: Bool[Tensor, "n t"]) -> Float[Tensor, "..."]:
-    """What a critic says of each text [n k]; of a dense one, what it says of each token up to EOS, in one row."""
-    said = critic(tokens)
-    return said[mask] if critic.dense else said
+    """A critic's scores of each text [n k]; a dense one's of each token up to EOS, in one row."""
+    scores = critic(tokens)
+    return scores[mask] if critic.dense else scores
 
 
 class TextCNN(nn.Module):
@@ -97,7 +97,7 @@ class TextCNN(nn.Module):
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
         return _vectors(self.embedding.weight, tokens)
 
-    def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
+    def forward_embedded(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
         n, t, _ = vectors.shape
         k = self.representations
         x = vectors.view(n, t, k, -1).transpose(1, 2).reshape(n * k, t, -1)
@@ -112,7 +112,7 @@ class TextCNN(nn.Module):
         many = tokens.numel() > self.vocab_size and tokens.shape[1] >= self.widest
         if many and not (torch.is_grad_enabled() or tokens.is_floating_point()):
             return self._verdict(self._looked_up(tokens)).view(len(tokens), -1)
-        return self.judge(self.embed(tokens))
+        return self.forward_embedded(self.embed(tokens))
 
     def _verdict(self, peaks: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         x = F.relu(peaks)
@@ -178,14 +178,14 @@ class GRUCritic(nn.Module):
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
         return _vectors(self.embedding.weight, tokens)
 
-    def judge(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
+    def forward_embedded(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
         x = self.reader(F.dropout(self.norm(vectors), self.dropout, self.training))[0]
         if not self.dense:
             x = x.amax(1, keepdim=True)
         return self.verdict(F.dropout(x, self.dropout, self.training))[..., 0]
 
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
-        return self.judge(self.embed(tokens))
+        return self.forward_embedded(self.embed(tokens))
 
 
 def _vectors(weight: Float[Tensor, "v d"], tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:

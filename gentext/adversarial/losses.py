@@ -41,13 +41,13 @@ class AdversarialLoss(Protocol):
 
     def generator(self, real: Verdicts, fake: Verdicts) -> Cost: ...
 
-    def score(self, said: Verdicts, real: Verdicts) -> Verdicts:
+    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
         """How real each text is (of a dense critic, each token); what rewards and accuracies rest on."""
         ...
 
 
 class Rule(NamedTuple):
-    """What each player makes small; the critic's third argument is what a verdict on real text should say."""
+    """What each player makes small; the critic's third argument is the target of a verdict on real text."""
 
     critic: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
@@ -137,9 +137,9 @@ class PointwiseLoss:
     def generator(self, real: Verdicts, fake: Verdicts) -> Cost:
         return RULES[self.rule].generator(real, fake)
 
-    def score(self, said: Verdicts, real: Verdicts) -> Verdicts:
+    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
         """The verdict; where only differences are played for, how far it lies above real text's mean."""
-        return said - real.mean() if self.rule in RELATIVE else said
+        return verdicts - real.mean() if self.rule in RELATIVE else verdicts
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,10 @@ class RankingLoss:
         references, others = _halves(real)
         return -_log_rank(fake, others, references, self.sharpness).mean()
 
-    def score(self, said: Verdicts, real: Verdicts) -> Verdicts:
+    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
         """log rank of each text among real ones, over that of chance, so that their number does not move its level."""
         references, others = _halves(real)
-        return _log_rank(said, others, references, self.sharpness) + math.log(len(others) + 1)
+        return _log_rank(verdicts, others, references, self.sharpness) + math.log(len(others) + 1)
 
 
 def _halves(real: Float[Tensor, "n k"]) -> Sequence[Float[Tensor, "_ k"]]:
@@ -209,12 +209,12 @@ def gradient_penalty(critic: Critic, real: Batch, fake: Batch, rng: torch.Genera
     """
     share = torch.rand(len(real), generator=rng, device=rng.device).to(real.tokens.device)[:, None, None]
     at = torch.lerp(critic.embed(real.tokens), critic.embed(fake.tokens), share)  # embedding is linear in one-hots
-    said = critic.judge(at)
+    verdicts = critic.forward_embedded(at)
     if critic.dense:
         mask = real.mask | fake.mask
-        verdict = torch.where(mask, said, 0.0).sum(1) / mask.sum(1)
+        verdict = torch.where(mask, verdicts, 0.0).sum(1) / mask.sum(1)
     else:
-        verdict = said.mean(1)
+        verdict = verdicts.mean(1)
     (gradient,) = torch.autograd.grad(verdict.sum(), at, create_graph=True)
     table = critic.embed(torch.arange(critic.vocab_size, device=at.device)[None])[0]
     square = ((gradient @ (table.T @ table)) * gradient).sum((1, 2))  # of the gradient by one-hots, which is g table'

@@ -24,7 +24,8 @@ class Reinforce(nn.Module):
       is the reward of the text that did; of a dense critic the sum of the rewards from that token on.
     discount: a reward that comes k tokens later counts discount^k.
     entropy: the weight of the generator's entropy, nats per token, as a reward beside the critic's.
-    share: returns are divided by their mean over the batch's texts (Che et al. 2017, equation 9: MaliGAN's weights).
+    self_normalised: returns are divided by their mean over the batch's texts (Che et al. 2017, equation 9: MaliGAN's
+      weights).
     Source: Williams 1992; Yu et al. 2017 (SeqGAN).
     """
 
@@ -37,13 +38,14 @@ class Reinforce(nn.Module):
         rollouts: int = 16,
         discount: float = 1.0,
         entropy: float = 0.0,
-        share: bool = False,
+        self_normalised: bool = False,
     ) -> None:
         super().__init__()
         at_least(0, rollouts=rollouts, entropy=entropy)
         between(0, 1, discount=discount)
         self.game, self.reward, self.baseline = game, reward, baseline
-        self.rollouts, self.discount, self.entropy, self.share = rollouts, discount, entropy, share
+        self.rollouts, self.discount, self.entropy = rollouts, discount, entropy
+        self.self_normalised = self_normalised
 
     def check(self, players: SupportsAdversarial) -> None:
         self.game.check(players.critic)
@@ -70,7 +72,7 @@ class Reinforce(nn.Module):
         with torch.no_grad():
             rewards = self.returns(players, real, fake, rng)
             returns = rewards
-            if self.share:
+            if self.self_normalised:
                 of_texts = torch.where(fake.mask, rewards, 0.0).sum(1) / fake.lengths
                 returns = rewards / of_texts.mean()
             returns = returns - self.entropy * to_go(log_prob, self.discount)

@@ -14,7 +14,7 @@ from gentext.decode.sampling import draws
 from gentext.language_model import LanguageModel
 from gentext.types import EOS, PAD, Batch, select
 
-Judge = Callable[[Batch], Float[Tensor, " n"]]
+RewardOf = Callable[[Batch], Float[Tensor, " n"]]
 
 
 class Completions(NamedTuple):
@@ -27,9 +27,15 @@ class Completions(NamedTuple):
 
 @torch.no_grad()
 def rollout(
-    generator: LanguageModel, batch: Batch, judge: Judge, *, rollouts: int, discount: float = 1.0, rng: torch.Generator
+    generator: LanguageModel,
+    batch: Batch,
+    reward_of: RewardOf,
+    *,
+    rollouts: int,
+    discount: float = 1.0,
+    rng: torch.Generator,
 ) -> Float[Tensor, "n t"]:
-    """The reward that a text may expect once it has said token t; of its last token, its own reward. 0 after EOS.
+    """The reward that a text may expect after token t; of its last token, its own reward. 0 after EOS.
 
     A reward that comes with a text's last token counts discount^k as the return of the token k before.
     Source: Yu et al. 2017, equation 4.
@@ -40,7 +46,7 @@ def rollout(
     texts, mask = (torch.cat([getattr(part.texts, name) for part in parts]) for name in ("tokens", "mask"))
     row, at = torch.cat([part.row for part in parts]), torch.cat([part.at for part in parts])
     left = mask.sum(1) - 1 - at
-    reward = judge(Batch(texts, mask)).float() * discount**left
+    reward = reward_of(Batch(texts, mask)).float() * discount**left
     reward[n:] /= rollouts
     return reward.new_zeros(n * t).index_add_(0, row * t + at, reward).view(n, t)
 
@@ -86,10 +92,10 @@ def _complete(
         parted = torch.arange(len(base), device=base.device).repeat_interleave(k if i else 0)
         source = torch.cat([torch.arange(len(logits), device=base.device), parted])
         lines = torch.cat([open_, torch.arange(begun, len(texts), device=base.device)])
-        said = torch.cat([tokens[base, i], texts[lines, i]])
+        latest = torch.cat([tokens[base, i], texts[lines, i]])
         goes_on = torch.cat([mask[base, i + 1], texts[lines, i] != EOS])
         base, open_ = base[goes_on[: len(base)]], lines[goes_on[len(base) :]]
         if len(base) + len(open_) == 0:
             break
-        step = generator.step(select(step.state, source[goes_on]), said[goes_on])
+        step = generator.step(select(step.state, source[goes_on]), latest[goes_on])
     return Completions(Batch(texts, texts != PAD), row, at)

@@ -154,9 +154,9 @@ class AdversarialState:
         with torch.no_grad():
             fake = drawn(self.generator, *real.tokens.shape, self.rng)
         self.critic.train()
-        said = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
+        verdicts = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
         on_real, on_fake = (
-            rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(said, (real, fake), strict=True)
+            rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(verdicts, (real, fake), strict=True)
         )
         game = self.estimator.game
         loss = game.critic(on_real, on_fake)
@@ -194,9 +194,9 @@ class AdversarialState:
                 )
         optimizers = [optimizer for name in movers for optimizer in self.movers[name]]
         if not all(map(math.isfinite, shown.values())):
-            said, key = ", ".join(f"{name} {value:.4g}" for name, value in shown.items()), self.options.key
+            listed, key = ", ".join(f"{name} {value:.4g}" for name, value in shown.items()), self.options.key
             raise TrainingError(
-                f"round {self.progress.step + 1} is not finite: {said}. Lower {key}.lr or {key}.critic_lr, "
+                f"round {self.progress.step + 1} is not finite: {listed}. Lower {key}.lr or {key}.critic_lr, "
                 f"or set {key}.clip=1"
             )
         for optimizer in optimizers:

@@ -35,7 +35,7 @@ class AdversarialTrainer:
     teach_every: rounds between two steps of likelihood (teacher forcing); null: none.
     lr, critic_lr: their rates; `schedule` and `warmup` move both.  clip: the longest gradient of either; null for any.
     ema: decay of the averaged generator, which is judged and kept; 0: off.
-    draw: texts that each validation judges.  watch: metrics of them that are logged.
+    draw: texts that each validation judges.  valid_metrics: metrics of them that are logged.
     judge: a family that counts (an n-gram), fitted to train: what it makes of the draw is half of keep=both.
     keep: which weights are left. both: those with the lowest sum of two cross-entropies on valid's scale, the
       generator's of valid and the judge's of the generator, in nats a token, so that neither noise nor a few good
@@ -68,7 +68,7 @@ class AdversarialTrainer:
         clip: float | None = 5.0,
         ema: float = 0.0,
         draw: int = 500,
-        watch: Mapping[str, SampleMetric] | None = None,
+        valid_metrics: Mapping[str, SampleMetric] | None = None,
         judge: LanguageModel | None = None,
         keep: str = "both",
         collapse: float = 0.5,
@@ -100,7 +100,8 @@ class AdversarialTrainer:
         self.critic_optimizer = Optimizer(optimizer, critic_lr, None, weight_decay, beta1, beta2, None)
         self.rate = Rate(schedule, warmup, 0.5, 0.0)
         self.clip, self.ema = clip, ema
-        self.draw, self.watch, self.judge, self.keep, self.collapse = draw, watch or {}, judge, keep, collapse
+        self.draw, self.valid_metrics, self.judge = draw, valid_metrics or {}, judge
+        self.keep, self.collapse = keep, collapse
         self.valid_every, self.patience = valid_every, patience
         self.log_every, self.save_every = log_every, save_every
 

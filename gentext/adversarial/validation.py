@@ -39,7 +39,7 @@ class ValidationOptions(Protocol):
     key: str
     loss: Estimator
     draw: int
-    watch: Mapping[str, SampleMetric]
+    valid_metrics: Mapping[str, SampleMetric]
     judge: LanguageModel | None
     collapse: float
 
@@ -72,7 +72,7 @@ class AdversarialValidation:
         draw = drawn(self.players.generator, self.options.draw, self.corpus.max_len, self.rng)
         values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
         texts = self.corpus.tokenizer.decode(draw.tokens.tolist())
-        for metric in self.options.watch.values():
+        for metric in self.options.valid_metrics.values():
             metric.reset()
             metric.update(samples=self.corpus.samples(texts))
             values |= {f"valid/{name}": value for name, value in metric.compute().items()}

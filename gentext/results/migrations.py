@@ -93,7 +93,15 @@ OPTIONS = {
     },
     "decode": {"fixed": "full_length", "nucleus": "top_p", "topk": "top_k"},
 }
-KEYS = {"ahead": "aggressive", "epochs": "train.epochs", "lower": "lowercase"}
+RENAMED = {  # arguments of a class, by its name of today: {former: today's}
+    "gentext.adversarial.AdversarialTrainer": {"watch": "valid_metrics"},
+    "gentext.adversarial.Reinforce": {"share": "self_normalised"},
+    "gentext.train.GradientTrainer": {"ahead": "aggressive"},
+    "gentext.train.ResetPart": {"loop": "trainer"},
+}
+KEYS = {"epochs": "train.epochs", "lower": "lowercase"} | {
+    old: new for names in RENAMED.values() for old, new in names.items()
+}
 
 ENCODER = "gentext.metrics.HashedNgrams"  # the one class of gentext.metrics that is told how words are cut
 EPOCHS = 20.0  # the default of the root key that format 1 had
@@ -125,7 +133,8 @@ def _today(node: Any, cut: Mapping[str, Any]) -> Any:
     if not isinstance(node, Mapping):
         return node
     target = TARGETS.get(node.get("_target_"), node.get("_target_"))
-    made = {KEYS.get(key, key): _today(value, cut) for key, value in node.items() if key != "epochs"}
+    names = {"lower": "lowercase", **RENAMED.get(str(target), {})}
+    made = {names.get(key, key): _today(value, cut) for key, value in node.items() if key != "epochs"}
     if "epochs" in node:
         made["epochs"] = node["epochs"]
     if target is not None:
@@ -175,7 +184,7 @@ def _yesterday(node: Any) -> Any:
     if not isinstance(node, Mapping):
         return node
     target = node.get("_target_")
-    back = {"aggressive": "ahead"}
+    back = {new: old for old, new in RENAMED.get(str(target), {}).items()}
     made = {back.get(key, key): _yesterday(value) for key, value in node.items()}
     if target is not None:
         made["_target_"] = FORMER_TARGETS.get(target, target)

@@ -1,4 +1,4 @@
-"""Loops one after another: likelihood before the game, autoencoding before the bound."""
+"""Trainers one after another: likelihood before the game, autoencoding before the bound."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as th
 
 
 class Stages:
-    """Runs named loops in turn on one family. A resumed run repeats no stage that is done.
+    """Runs named trainers in turn on one family. A resumed run repeats no stage that is done.
 
     epochs: what a stage's own `epochs` may refer to, so that one key bounds every family; it bounds nothing by itself.
     """
 
-    def __init__(self, *, epochs: float | None = None, **loops: Trainer) -> None:
-        if not loops:
-            raise ValueError("train.stages has no loop; name one at least")
-        self.loops = loops
+    def __init__(self, *, epochs: float | None = None, **trainers: Trainer) -> None:
+        if not trainers:
+            raise ValueError("train.stages has no stage; name one at least")
+        self.trainers = trainers
         self.key = "train"
 
     @property
@@ -39,25 +39,25 @@ class Stages:
     @key.setter
     def key(self, key: str) -> None:
         self._key = key
-        for name, loop in self.loops.items():
-            loop.key = f"{key}.{name}"
+        for name, trainer in self.trainers.items():
+            trainer.key = f"{key}.{name}"
 
     def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where a stage's trainer does; the last, which needs most, is asked first."""
-        for loop in reversed(self.loops.values()):
-            loop.check(family, corpus)
+        for trainer in reversed(self.trainers.values()):
+            trainer.check(family, corpus)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
         self.check(family, corpus)
         before: dict[str, float] = {"step": 0}
-        for name, loop in self.loops.items():
+        for name, trainer in self.trainers.items():
             stage = Stage(monitor, name, before)
             done = Checkpoint(stage.folder / "done")
             if not monitor.resume:
                 done.clear()
             if done.files is None:
-                loop.run(family, corpus, streams=Streams(streams.derive(name)), monitor=stage)
+                trainer.run(family, corpus, streams=Streams(streams.derive(name)), monitor=stage)
                 done.save(
                     0,
                     {
@@ -92,24 +92,24 @@ class Stage:
 
 
 class ResetPart:
-    """Runs a loop, and then puts one part of the family back to where it stood: what the others learned stays.
+    """Runs a trainer, and then puts one part of the family back to where it stood: what the others learned stays.
 
     With `part` a VAE's decoder and an autoencoder's loss, it pretrains the encoder (Li et al. 2019, section 3.1).
     """
 
-    def __init__(self, loop: Trainer, part: str) -> None:
-        self.loop, self.part = loop, part
+    def __init__(self, trainer: Trainer, part: str) -> None:
+        self.trainer, self.part = trainer, part
         self.key = "train"
 
     @property
     def key(self) -> str:
-        """The configuration key under which it lies; the trainer's own is `loop` below it."""
+        """The configuration key under which it lies; its trainer's own is `trainer` below it."""
         return self._key
 
     @key.setter
     def key(self, key: str) -> None:
         self._key = key
-        self.loop.key = f"{key}.loop"
+        self.trainer.key = f"{key}.trainer"
 
     def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where the family has no such part."""
@@ -118,11 +118,11 @@ class ResetPart:
             raise ValueError(
                 f"{type(family).__name__} has no part {self.part!r} to put back; it has {', '.join(known)}"
             )
-        self.loop.check(family, corpus)
+        self.trainer.check(family, corpus)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         self.check(family, corpus)
         part = family.get_submodule(self.part)
         before = copy.deepcopy(part.state_dict())
-        self.loop.run(family, corpus, streams=streams, monitor=monitor)
+        self.trainer.run(family, corpus, streams=streams, monitor=monitor)
         part.load_state_dict(before)

@@ -36,7 +36,7 @@ def test_looked_up_filters_are_convolutions(representations):
     critic = TextCNN(V, embedding=8, filters={1: 3, 3: 4}, representations=representations).eval()
     tokens = torch.randint(V, (600, 7))
     with torch.no_grad():
-        assert torch.allclose(critic(tokens), critic.judge(critic.embed(tokens)), atol=1e-6)
+        assert torch.allclose(critic(tokens), critic.forward_embedded(critic.embed(tokens)), atol=1e-6)
 
 
 def test_a_dense_verdict_knows_nothing_of_what_follows():

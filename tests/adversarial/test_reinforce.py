@@ -91,11 +91,11 @@ class Dense(torch.nn.Module):
     def embed(self, tokens):
         return torch.nn.functional.one_hot(tokens, 6).float()
 
-    def judge(self, vectors):
+    def forward_embedded(self, vectors):
         return vectors[..., 4] + 1e6 * vectors[..., 0]
 
     def forward(self, tokens):
-        return self.judge(self.embed(tokens))
+        return self.forward_embedded(self.embed(tokens))
 
 
 def test_reward_after_eos_is_never_counted(rng):
@@ -140,7 +140,9 @@ def test_a_learned_baseline_learns_what_the_tokens_before_tell():
 
 
 def test_shares_of_the_batch_have_a_mean_of_one(rng):
-    move = play(Reinforce(PointwiseLoss(), OddsReward(), rollouts=0, share=True, baseline=MovingBaseline()), rng)[1]
+    move = play(
+        Reinforce(PointwiseLoss(), OddsReward(), rollouts=0, self_normalised=True, baseline=MovingBaseline()), rng
+    )[1]
     assert move.figures["advantage_sd"] > 0
     seen = []
 
@@ -149,7 +151,7 @@ def test_shares_of_the_batch_have_a_mean_of_one(rng):
             seen.append((texts.mask, returns))
             return super().forward(texts, returns)
 
-    play(Reinforce(PointwiseLoss(), OddsReward(), rollouts=0, share=True, baseline=Seen()), rng)
+    play(Reinforce(PointwiseLoss(), OddsReward(), rollouts=0, self_normalised=True, baseline=Seen()), rng)
     ((mask, returns),) = seen
     assert mask.sum(1).unique().numel() > 1  # a long text weighs no more than a short one
     assert float(returns[:, 0].mean()) == pytest.approx(1.0, abs=1e-4)

@@ -1,4 +1,4 @@
-"""The game goes on, is watched, is stopped and gone on with, and keeps its best."""
+"""The game goes on, is validated, is stopped and gone on with, and keeps its best."""
 
 import math
 from functools import partial
@@ -82,9 +82,9 @@ def test_a_kill_in_any_stage_changes_no_number(corpus, notes, loss):
     assert last.log_[0][0] >= 7
 
 
-def test_both_players_and_the_draw_are_watched(corpus, notes):
+def test_both_players_and_the_draw_are_validated(corpus, notes):
     monitor = notes()
-    run(corpus, monitor, loop=game(corpus, watch={"length": Length()}))
+    run(corpus, monitor, loop=game(corpus, valid_metrics={"length": Length()}))
     seen = {name for _, values in monitor.log_ for name in values}
     moves = {"critic_loss", "generator_loss", "critic_gradient", "generator_gradient", "reward", "reward_sd", "entropy"}
     assert {f"train/{name}" for name in moves} <= seen

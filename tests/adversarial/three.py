@@ -48,11 +48,11 @@ class Bag(nn.Module):
     def embed(self, tokens):
         return tokens if tokens.is_floating_point() else F.one_hot(tokens, V).float()
 
-    def judge(self, vectors):
+    def forward_embedded(self, vectors):
         return torch.einsum("ntv,tv->n", vectors, self.worth[: vectors.shape[1]])[:, None]
 
     def forward(self, tokens):
-        return self.judge(self.embed(tokens))
+        return self.forward_embedded(self.embed(tokens))
 
 
 class Players(nn.Module, SupportsAdversarial):

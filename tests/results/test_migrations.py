@@ -89,6 +89,13 @@ def test_a_metric_that_was_told_other_words_keeps_them():
     assert again == migrations.configuration(old)
 
 
+def test_records_of_games_of_format_1_have_todays_names():
+    records = Path(__file__).parents[2] / "experiments" / "coco_gan" / "records.jsonl"
+    games = [one.config["train"]["game"] for one in record.find([records]) if "game" in one.config["train"]]
+    assert games
+    assert all("watch" not in game and "selfbleu" in game["valid_metrics"] for game in games)
+
+
 def test_a_run_of_format_1_is_gone_on_with_under_its_new_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(FORMAT1 / "captions", tmp_path / "runs" / "captions")
@@ -132,6 +139,9 @@ def test_a_folder_is_adopted_whole_and_only_where_nobody_is_at_work(tmp_path):
         (["epochs=3"], r"train\.epochs"),
         (["eval.metrics.bleu.lower=true"], "lowercase"),
         (["+eval.metrics.bleu.lower=true"], "lowercase"),
+        (["family=maligan", "loss.share=true"], "self_normalised"),
+        (["family=seqgan", "train.game.watch=null"], "valid_metrics"),
+        (["family=vae", "train=autoencoded", "train.autoencode.loop.lr=0.1"], "trainer"),
     ],
 )
 def test_an_old_name_is_answered_with_the_new_one(overrides, advice):

@@ -11,10 +11,10 @@ from gentext.train.em import EMTrainer
 from gentext.train.stages import ResetPart, Stages
 
 
-def _run(folder, monitor, **loops):
+def _run(folder, monitor, **trainers):
     corpus = tiny.corpus(folder)
     family = tiny.family(corpus, dropout=0.2)
-    stages = Stages(**{"first": tiny.loop(steps=6), "second": tiny.loop(steps=5, lr=3e-3, save_every=0.0), **loops})
+    stages = Stages(**{"first": tiny.loop(steps=6), "second": tiny.loop(steps=5, lr=3e-3, save_every=0.0), **trainers})
     assert isinstance(stages, Trainer)
     stages.run(family, corpus, streams=Streams(3), monitor=monitor)
     return family
@@ -54,12 +54,12 @@ def test_advice_names_the_key_of_the_stage(tmp_path):
     stages = Stages(warmup=Stages(first=tiny.loop()), second=ResetPart(tiny.loop(accumulate=2), "gru"))
     with pytest.raises(TrainingError, match=r"Lower train\.warmup\.first\.lr"):
         stages.run(family, corpus, streams=Streams(3), monitor=NullMonitor(tmp_path))
-    stages.loops["second"].loop.loss = Objective(nll=NLL(), mmd=MMD())
-    with pytest.raises(ValueError, match=r"train\.second\.loop\.accumulate=2 .* train\.second\.loop\.batch_size"):
+    stages.trainers["second"].trainer.loss = Objective(nll=NLL(), mmd=MMD())
+    with pytest.raises(ValueError, match=r"train\.second\.trainer\.accumulate=2 .* train\.second\.trainer\.batch_size"):
         stages.check(family, corpus)
 
 
-def test_stages_need_a_loop():
+def test_stages_need_a_trainer():
     with pytest.raises(ValueError, match="name one"):
         Stages()
 
