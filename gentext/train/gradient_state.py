@@ -104,7 +104,9 @@ class GradientState:
         self.options, self.family, self.corpus = options, family, corpus
         self.streams, self.monitor, self.group = streams, monitor, group
         self.device = device_of(family)
-        self.loader = TrainLoader(corpus, options.batch_size, options.window, streams("batches"), family.context)
+        pooled = bool(options.loss.pooled)  # in batches of one length a statistic of the batch would be of its length
+        rng = streams("batches")
+        self.loader = TrainLoader(corpus, options.batch_size, options.window, rng, family.context, mixed=pooled)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         group.shard(family, self.device)
         compiled = torch.compile(family) if options.compile else family

@@ -76,3 +76,19 @@ def test_a_validation_counts_no_idle_row(corpus, notes, monkeypatch):
     batches = list(corpus.batches("valid", 64))
     training.validate()
     assert monitor.curve("valid/kl")[1] == pytest.approx(monitor.curve("valid/kl")[0])
+
+
+@pytest.mark.parametrize(
+    ("term", "apart"), [(None, True), (FreeBits(1.0), False), (TargetRate(1.0), False), (MMD(), False)]
+)
+def test_what_looks_at_a_batch_as_a_whole_gets_texts_of_any_lengths(tmp_path, notes, term, apart):
+    """Else a statistic over the texts of a batch would be one of their common length."""
+    lines = [" ".join(["word"] * n) for n in range(1, 41) for _ in range(10)]
+    (tmp_path / "text.txt").write_text("\n".join(f"{i % 10} {line}" for i, line in enumerate(lines)), encoding="utf-8")
+    corpus, loop = tiny.corpus(tmp_path), tiny.bound(batch_size=8)
+    if term is not None:
+        loop.loss = Objective(nll=NLL(), pooled=term)
+    loader = GradientState(loop, tiny.vae(corpus), corpus, Streams(0), notes(), ProcessGroup()).loader
+    lengths = [next(loader).lengths.double() for _ in range(loader.per_epoch)]
+    within = sum(float(one.var(unbiased=False)) * len(one) for one in lengths) / sum(map(len, lengths))
+    assert (within < 0.1 * float(torch.cat(lengths).var())) == apart
