@@ -140,3 +140,19 @@ def test_a_stream_is_carried_from_one_draw_of_states_to_the_next():
 def test_a_share_of_all_states_is_refused():
     with pytest.raises(ValueError, match="state_dropout=1"):
         made(state_dropout=1.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_half_precision_is_not_for_sums_over_paths(shape):
+    family, batch = made(**SHAPES[shape]), texts(20)
+    family.prepare([batch], rng=torch.Generator())
+    losses, gradients = [], []
+    for enabled in (False, True):
+        family.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = -family(batch).log_prob.sum()
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(family.vectors.grad.clone())
+    assert torch.equal(*losses)
+    assert torch.equal(*gradients)

@@ -70,6 +70,11 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
         return Step(_log(tables.words(predicted)), predicted)
 
     def forward(self, batch: Batch) -> Outputs:
+        """In single precision under any `train.precision`: rounded tables do not sum to 1, nor sums over paths."""
+        with torch.autocast(self.block.device.type, enabled=False):
+            return self._forward(batch)
+
+    def _forward(self, batch: Batch) -> Outputs:
         kept = self._kept_states() if self.training and self.state_dropout else None
         if kept is None:
             logs, probabilities = self.tables()
