@@ -68,7 +68,7 @@ def test_wrong_keys_and_options_are_answered_with_advice(overrides, advice):
 
 def test_a_key_that_only_the_class_lists_can_be_given_as_any_other():
     given = ["family=lstm,transformer", "train.processes=1,2", "seed=1,2", "family.order=3", "train.lr=1"]
-    assert config.completed(given) == [given[0], "+train.processes=1,2", *given[2:]]
+    assert config.completed(given) == [given[0], "+train.processes=1,2", *given[2:4], "++train.lr=1"]
     cfg = config.compose(config.completed(["family=lstm", "train.processes=2"]))
     assert config.build(cfg.train).processes == 2
 

@@ -140,19 +140,19 @@ def _job(cfg: DictConfig) -> float | None:
     context = HydraConfig.get()
     folder = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
-    former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
-    cfg = config.settle(cfg, overrides)
-    config_dir = _config_dir(context.runtime.config_sources)
+    config_dir = config.config_dir(context.runtime.config_sources)
     where = [] if config_dir is None else ["--config-dir", config_dir]
     command = shlex.join(["gentext", "run", *where, *overrides])
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
     try:
-        folders.adopt(folder, former)
-        shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
-        own = [override for override in overrides if override not in shared]  # what an experiment gives every job
         with config.searching(config_dir):  # a worker process of a sweep has not entered it
+            former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
+            cfg = config.settle(cfg, overrides)
+            folders.adopt(folder, former)
+            shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
+            own = [override for override in overrides if override not in shared]  # what an experiment gives every job
             records = run(cfg, folder, Label(*label(own, context.runtime.choices["family"]), command))
         if context.mode == RunMode.RUN:
             _show(folder)
@@ -168,15 +168,6 @@ def _job(cfg: DictConfig) -> float | None:
         except OSError:  # a full disk: the job's end is still known to this process
             _unwritten.append(ended)
     print(f"gentext: {ended['reason']}", file=sys.stderr)
-    return None
-
-
-def _config_dir(sources: Sequence[DictConfig]) -> str | None:
-    """What --config-dir named, relative to the current folder where it is below that."""
-    for source in sources:
-        if source.provider == config.PROVIDER:
-            path = Path(source.path)
-            return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     return None
 
 

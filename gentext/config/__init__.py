@@ -14,18 +14,18 @@ from gentext.config.schema import (
     run_name,
     settle,
 )
-from gentext.config.search import PROVIDER, folder, searching
+from gentext.config.search import config_dir, folder, searching
 from gentext.config.trust import refuse_code
 
 __all__ = [
     "NOT_IDENTITY",
-    "PROVIDER",
     "Root",
     "build",
     "check",
     "check_run",
     "completed",
     "compose",
+    "config_dir",
     "decoder",
     "expand",
     "fingerprint",

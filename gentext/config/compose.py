@@ -12,6 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -62,19 +63,25 @@ def completed(overrides: Sequence[str]) -> list[str]:
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
     chosen = [compose(_choices(job)) for job in jobs(_choices(overrides))]
-    return [_sign(chosen, parent, name) + override for override, parent, name in given]
+    fixed = compose([each.input_line for each in _parsed(_choices(overrides)) if not each.is_sweep_override()])
+    return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
 
 
-def _sign(chosen: Sequence[DictConfig], parent: str, name: str) -> str:
-    """What Hydra wants before an override of the key `parent.name`."""
+def _sign(chosen: Sequence[DictConfig], fixed: DictConfig, parent: str, name: str) -> str:
+    """What Hydra wants before an override of the key `parent.name`.
+
+    `chosen` is of every job, `fixed` of what no job varies: Hydra composes that first, with every override.
+    """
     if not parent or parent[0] in "+~":
         return ""
     nodes = [_select(cfg, parent) for cfg in chosen]
     there = [isinstance(node, DictConfig) and name in [*node] for node in nodes]  # a value may be missing
     taken = [takes(node, name) for node in nodes]
-    if all(there) or not (any(there) or any(taken)):
+    first = _select(fixed, parent)
+    in_all, in_first = all(there), isinstance(first, DictConfig) and name in [*first]
+    if (in_all and in_first) or not (any(there) or any(taken)):
         return ""
-    return "+" if all(taken) and not any(there) else "++"
+    return "+" if all(taken) and not (any(there) or in_first) else "++"
 
 
 def _select(cfg: DictConfig, key: str) -> Any:
@@ -130,12 +137,8 @@ def _chosen(overrides: Sequence[str]) -> DictConfig:
 
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
     """For a sweep: the overrides with the first value of each, then with every other value one at a time."""
-    try:
-        parsed = OverridesParser.create(Plugins.instance()).parse_overrides(list(overrides))
-    except HydraException as error:
-        raise one_line(error, overrides) from error
     choices = []
-    for override in parsed:
+    for override in _parsed(overrides):
         if override.is_sweep_override():
             key = override.get_key_element()
             if override.value_type.name == "GLOB_CHOICE_SWEEP":
@@ -154,3 +157,10 @@ def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
     for i, options in enumerate(choices):
         for other in options[1:]:
             yield [*first[:i], other, *first[i + 1 :]]
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create(Plugins.instance()).parse_overrides(list(overrides))
+    except HydraException as error:
+        raise one_line(error, overrides) from error

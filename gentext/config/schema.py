@@ -110,7 +110,8 @@ def fingerprint(node: Any) -> str:
 def run_name(cfg: DictConfig) -> str:
     """`captions/ngram-s0-1a2b3c4d`: the same configuration always has the same folder, so a run can be gone on with."""
     chosen = cfg.hydra.runtime.choices
-    settled = settle(cfg, cfg.hydra.overrides.task)
+    with search.searching(search.config_dir(cfg.hydra.runtime.config_sources)):  # a worker process has not entered it
+        settled = settle(cfg, cfg.hydra.overrides.task)
     key = fingerprint([identity(settled), gentext.__version__])
     return f"{_corpus(cfg.data) or chosen.data}/{chosen.family}-s{cfg.seed}-{key}"
 

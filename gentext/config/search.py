@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
@@ -29,6 +30,15 @@ def folder() -> Path:
 def folders() -> list[Path]:
     """Where options are looked for, in order: in conf/, then in what `searching` adds."""
     return [folder(), *_added.get()]
+
+
+def config_dir(sources: Iterable[Any]) -> str | None:
+    """The folder that --config-dir named, of Hydra's `config_sources`; relative where it is below the current one."""
+    for source in sources:
+        if source.provider == PROVIDER:
+            path = Path(source.path)
+            return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    return None
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Options and modules of the user's own, from outside the package: examples/my_family."""
 
+import sys
 from pathlib import Path
 
+from gentext import config
 from gentext.cli import main
 from gentext.results import record
 
@@ -24,3 +26,22 @@ def test_every_command_finds_the_user_s_own_family_and_corpus(tmp_path, monkeypa
     assert main(["sample", made.folder, "-n", "2", "--config-dir", MINE, "--trust", "my_family"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["score", made.folder, "--config-dir", MINE, "--trust", "my_family"]) == 0
+
+
+def test_a_swept_family_takes_the_keys_of_its_trainer(tmp_path, monkeypatch, capsys):
+    """Hydra composes the default family first, whose trainer has no steps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("".join(f"line {i % 7} of {i % 5} is short .\n" for i in range(200)))
+    small = ["data=my_text", "data.path=text.txt", "eval.samples=10", "train.steps=3", "++family.width=8"]
+    assert main(["run", "-m", "--config-dir", MINE, "family=glob(my_*)", *small]) == 0, capsys.readouterr().err
+    (made,) = record.find(["runs"])
+    assert (made.family, made.config["train"]["steps"], made.config["family"]["width"]) == ("my_gru", 3, 8)
+
+
+def test_a_worker_process_imports_the_user_s_module(monkeypatch):
+    monkeypatch.delitem(sys.modules, "my_family", raising=False)
+    with config.searching(MINE):
+        overrides = ["data=my_text", "data.path=text.txt", "family=my_gru", "++family.width=8"]
+        cfg = config.compose(overrides, with_hydra=True)
+    monkeypatch.delitem(sys.modules, "my_family", raising=False)
+    assert config.run_name(cfg).startswith("my_text/my_gru-s0-")
