@@ -237,10 +237,11 @@ def score(
     judged = [eval] if isinstance(eval, str) else list(eval)
     with config.searching(config_dir), tempfile.TemporaryDirectory() as folder:
         if isinstance(texts, str | Path):
-            return Results([external(str(texts), words, name, judged, str(out))])
+            return Results([external(str(texts), words, name, judged, str(out), config_dir=config_dir)])
         path = Path(folder) / "texts.jsonl"
         path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-        return Results([external(str(path), words, name, judged, str(out))])
+        made = external(str(path), words, name, judged, str(out), config_dir=config_dir, temporary=True)
+        return Results([made])
 
 
 def rescore(

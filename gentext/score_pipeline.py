@@ -69,6 +69,9 @@ def external(
     judged: Sequence[str],
     out: str,
     column: str = "text",
+    *,
+    config_dir: str | Path | None = None,
+    temporary: bool = False,
 ) -> Record:
     """A record of another system's text, judged against the test split of `references`.
 
@@ -80,6 +83,8 @@ def external(
         judged: an option of the eval group, and what is changed in it.
         out: where its record goes.
         column: of a table.
+        config_dir: where options of the user's own are found, for the record's command.
+        temporary: the file will be gone, so that the record's command names the samples that are kept beside it.
     """
     cfg = _composed([*references, *_metrics(judged)])
     reader = TextReader(
@@ -91,6 +96,14 @@ def external(
     corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts, with_model=True)
     name, folder = _place(Path(out) / records.file_stem(corpus.name), name, Path(file), texts)
+    where = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    file, column = (str(folder / SAMPLES), "text") if temporary else (file, column)
+    command = shlex.join(
+        [
+            *("gentext", "score", *where, "--samples", file, "--column", column, "--references", *references),
+            *("--eval", *judged, "--name", name, "--out", out),
+        ]
+    )
     made = Record(
         data=corpus.name,
         track="conditional" if corpus.pairs else "unconditional",
@@ -104,12 +117,7 @@ def external(
         fingerprints=corpus.fingerprint(),
         config=plain(cfg),
         versions=versions(),
-        command=shlex.join(
-            [
-                *("gentext", "score", "--samples", file, "--column", column, "--references", *references),
-                *("--eval", *judged, "--name", name, "--out", out),
-            ]
-        ),
+        command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(folder),
     )

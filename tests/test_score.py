@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import shlex
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
+import gentext
+from gentext.cli import main
 from gentext.files import read_texts
 from gentext.results import record as records
 from gentext.score_pipeline import SAMPLES, external
@@ -94,3 +98,20 @@ def test_the_column_is_named(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"output": "a man ."}), encoding="utf-8")
     assert "--column output" in judged(path, column="output").command
+
+
+def test_the_record_says_how_to_judge_it_again(tmp_path, monkeypatch):
+    """From whatever folder the options came, and though the texts were no file."""
+    mine = tmp_path / "mine" / "data"
+    mine.mkdir(parents=True)
+    (mine / "few.yaml").write_text("\n".join(["defaults: [captions, _self_]", "train: 40", "valid: 10", "test: 20"]))
+    monkeypatch.chdir(tmp_path)
+    texts = ["a man sits on a bench .", "a dog runs .", 'said "so, it is" #1 = 日本']
+    made = gentext.score(texts, references="data=few", name="x", eval=FEW, config_dir="mine")[0]
+    words = shlex.split(made.command)
+    assert words[:4] == ["gentext", "score", "--config-dir", "mine"]
+    folder = Path(made.folder)
+    before = records.read(records.path_of(folder, made.decode))
+    assert main(words[1:]) == 0
+    after = records.read(records.path_of(folder, made.decode))
+    assert (after.values["bleu2"].value, after.command) == (before.values["bleu2"].value, before.command)

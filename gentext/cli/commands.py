@@ -102,7 +102,8 @@ def _score(args: argparse.Namespace) -> None:
     if args.runs:
         made = stored(args.runs, args.eval, args.trust)
     elif args.references:
-        made = [external(args.samples, args.references, args.name, args.eval, args.out, args.column)]
+        given = (args.samples, args.references, args.name, args.eval, args.out, args.column)
+        made = [external(*given, config_dir=args.config_dir)]
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
     render_board.show(board.rank(made))
