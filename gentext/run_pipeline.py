@@ -45,6 +45,10 @@ class Label:
     variant: str = ""
     command: str = ""
 
+    def of(self, weights: str) -> Label:
+        """The label of the rows that show weights which the training kept; of no name those that it ended with."""
+        return replace(self, variant=f"{self.variant} weights={weights}".strip()) if weights else self
+
 
 def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
     """The records of one run, one per decode setting. What its folder already holds is not done again."""
@@ -56,27 +60,41 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
         corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
         decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
         manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus))
-        found = {setting: standing(cfg, folder, setting) for setting in decoders}
-        if None in found.values():
+        found = {place: standing(cfg, place, decoders) for place in places(folder)}
+        if any(None in stand.values() for stand in found.values()):
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost = train(cfg, family, corpus, streams, monitor, manifest)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
-                scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor)
-                seed = streams.derive("latent")
-                reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
-                evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
-                job = Evaluation(cfg, folder, label, family, corpus, cost, evidence, monitor)
-                for setting in [setting for setting, record in found.items() if record is None]:
-                    found[setting] = evaluate(job, decoders[setting], setting)
+                for place in places(folder):
+                    found[place] = standing(cfg, place, decoders)
+                    if None in found[place].values():
+                        weights = "" if place == folder else place.name
+                        if weights:
+                            load_weights(family, place / "model.safetensors", cfg.device)
+                            cost = read_json(place / "trained.json")
+                            for name, write in writers(cfg, corpus).items():
+                                write(place / name)
+                        job = gathered(cfg, place, label.of(weights), family, corpus, cost, streams, monitor)
+                        for setting in [setting for setting, record in found[place].items() if record is None]:
+                            found[place][setting] = evaluate(job, decoders[setting], setting)
         else:
             log.info("%s is finished: its records stand (resume=false starts anew)", folder)
-        return list(found.values())
+        return [record for stand in found.values() for record in stand.values()]
 
 
-def standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
-    """The record of a decode setting where the folder holds it whole, judged as now asked."""
+def places(folder: Path) -> list[Path]:
+    """The folders of a run's records: its own, and those of the weights that its training kept besides."""
+    return [folder, *run_folder.kept_weights(folder)]
+
+
+def standing(cfg: DictConfig, folder: Path, settings: Collection[str]) -> dict[str, Record | None]:
+    """By decode setting the record, where the folder holds it whole, judged as now asked."""
+    return {setting: _standing(cfg, folder, setting) for setting in settings}
+
+
+def _standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
     path = records.path_of(folder, setting)
     if not path.exists():
         return None
@@ -100,6 +118,24 @@ class Evaluation:
     cost: dict[str, float]
     evidence: harness.Evidence  # what is the same for all decode settings
     monitor: RunMonitor
+
+
+def gathered(
+    cfg: DictConfig,
+    folder: Path,
+    label: Label,
+    family: LanguageModel,
+    corpus: Corpus,
+    cost: dict[str, float],
+    streams: Streams,
+    monitor: RunMonitor,
+) -> Evaluation:
+    """A trained family with the evidence that is the same for all decode settings."""
+    scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor)
+    seed = streams.derive("latent")
+    reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
+    evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
+    return Evaluation(cfg, folder, label, family, corpus, cost, evidence, monitor)
 
 
 def open_corpus(
@@ -155,6 +191,8 @@ def train(
         "parameters": float(family.size()),
         "peak_bytes": memory.bytes(),
     }
+    if "round" in monitor.spent:  # of a game
+        cost |= {"kept_round": monitor.spent["round"], "collapsed": monitor.spent["collapsed"]}
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
     write_json(cost, folder / "trained.json")

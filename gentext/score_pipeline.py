@@ -20,7 +20,7 @@ from gentext.files import read_texts
 from gentext.results import record as records
 from gentext.results import seeds
 from gentext.results.record import Record
-from gentext.results.run_folder import check_data, locked, versions
+from gentext.results.run_folder import check_data, locked, run_of, versions
 from gentext.run_pipeline import open_corpus, plain, stored_tokenizer
 
 AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
@@ -58,7 +58,7 @@ def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str]
         with locked(folder):
             records.write(new, folder)
         made.append(new)
-    seeds.write_seed_summaries(sorted({Path(one.folder).parent for one in made}))
+    seeds.write_seed_summaries(sorted({run_of(Path(one.folder)).parent for one in made}))
     return made
 
 

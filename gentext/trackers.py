@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,10 +21,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from safetensors.torch import save_model
 
-from gentext.files import read_json, to_json, write_json
+from gentext.files import atomic, read_json, to_json, write_json
+from gentext.language_model import LanguageModel
+from gentext.results.run_folder import KEPT_WEIGHTS, TEXTS
 
-SPENT, COUNTED = "spent.json", ("seconds", "tokens")  # what a training has cost so far, killed processes included
+SPENT = "spent.json"  # what a training has cost so far, killed processes included
+COUNTED = ("seconds", "tokens", "round", "collapsed")  # and where a game stands: its round, and if it has collapsed
 
 log = logging.getLogger("gentext")
 console = Console(stderr=True)
@@ -104,6 +108,7 @@ class RunMonitor:
     """The Monitor of a run: progress bars on a terminal, figures to every tracker, closed whatever happens.
 
     `spent` holds the seconds and tokens that were logged last, by this process or by one that was killed before it.
+    Weights that are kept stand in folders of their own below `weights`, with what they had cost by then.
     """
 
     def __init__(
@@ -131,6 +136,23 @@ class RunMonitor:
             write_json(self.spent, self._spent)  # a run killed after its last step logs no more, and books this
         for tracker in self.trackers.values():
             tracker.log(step, values)
+
+    def texts(self, step: int, texts: Sequence[str]) -> None:
+        with (self.folder / TEXTS).open("a", encoding="utf-8") as file:
+            file.write(to_json({"step": step, "texts": list(texts)}) + "\n")
+
+    def keep(self, weights: str, family: LanguageModel, step: int) -> None:
+        folder = self.folder / KEPT_WEIGHTS / weights
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(folder / "model.safetensors", durable=True) as path:
+            save_model(family, str(path))
+        cost = {
+            "train_seconds": self.spent.get("seconds", 0.0),
+            "train_tokens": self.spent.get("tokens", 0.0),
+            "parameters": float(family.size()),
+            "kept_round": float(step),
+        }
+        write_json(cost, folder / "trained.json", durable=True)
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)

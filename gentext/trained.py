@@ -28,10 +28,11 @@ from gentext.files import sha256
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
-from gentext.results.run_folder import stored
+from gentext.results.run_folder import kept_weights, stored
 from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
 
+LAST = "last"  # the name of the weights that training ended with
 ANEW = "Put the file back, or start the run anew with resume=false"
 
 
@@ -127,17 +128,20 @@ class TrainedModel:
         return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 
 
-def load(folder: str | Path, *, device: str = "cpu", trusted: Collection[str] = ()) -> TrainedModel:
+def load(
+    folder: str | Path, *, weights: str = LAST, device: str = "cpu", trusted: Collection[str] = ()
+) -> TrainedModel:
     """The trained model of a run folder.
 
     A folder is data: only gentext's own classes are built from it, and those of the modules that you name.
 
     Args:
         folder: that `gentext run` wrote.
+        weights: `last`, those that training ended with; or others that it kept, such as a game's `warmup` and `best`.
         device: where it computes, such as "cuda".
         trusted: modules of your own that its configuration may name, such as `["my_family"]`.
 
-    Raises: ValueError where there is none, or where it names other code.
+    Raises: ValueError where there is none, where the run kept no such weights, or where it names other code.
     """
     folder = Path(folder)
     if not (folder / "trained.json").exists():
@@ -146,10 +150,18 @@ def load(folder: str | Path, *, device: str = "cpu", trusted: Collection[str] = 
         raise ValueError(f"{folder} holds no trained model. {hint}")
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)
-    load_weights(family, _needed(folder, "model.safetensors"))
+    load_weights(family, _needed(_place(folder, weights), "model.safetensors"))
     on_device(family, device)
     _needed(folder, "tokenizer.rules.json")
     return TrainedModel(family.eval(), Tokenizer.load(_needed(folder, "tokenizer.json")), cfg, folder, device)
+
+
+def _place(folder: Path, weights: str) -> Path:
+    """The folder of some weights of a run. Raises: ValueError where it kept none of that name."""
+    known = {LAST: folder, **{path.name: path for path in kept_weights(folder)}}
+    if weights not in known:
+        raise ValueError(f"weights is {weights!r}, and {folder} holds {', '.join(known)}; give weights={LAST}")
+    return known[weights]
 
 
 def on_device(family: LanguageModel, device: str) -> LanguageModel:

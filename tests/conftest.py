@@ -18,12 +18,16 @@ def _threads():
 @dataclass
 class Notes(NullMonitor):
     log_: list = field(default_factory=list)
+    kept: dict = field(default_factory=dict)  # by name the weights and the step
     die_at: int | None = None
 
     def log(self, step, values):
         self.log_.append((step, dict(values)))
         if step == self.die_at:
             raise tiny.Killed
+
+    def keep(self, weights, family, step):
+        self.kept[weights] = ({name: tensor.clone() for name, tensor in family.state_dict().items()}, step)
 
     def curve(self, name):
         return [values[name] for _, values in self.log_ if name in values]

@@ -89,14 +89,8 @@ class AdversarialState:
 
     @property
     def validates_first(self) -> bool:
-        """Whether the weights that the game begins with may be the best: a game can make all that follow worse."""
+        """Whether the weights that the game begins with are judged: a game can make all that follow worse."""
         return self.options.generator_steps > 0 and not self.budget.over
-
-    @property
-    def all_collapsed(self) -> bool:
-        """Whether weights were to be kept, and every validation found them collapsed."""
-        chosen = self.options.generator_steps > 0 and self.options.keep != "last" and self.validation.valid is not None
-        return chosen and self.progress.step > 0 and math.isinf(self.progress.best)
 
     def update(self) -> None:
         """One round. Raises: TrainingError where a loss or a gradient is not finite."""
@@ -130,16 +124,23 @@ class AdversarialState:
         return values
 
     def validate(self) -> tuple[float, bool]:
-        """Nats per token on valid under the averaged generator, and whether these weights are the ones to keep."""
+        """Nats per token on valid under the averaged generator, and True: a game leaves its last weights.
+
+        Those with the lowest Frechet distance are kept beside them where that is asked for.
+        """
         self.players.eval()
+        step, game = self.progress.step, self.options.generator_steps > 0
         with self.ema.applied():
-            values = self.validation(self.progress.step)
-        self.monitor.log(self.progress.step, values)
-        figure = {"both": "valid/both", "nll": "valid/nll"}.get(self.options.keep)
-        if self.options.generator_steps == 0 or figure is None or figure not in values:
-            return values.get("valid/nll", math.nan), True
-        better = self.budget.record_validation(math.inf if values["valid/collapsed"] else values[figure])
-        return values["valid/nll"], better
+            values = self.validation(step)
+            if game:
+                values |= {"round": float(step), "collapsed": values.get("valid/collapsed", 0.0)}
+                self.monitor.texts(step, self.validation.shown())
+            self.monitor.log(step, values)
+            if game and "valid/frechet" in values:
+                usable = math.inf if values["valid/collapsed"] else values["valid/frechet"]
+                if self.budget.record_validation(usable) and self.options.keep == "frechet":
+                    self.monitor.keep("best", self.players, step)
+        return values.get("valid/nll", math.nan), True
 
     @property
     def _rate(self) -> float:

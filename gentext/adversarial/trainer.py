@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 import torch
@@ -21,8 +20,6 @@ from gentext.train.base import Monitor, device_of
 from gentext.train.fit import fit
 from gentext.train.optimizers import SCHEDULES, Optimizer, Rate
 
-log = logging.getLogger("gentext")
-
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
 
@@ -36,13 +33,12 @@ class AdversarialTrainer:
     lr, critic_lr: their rates; `schedule` and `warmup` move both.  clip: the longest gradient of either; null for any.
     ema: decay of the averaged generator, which is judged and kept; 0: off.
     draw: texts that each validation judges.  valid_metrics: metrics of them that are logged.
-    judge: a family that counts (an n-gram), fitted to train: what it makes of the draw is half of keep=both.
-    keep: which weights are left. both: those with the lowest sum of two cross-entropies on valid's scale, the
-      generator's of valid and the judge's of the generator, in nats a token, so that neither noise nor a few good
-      sentences win; nll: those likeliest on valid; last. Those that the game began with are judged too; weights that
-      have collapsed are never the best, and are left only where all have, which a warning tells.
+    judge: a family that counts (an n-gram), fitted to train: its nats a token of the draw are logged; null: none.
+    keep: last: a row shows the weights after the game. frechet: beside it a row `weights=best` shows those of the
+      validation with the lowest Frechet distance between draw and valid, the start of the game included and collapsed
+      ones left out; its kept_round is 0 where no round was better than the start.
     collapse: distinct bigrams of the draw, as a share of those of as much of valid, below which it has collapsed.
-    valid_every, log_every: rounds; patience: validations without an improvement; save_every: seconds.
+    valid_every, log_every: rounds; patience: validations without a lower Frechet distance; save_every: seconds.
     """
 
     key = "train"
@@ -70,7 +66,7 @@ class AdversarialTrainer:
         draw: int = 500,
         valid_metrics: Mapping[str, SampleMetric] | None = None,
         judge: LanguageModel | None = None,
-        keep: str = "both",
+        keep: str = "last",
         collapse: float = 0.5,
         valid_every: int = 50,
         patience: int | None = None,
@@ -91,8 +87,6 @@ class AdversarialTrainer:
         one_of("keep", keep, KEEP)
         if judge is not None and not (isinstance(judge, SupportsEM) and judge.closed_form):
             raise ValueError(f"the judge is a {type(judge).__name__}; it must learn in one pass, such as an n-gram")
-        if keep == "both" and judge is None and generator_steps:
-            raise ValueError("keep=both needs a judge of the draw, such as an n-gram; or give keep=nll or keep=last")
         self.loss = loss
         self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
         self.critic_steps, self.generator_steps, self.teach_every = critic_steps, generator_steps, teach_every
@@ -125,6 +119,11 @@ class AdversarialTrainer:
         if not isinstance(self.loss, Estimator):
             given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
+        if self.keep == "frechet" and corpus.size("valid") < 2:
+            raise ValueError(
+                f"{self.key}.keep=frechet compares drawn texts with held-out ones, and {corpus.name} has "
+                f"{corpus.size('valid')} in valid; give it more (data.valid=1000), or keep=last"
+            )
         self.loss.check(family)
         game = self.loss.game
         unbounded = isinstance(game, PointwiseLoss) and game.rule == "wasserstein" and not game.penalty
@@ -146,5 +145,3 @@ class AdversarialTrainer:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             state = AdversarialState(self, family, corpus, streams, monitor)
             fit(state)
-        if state.all_collapsed:
-            log.warning("every validation of the game had collapsed: the last weights are left, and they have too")

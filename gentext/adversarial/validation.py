@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -13,12 +13,15 @@ from torch import Tensor
 from gentext.adversarial.estimator import Estimator, drawn, fixed
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.metrics.embedding import frechet_distance, mean_and_covariance
+from gentext.metrics.encoders import HashedNgrams
 from gentext.types import PAD, Batch, Samples, pad
 
 log = logging.getLogger("gentext")
 
-KEEP = ("both", "nll", "last")
+KEEP = ("last", "frechet")
 ROWS = 256  # texts that are scored at once
+SHOWN = 5  # texts of a validation that are recorded
 
 
 @runtime_checkable
@@ -45,13 +48,15 @@ class ValidationOptions(Protocol):
 
 
 class AdversarialValidation:
-    """The figures of a validation.
+    """The figures of a validation: of the generator's draw, of valid, and of both against a known truth.
 
     valid/nll: nats a token of valid under the generator. valid/accuracy: how often the critic finds a held-out text
     more real than a fresh sample (0.5: it cannot tell them apart); of two held-out texts at least. valid/entropy: nats
     a token of the generator. valid/distinct2: different bigrams of the draw by all of them. valid/judged: nats a token
-    of the draw under the judge. valid/both: the sum of the first and the last. valid/collapsed: 1 where bigrams are too
-    few.
+    of the draw under the judge. valid/frechet: Frechet distance of the draw from as many texts of valid, by hashed
+    n-grams. valid/collapsed: 1 where bigrams are too few.
+    Where the truth is known, nats a token too: valid/nll_oracle, of the draw under it, over the texts that it accepts;
+    valid/kl_qp and valid/kl_pq, the generator's divergence from it and its divergence from the generator.
     """
 
     def __init__(
@@ -61,7 +66,13 @@ class AdversarialValidation:
         self.device = next(players.generator.parameters()).device
         self.valid = self._valid()
         if self.valid is None:
-            log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)
+            log.warning("%s has no valid split: neither likelihood nor a collapse is watched", corpus.name)
+        self.noise = self.rng.get_state()  # of the texts that are shown
+        if self.valid is not None:
+            human = self._texts(self.valid)
+            self.encoder = HashedNgrams(words=human.words, lowercase=human.lowercase)
+            self.human = self._moments(human)
+            self.truth = self._entropy()
         if options.judge is not None:
             for batch in corpus.batches("train", ROWS):
                 options.judge.accumulate(batch)
@@ -71,21 +82,62 @@ class AdversarialValidation:
     def __call__(self, step: int) -> dict[str, float]:
         draw = drawn(self.players.generator, self.options.draw, self.corpus.max_len, self.rng)
         values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
-        texts = self.corpus.tokenizer.decode(draw.tokens.tolist())
+        texts = self._texts(draw)
         for metric in self.options.valid_metrics.values():
             metric.reset()
-            metric.update(samples=self.corpus.samples(texts))
+            metric.update(samples=texts)
             values |= {f"valid/{name}": value for name, value in metric.compute().items()}
         if self.options.judge is not None:
             values["valid/judged"] = nats(self.options.judge, [draw])
         if self.valid is None:
             return values
         values["valid/nll"] = nats(self.players.generator, self.corpus.batches("valid", ROWS))
-        if "valid/judged" in values:
-            values["valid/both"] = values["valid/nll"] + values["valid/judged"]
         if len(self.valid.tokens) > 1:
             values["valid/accuracy"] = self._accuracy(draw)
+            values["valid/frechet"] = float(frechet_distance(self._moments(texts), self.human))
+        if self.corpus.truth is not None:
+            values |= self._against_truth(draw, texts.texts, values["valid/nll"])
         values["valid/collapsed"] = float(self._collapsed(draw, step))
+        return values
+
+    @torch.no_grad()
+    def shown(self) -> tuple[str, ...]:
+        """A few texts of the generator, drawn with the same noise at every call."""
+        rng = torch.Generator(self.rng.device)
+        rng.set_state(self.noise)
+        return self._texts(drawn(self.players.generator, SHOWN, self.corpus.max_len, rng)).texts
+
+    def _texts(self, batch: Batch) -> Samples:
+        return self.corpus.samples(self.corpus.tokenizer.decode(batch.tokens.tolist()))
+
+    def _moments(self, texts: Samples) -> tuple[Tensor, Tensor]:
+        return mean_and_covariance(self.encoder.encode(texts.texts).double())
+
+    def _entropy(self) -> tuple[float, int] | None:
+        """Nats of the texts of valid under the truth, and its tokens as the truth counts them."""
+        if self.corpus.truth is None:
+            return None
+        texts = list(self.corpus.lines("valid"))
+        return -float(self.corpus.truth.log_prob(texts).sum()), self._tokens(len(texts), self.corpus.kept("valid"))
+
+    def _tokens(self, texts: int, tokens: int) -> int:
+        """Tokens of some texts as the truth counts them: one whose texts have one length says no EOS."""
+        length = self.corpus.truth.length
+        return tokens if length is None else texts * length
+
+    def _against_truth(self, draw: Batch, texts: Sequence[str], nll: float) -> dict[str, float]:
+        p = torch.from_numpy(self.corpus.truth.log_prob(texts))
+        q = torch.cat([self.players.generator.log_prob(rows) for rows in split(draw)]).double().cpu()
+        accepted = p.isfinite()
+        nats_of_valid, tokens_of_valid = self.truth
+        values = {
+            "valid/accepted": float(accepted.double().mean()),
+            "valid/kl_pq": (nll * self.corpus.kept("valid") - nats_of_valid) / tokens_of_valid,
+        }
+        if accepted.any():
+            tokens = self._tokens(int(accepted.sum()), int(draw.lengths.cpu()[accepted].sum()))
+            values["valid/nll_oracle"] = -float(p[accepted].sum()) / tokens
+            values["valid/kl_qp"] = float((q - p)[accepted].sum()) / tokens
         return values
 
     def _valid(self) -> Batch | None:
@@ -117,8 +169,8 @@ class AdversarialValidation:
         collapsed = share < self.options.collapse * human
         if collapsed:
             log.warning(
-                "the generator has collapsed at round %d: %.3f of its bigrams are different, %.3f of valid's; these "
-                "weights are not kept. Lower %s.lr, or give %s.teach_every=5%s",
+                "the generator has collapsed at round %d: %.3f of its bigrams are different, %.3f of valid's. "
+                "Lower %s.lr, or give %s.teach_every=5%s",
                 step,
                 share,
                 human,
@@ -127,6 +179,12 @@ class AdversarialValidation:
                 ", or raise loss.entropy" if self.options.loss.entropy is not None else "",
             )
         return collapsed
+
+
+def split(batch: Batch) -> Iterator[Batch]:
+    """The rows of a batch, so many at a time."""
+    for tokens, mask in zip(batch.tokens.split(ROWS), batch.mask.split(ROWS), strict=True):
+        yield Batch(tokens, mask)
 
 
 def nats(family: LanguageModel, batches: Iterable[Batch]) -> float:

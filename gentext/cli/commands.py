@@ -23,7 +23,9 @@ def _sample(args: argparse.Namespace) -> None:
         return
     n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
-    for text in gentext.load(args.run, trusted=args.trust).sample(n, decoder=decode, **given, **settings):
+    weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
+    model = gentext.load(args.run, trusted=args.trust, **weights)
+    for text in model.sample(n, decoder=decode, **given, **settings):
         print(_shown(text))
 
 

@@ -84,7 +84,12 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="texts of an interpolation, both ends included (7)")
     add("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
     add("--seed", type=int, default=0)
-    add("pairs", nargs="*", metavar="SETTING", help="temperature=0.7, top_k=40, width=10, ...: the decoder's own")
+    add(
+        "pairs",
+        nargs="*",
+        metavar="SETTING",
+        help="temperature=0.7: the decoder's; weights=warmup, best: a game's",
+    )
     _trust(command)
 
 

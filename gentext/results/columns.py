@@ -127,6 +127,8 @@ FIGURES = (
     _figure("bertscore_recall", "BERTScore recall", "cosine", "higher", "BERTScore", "Best cosine of each token of the reference in the answer.", "Zhang et al. 2020"),
     _figure("bertscore_f1", "BERTScore F1", "cosine", "higher", "BERTScore", "Harmonic mean of BERTScore's precision and recall.", "Zhang et al. 2020"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
+    _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
+    _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),
     _figure("train_tokens", "training tokens", "tokens", "none", "cost", "Tokens that training read.", "counted", cost=True, axis="lower"),
     _figure("parameters", "parameters", "numbers", "none", "cost", "Numbers that the model holds.", "counted", cost=True, axis="lower"),
     _figure("peak_bytes", "peak memory", "bytes", "none", "cost", "The most memory that the process held.", "measured", cost=True, axis="lower"),

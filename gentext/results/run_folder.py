@@ -21,6 +21,8 @@ from gentext.results import record as records
 
 LOCK, MANIFEST = ".lock", "manifest.json"
 PANELS = "panels.json"
+KEPT_WEIGHTS = "weights"  # holds a folder like a run's own for each set of weights that its training kept
+TEXTS = "texts.jsonl"  # that a model wrote while it was trained
 KEPT = (LOCK, "log.txt")  # when a run starts anew
 STARTED = ("config.yaml", "tokenizer.json", "tokenizer.rules.json")  # written before any training
 BEGUN = (*KEPT, "log.jsonl", MANIFEST, *STARTED)  # a folder of these alone holds nothing of worth
@@ -175,6 +177,16 @@ def _verify(path: Path, digest: str) -> None:
             f"{path} is damaged: its sha256 is not that of what the run wrote. Put the file back, or start the run "
             "anew with resume=false"
         )
+
+
+def kept_weights(folder: Path) -> list[Path]:
+    """The folders of the weights that a run's training kept beside those that it ended with, in the order of names."""
+    return sorted(path.parent for path in (folder / KEPT_WEIGHTS).glob("*/trained.json"))
+
+
+def run_of(folder: Path) -> Path:
+    """The run's folder that weights in `folder` are of; of a run's folder itself that."""
+    return folder.parent.parent if folder.parent.name == KEPT_WEIGHTS else folder
 
 
 def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, Callable[[Path], None]]) -> Manifest:

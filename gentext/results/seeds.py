@@ -12,7 +12,7 @@ from typing import Any
 from gentext.results import naming
 from gentext.results import record as records
 from gentext.results.record import Record
-from gentext.results.run_folder import locked
+from gentext.results.run_folder import KEPT_WEIGHTS, locked
 from gentext.results.significance import over_seeds
 
 log = logging.getLogger("gentext")
@@ -26,7 +26,7 @@ def write_seed_summaries(folders: Iterable[Path]) -> None:
     """
     for folder in folders:
         rows = defaultdict(list)
-        for path in sorted(folder.glob("*/record.*.json")):
+        for path in sorted([*folder.glob("*/record.*.json"), *folder.glob(f"*/{KEPT_WEIGHTS}/*/record.*.json")]):
             try:
                 record = records.read(path)
             except ValueError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -40,6 +40,17 @@ class Monitor(Protocol):
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record figures by name."""
+        ...
+
+    def texts(self, step: int, texts: Sequence[str]) -> None:
+        """Record texts that the model in training generates: drawn with the same noise at every step."""
+        ...
+
+    def keep(self, weights: str, family: LanguageModel, step: int) -> None:
+        """Store the weights that `family` has now under a name, such as `warmup`: they are judged in rows of their own.
+
+        step: of the training that follows or goes on, 0 before it; what the row says of when its weights were reached.
+        """
         ...
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
@@ -111,12 +122,18 @@ class TrainState(Protocol):
 
 @dataclass
 class NullMonitor:
-    """A Monitor that shows nothing: for use from Python, and in tests."""
+    """A Monitor that shows nothing and keeps no weights: for use from Python, and in tests."""
 
     folder: Path
     resume: bool = False
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
+        pass
+
+    def texts(self, step: int, texts: Sequence[str]) -> None:
+        pass
+
+    def keep(self, weights: str, family: LanguageModel, step: int) -> None:
         pass
 
     @contextmanager

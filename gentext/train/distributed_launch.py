@@ -14,7 +14,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -131,7 +131,8 @@ def _train(scratch: Path, reports: Connection, device: str) -> None:
     torch.set_num_threads(job.threads)
     warnings.filterwarnings("ignore", ".*find_unused_parameters=True")  # said where a step happens to use all
     group = ProcessGroup(dist.get_rank(), dist.get_world_size(), job.options.sharded)
-    monitor = PipeMonitor(job.folder, job.resume, reports) if group.leads else NullMonitor(job.folder, job.resume)
+    place = (job.folder, job.resume)
+    monitor = PipeMonitor(*place, reports=reports) if group.leads else NullMonitor(*place)
     state = GradientState(job.options, job.family.to(device), job.corpus, job.streams, monitor, group)
     fit(state)
     if os.environ["LOCAL_RANK"] == "0":
@@ -139,12 +140,10 @@ def _train(scratch: Path, reports: Connection, device: str) -> None:
 
 
 @dataclass
-class PipeMonitor:
-    """A Monitor in another process: it sends what it is given to the job's own."""
+class PipeMonitor(NullMonitor):
+    """A Monitor in another process: it sends what it is given to the job's own, which alone keeps weights."""
 
-    folder: Path
-    resume: bool
-    reports: Connection
+    reports: Connection = field(kw_only=True)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         self.reports.send(("log", (step, dict(values))))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from safetensors.torch import load_model, save_model
 
+from gentext.checks import ArgumentError
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
@@ -23,12 +24,16 @@ class Stages:
     """Runs named trainers in turn on one family. A resumed run repeats no stage that is done.
 
     epochs: what a stage's own `epochs` may refer to, so that one key bounds every family; it bounds nothing by itself.
+    keep: the stage whose weights are judged too, in rows of their own (`weights=NAME`); null: none. A stage that takes
+      no step has none.
     """
 
-    def __init__(self, *, epochs: float | None = None, **trainers: Trainer) -> None:
+    def __init__(self, *, epochs: float | None = None, keep: str | None = None, **trainers: Trainer) -> None:
         if not trainers:
             raise ValueError("train.stages has no stage; name one at least")
-        self.trainers = trainers
+        if keep is not None and keep not in trainers:
+            raise ArgumentError("keep", f"is {keep!r}; it must be a stage ({', '.join(trainers)}), or null")
+        self.trainers, self.keep = trainers, keep
         self.key = "train"
 
     @property
@@ -58,6 +63,8 @@ class Stages:
                 done.clear()
             if done.files is None:
                 trainer.run(family, corpus, streams=Streams(streams.derive(name)), monitor=stage)
+                if name == self.keep and stage.place["step"] > before["step"]:
+                    monitor.keep(name, family, 0)
                 done.save(
                     0,
                     {
@@ -86,6 +93,12 @@ class Stage:
         counted = {key: values[key] + self._before.get(key, 0.0) for key in COUNTED if key in values}
         self.place |= {"step": at, **counted}
         self._monitor.log(at, {**values, **counted})
+
+    def texts(self, step: int, texts: Sequence[str]) -> None:
+        self._monitor.texts(int(self._before["step"]) + step, texts)
+
+    def keep(self, weights: str, family: LanguageModel, step: int) -> None:
+        self._monitor.keep(weights, family, step)
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)

@@ -88,7 +88,7 @@ def test_both_players_and_the_draw_are_validated(corpus, notes):
     seen = {name for _, values in monitor.log_ for name in values}
     moves = {"critic_loss", "generator_loss", "critic_gradient", "generator_gradient", "reward", "reward_sd", "entropy"}
     assert {f"train/{name}" for name in moves} <= seen
-    figures = {"nll", "accuracy", "entropy", "distinct2", "judged", "both", "collapsed", "length"}
+    figures = {"nll", "accuracy", "entropy", "distinct2", "judged", "frechet", "collapsed", "length"}
     assert {f"valid/{name}" for name in figures} <= seen
     assert all(0 <= share <= 1 for name in ("accuracy", "distinct2") for share in monitor.curve(f"valid/{name}"))
     assert monitor.curve("tokens") == sorted(monitor.curve("tokens"))
@@ -122,33 +122,58 @@ def test_a_generator_moves_only_its_own_weights(corpus, notes):
     assert all(map(torch.equal, before, family.critic.parameters()))
 
 
-@pytest.mark.parametrize("keep", ["both", "nll"])
-def test_it_leaves_the_weights_with_the_best_figure(corpus, notes, keep):
-    monitor = notes()
-    family = run(corpus, monitor, loop=game(corpus, steps=6, lr=0.3, keep=keep, valid_every=1))
+def nll_of(family, corpus):
     batches = list(corpus.batches("valid", 64))
     with torch.no_grad():
-        nll = -sum(float(family.log_prob(b).sum()) for b in batches) / sum(int(b.mask.sum()) for b in batches)
-    curve = monitor.curve(f"valid/{keep}")
-    best = min(range(len(curve)), key=lambda i: math.inf if monitor.curve("valid/collapsed")[i] else curve[i])
-    assert monitor.curve("valid/nll")[best] == pytest.approx(nll, abs=1e-5)
+        return -sum(float(family.log_prob(b).sum()) for b in batches) / sum(int(b.mask.sum()) for b in batches)
 
 
-def test_a_game_that_makes_all_worse_leaves_the_weights_that_it_began_with(corpus, notes):
+def test_the_last_weights_are_left_and_those_nearest_to_valid_are_kept_beside_them(corpus, notes):
+    monitor = notes()
+    family = run(corpus, monitor, loop=game(corpus, steps=6, lr=0.3, keep="frechet", valid_every=1))
+    assert monitor.curve("valid/nll")[-1] == pytest.approx(nll_of(family, corpus), abs=1e-5)
+    curve = [
+        math.inf if collapsed else distance
+        for distance, collapsed in zip(monitor.curve("valid/frechet"), monitor.curve("valid/collapsed"), strict=True)
+    ]
+    best = min(range(len(curve)), key=curve.__getitem__)
+    weights, step = monitor.kept["best"]
+    assert step == best
+    family.load_state_dict(weights)
+    assert monitor.curve("valid/nll")[best] == pytest.approx(nll_of(family, corpus), abs=1e-5)
+
+
+def test_a_game_that_makes_all_worse_is_shown_and_its_start_is_kept(corpus, notes):
     family, monitor = players(corpus), notes()
-    before = {name: tensor.clone() for name, tensor in family.generator.state_dict().items()}
-    run(corpus, monitor, family=family, loop=game(corpus, "gumbel", steps=6, lr=3.0, keep="nll"))
-    curve = monitor.curve("valid/nll")
+    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
+    run(corpus, monitor, family=family, loop=game(corpus, "gumbel", steps=6, lr=3.0, keep="frechet"))
+    curve = monitor.curve("valid/frechet")
     assert len(curve) == 4
     assert curve[0] == min(curve)  # before the first round, and after every second
-    assert all(map(torch.equal, before.values(), family.generator.state_dict().values()))
+    weights, step = monitor.kept["best"]
+    assert step == 0
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights.items() if name.startswith("generator"))
+    assert any(not torch.equal(weights[name], tensor) for name, tensor in family.state_dict().items())
 
 
-def test_where_all_has_collapsed_it_is_said_that_the_last_weights_are_left(corpus, notes, caplog):
-    family = players(corpus)
-    family.generator.output.bias.data[7] += 99
-    run(corpus, notes(), family=family, loop=game(corpus, steps=2, lr=1e-9, critic_lr=1e-9))
-    assert "every validation of the game had collapsed" in caplog.text
+def test_the_warm_up_is_kept_where_a_stage_trained_it(corpus, notes):
+    monitor = notes()
+    loop = Stages(keep="warmup", warmup=tiny.loop(steps=3), game=game(corpus, steps=2))
+    family = run(corpus, monitor, loop=loop)
+    weights, step = monitor.kept["warmup"]
+    assert step == 0
+    assert any(not torch.equal(weights[name], tensor) for name, tensor in family.state_dict().items())
+    untrained = notes("untrained")
+    run(corpus, untrained, loop=Stages(keep="warmup", warmup=tiny.loop(steps=0), game=game(corpus, steps=2)))
+    assert untrained.kept == {}
+    with pytest.raises(ValueError, match=r"keep is 'prelude'; it must be a stage \(warmup, game\)"):
+        Stages(keep="prelude", warmup=tiny.loop(steps=3), game=game(corpus))
+
+
+def test_what_is_kept_by_samples_needs_held_out_text(tmp_path, notes):
+    corpus = tiny.corpus(tmp_path, valid=0)
+    with pytest.raises(ValueError, match=r"train\.keep=frechet compares drawn texts with held-out ones"):
+        run(corpus, notes(), loop=game(corpus, keep="frechet"))
 
 
 def test_the_critic_moves_so_often_and_likelihood_every_so_many_rounds(corpus, notes):
@@ -185,9 +210,8 @@ def test_any_differentiable_family_plays(corpus, notes, kind, loss):
     assert any(not torch.equal(p, q) for p, q in zip(family.generator.parameters(), before, strict=True))
 
 
-def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
+def test_a_collapse_is_told_and_shown_and_never_the_best(corpus, notes, caplog):
     family, monitor = players(corpus), notes()
-    before = {name: tensor.clone() for name, tensor in family.state_dict().items()}
     log = monitor.log
 
     def spoil(step, values):
@@ -196,10 +220,13 @@ def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
             family.generator.output.bias.data[7] += 99
 
     monitor.log = spoil
-    run(corpus, monitor, family=family, loop=game(corpus, steps=2, valid_every=1, lr=1e-9, critic_lr=1e-9))
+    still = {"lr": 1e-9, "critic_lr": 1e-9}
+    run(corpus, monitor, family=family, loop=game(corpus, steps=2, valid_every=1, keep="frechet", **still))
     assert monitor.curve("valid/collapsed") == [0.0, 0.0, 1.0]
     assert "collapsed at round 2" in caplog.text
-    assert all(torch.allclose(before[name], tensor, atol=1e-6) for name, tensor in family.state_dict().items())
+    assert monitor.curve("collapsed") == [0.0, 0.0, 1.0]  # what the row after the game says
+    assert monitor.kept["best"][1] < 2
+    assert family.generator.output.bias[7].item() > 90
 
 
 @pytest.mark.parametrize(
@@ -222,7 +249,7 @@ def test_a_collapse_is_told_and_its_weights_are_not_kept(corpus, notes, caplog):
 def test_what_cannot_play_is_told_what_is_missing(corpus, notes, family, loss, advice):
     v = corpus.tokenizer.vocab_size
     chosen = family(v) if family else players(corpus)
-    adversary = AdversarialTrainer(LOSSES[loss](v) if isinstance(loss, str) else loss, steps=1, keep="nll")
+    adversary = AdversarialTrainer(LOSSES[loss](v) if isinstance(loss, str) else loss, steps=1)
     monitor = notes()
     with pytest.raises(ValueError, match=advice):
         run(corpus, monitor, family=chosen, loop=Stages(warmup=tiny.loop(steps=2), game=adversary))
@@ -253,8 +280,8 @@ def test_divergence_names_the_round(corpus, notes):
         ({"batch_size": 0}, "batch_size"),
         ({"teach_every": 0}, "teach_every"),
         ({"optimizer": "muon"}, "adamw"),
-        ({"keep": "first"}, "both"),
-        ({"judge": None}, "keep=nll"),
+        ({"keep": "both"}, "keep is 'both'; it must be one of last, frechet"),
+        ({"judge": LSTM(9, layers=1, width=4)}, "an n-gram"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(corpus, wrong, advice):

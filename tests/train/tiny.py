@@ -61,13 +61,13 @@ class Tiny(LanguageModel):
         return self.output(x) + floor
 
 
-def corpus(folder: Path, *, unit: str = "line") -> Corpus:
+def corpus(folder: Path, *, unit: str = "line", **options) -> Corpus:
     """90 lines about animals, as lines or as one stream of characters."""
     path = folder / "text.txt"
     if not path.exists():
         lines = [f"the {animal} sees {n} dogs" for animal in ("cat", "bird", "old horse") for n in range(30)]
         path.write_text("\n".join(lines), encoding="utf-8")
-    return Corpus.open(LocalText(str(path), unit=unit), Char(), cache=folder / "cache")
+    return Corpus.open(LocalText(str(path), unit=unit, **options), Char(), cache=folder / "cache")
 
 
 def family(corpus: Corpus, **options) -> Tiny:
