@@ -38,7 +38,7 @@ class Cell:
     equal: bool = False  # tested, and not significantly worse than the best
     error: float = math.nan  # standard error; NaN: not known, so that the figure is not tested
     df: float = math.inf  # its degrees of freedom
-    signature: str = ""
+    signature: str = ""  # how the figure was computed, and how its interval was made
 
 
 @dataclass(frozen=True)
@@ -222,10 +222,11 @@ def _cell(values: Sequence[Value], over: str) -> Cell | None:
     if not values:
         return None
     first = values[0]
-    of_sentences = [_error(value) for value in values]
+    of_sentences = [standard_error(value) for value in values]
     if len(values) == 1:
         interval = first.interval if over == "sentences" else None
-        return Cell(first.value, interval, first.exactness, 1, error=of_sentences[0], signature=first.signature)
+        signature = _signed(first.signature, first.interval_kind if interval else "")
+        return Cell(first.value, interval, first.exactness, 1, error=of_sentences[0], signature=signature)
     seen = np.array([value.value for value in values], dtype=np.float64)
     k, mean = len(seen), float(seen.mean())
     spread = float(seen.var(ddof=1)) / k if np.isfinite(seen).all() else math.nan
@@ -234,10 +235,16 @@ def _cell(values: Sequence[Value], over: str) -> Cell | None:
     df = (spread + text) ** 2 / (spread**2 / (k - 1)) if spread else math.inf if text else k - 1.0
     reach = float(stats.t.ppf(0.975, df)) * error if math.isfinite(error) else math.nan
     interval = (mean - reach, mean + reach) if over and k > 2 and math.isfinite(reach) else None
-    return Cell(mean, interval, first.exactness, k, error=error, df=df, signature=first.signature)
+    signature = _signed(first.signature, f"t:{k}-seeds" + "+sentences" * bool(text) if interval else "")
+    return Cell(mean, interval, first.exactness, k, error=error, df=df, signature=signature)
 
 
-def _error(value: Value) -> float:
+def _signed(signature: str, interval: str) -> str:
+    """A figure's signature, and how the interval beside it was made."""
+    return f"{signature}|interval:{interval}" if interval else signature
+
+
+def standard_error(value: Value) -> float:
     """The standard error that an interval was made from; NaN without one."""
     if value.interval is None:
         return math.nan
@@ -316,7 +323,7 @@ def _true_value(row: Row, truth: str) -> tuple[float, float] | None:
     if truth not in figures.COLUMNS:
         return float(truth), 0.0
     held = [record.values[truth] for record in row.records if truth in record.values]
-    errors = [0.0 if math.isnan(error := _error(value)) else error for value in held]
+    errors = [0.0 if math.isnan(error := standard_error(value)) else error for value in held]
     return (float(np.mean([value.value for value in held])), float(np.mean(errors))) if held else None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from gentext.panels import Table
 from gentext.results import naming
 from gentext.results import record as records
-from gentext.results.board import SIGNS, mixed
+from gentext.results.board import SIGNS, Z, mixed, standard_error
 from gentext.results.record import Record, per_sequence
 from gentext.results.significance import (
     Comparison,
@@ -18,6 +18,7 @@ from gentext.results.significance import (
     corrected,
     randomisation_test,
     seed_test,
+    two_sided,
 )
 from gentext.results.significance import over_seeds as students
 
@@ -28,11 +29,13 @@ TESTS = ("bootstrap", "randomisation")
 def compare(
     first: Sequence[Record], second: Sequence[Record], *, test: str = "bootstrap", draws: int = 10_000, seed: int = 0
 ) -> dict[str, Comparison]:
-    """Every metric that both rows hold sentence by sentence under one signature, with Holm's correction over them.
+    """Every metric that both rows hold under one signature, with Holm's correction over them.
 
     A row is the records of its seeds: of one seed each the sentences are resampled, of several each the seed is a
     random effect (`seed_test`). Paired where all rest on the same test sentences or prompts; a metric with an infinite
-    sentence is left out. Raises: ValueError where no metric can be compared.
+    sentence is left out. A figure of a whole set of texts (Self-BLEU, recall), which has no figure a sentence, is
+    tested by both rows' standard errors, and without an interval it is not tested.
+    Raises: ValueError where no metric can be compared.
     """
     if test not in TESTS:
         raise ValueError(f"the test is {test!r}; it must be one of {', '.join(TESTS)}")
@@ -44,16 +47,26 @@ def compare(
         return corrected({name: found.comparison for name, found in over_seeds(first, second).items()})
     act = bootstrap_test if test == "bootstrap" else randomisation_test
     size = {"resamples" if test == "bootstrap" else "trials": draws}
-    return corrected(
-        {
-            name: act(a[0], b[0], paired=paired, seed=seed, **size)
-            for name, (a, b, paired) in _comparable(first, second).items()
-        }
-    )
+    found = {}
+    for name, (a, b, paired) in _comparable(first, second).items():
+        whole = len(a[0]) == 1  # a figure of all texts together
+        found[name] = (
+            _by_intervals(first[0], second[0], name) if whole else act(a[0], b[0], paired=paired, seed=seed, **size)
+        )
+    return corrected(found)
+
+
+def _by_intervals(first: Record, second: Record, name: str) -> Comparison:
+    """A normal test of two figures whose intervals are known, as if the rows had no text in common."""
+    values = [record.values[name] for record in (first, second)]
+    difference = values[0].value - values[1].value
+    error = float(np.hypot(*(standard_error(value) for value in values)))
+    interval = (difference - Z * error, difference + Z * error)
+    return Comparison(difference, two_sided(difference, error, np.inf), interval, "intervals|unpaired")
 
 
 def over_seeds(first: Sequence[Record], second: Sequence[Record]) -> dict[str, SeedTest]:
-    """`seed_test` of every metric that both rows of several seeds hold sentence by sentence."""
+    """`seed_test` of every metric that both rows of several seeds hold."""
     same = [record.seed for record in first] == [record.seed for record in second]
     return {
         name: seed_test(a, b, paired=paired, same_seeds=same)
@@ -62,16 +75,17 @@ def over_seeds(first: Sequence[Record], second: Sequence[Record]) -> dict[str, S
 
 
 def _comparable(first: Sequence[Record], second: Sequence[Record]) -> dict[str, tuple[Arrays, Arrays, bool]]:
-    """By metric both rows' figures, and whether they rest on the same sentences."""
-    a, b, both = _figures(first), _figures(second), [*first, *second]
+    """By metric both rows' figures, and whether they rest on the same sentences; of a set of texts one a seed."""
+    a, b = ({**_wholes(row), **_figures(row)} for row in (first, second))
+    both = [*first, *second]
     found = {}
     for name in first[0].values:
-        if name in a and name in b and all(name in r.values for r in both) and not mixed(name, both):
+        if name in a and name in b and not mixed(name, both):
             same_size = len({len(run) for run in [*a[name], *b[name]]}) == 1
             found[name] = (a[name], b[name], _paired(both, name) and same_size)
     if not found:
         raise ValueError(
-            f"{first[0].name} and {second[0].name} share no metric sentence by sentence under one signature; "
+            f"{first[0].name} and {second[0].name} share no metric that can be tested under one signature; "
             "recompute both with gentext score"
         )
     return found
@@ -174,7 +188,7 @@ def _how(test: str, first: Sequence[Record], metrics: int) -> str:
     if len(first) == 1:
         return (
             f"1 seed each: this says nothing of training luck. {test.capitalize()} over sentences, paired where both "
-            f"rest on the same; {holm}"
+            f"rest on the same; figures of all texts together by both intervals. {holm}"
         )
     return (
         "A model with the seed as a random effect, over sentences too where all seeds were judged on the same; beside "
@@ -191,13 +205,24 @@ def _figures(records: Sequence[Record]) -> dict[str, Arrays]:
     return {name: a for name, a in figures.items() if all(len(x) > 1 and np.isfinite(x).all() for x in a)}
 
 
+def _wholes(records: Sequence[Record]) -> dict[str, Arrays]:
+    """By metric the figure of every seed, where it is one of all texts together and each seed's interval is known."""
+    shared = set.intersection(*(set(record.values) for record in records))
+    values = {name: [record.values[name] for record in records] for name in shared}
+    return {
+        name: [np.array([value.value]) for value in held]
+        for name, held in values.items()
+        if all(np.isfinite(standard_error(v)) and v.exactness == "exact" and not v.paired for v in held)
+    }
+
+
 def _paired(records: Sequence[Record], name: str) -> bool:
     return all(record.values[name].paired for record in records if name in record.values)
 
 
 def _mean(records: Sequence[Record], metric: str) -> str:
     """The mean over seeds; of three or more with their interval (Student's t)."""
-    mean, interval = students([run.mean() for run in _figures(records)[metric]])
+    mean, interval = students([record.values[metric].value for record in records])
     said = f"{SIGNS[records[0].values[metric].exactness]}{mean:.4g}"
     return said if interval is None else f"{said} ({interval[0]:.4g} .. {interval[1]:.4g})"
 

@@ -134,7 +134,7 @@ def seed_test(
     own (samples), s^2 holds their variance already.
 
     Args:
-        first: for each seed its figures sentence by sentence.
+        first: for each seed its figures sentence by sentence, or the one figure of all its sentences.
         second: those of the other row.
         paired: all seeds of both rows were judged on the same sentences.
         same_seeds: the rows' seeds are the same, in the same order.
@@ -152,7 +152,7 @@ def seed_test(
         raise ValueError(
             f"a test over seeds needs two seeds or more of each row; got {len(first)} and {len(second)}. Add seeds"
         )
-    runs = [[_column(run)[:, 0] for run in row] for row in (first, second)]
+    runs = [[run if len(run) == 1 else _column(run)[:, 0] for run in row] for row in (first, second)]
     if paired and len({len(run) for row in runs for run in row}) > 1:
         raise ValueError(
             f"paired seeds share their sentences; got {[len(run) for row in runs for run in row]}. Give paired=False"
@@ -167,27 +167,28 @@ def seed_test(
     difference = float(means[0].mean() - means[1].mean())
     name = f"seeds|{'paired' if paired else 'unpaired'}|seeds:{k[0]},{k[1]}|df:{df:.3g}"
     reach = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
-    found = Comparison(difference, _two_sided(difference, error, df), (difference - reach, difference + reach), name)
+    found = Comparison(difference, two_sided(difference, error, df), (difference - reach, difference + reach), name)
     pairs = same_seeds and k[0] == k[1]
     p = _p_of_seeds(means[0] - means[1]) if pairs else _welch(*means)
     return SeedTest(found, p, "paired" if pairs else "welch", reach + float(stats.t.ppf(0.8, df)) * error)
 
 
 def _p_of_seeds(gaps: np.ndarray) -> float:
-    return _two_sided(float(gaps.mean()), float(gaps.std(ddof=1)) / len(gaps) ** 0.5, len(gaps) - 1)
+    return two_sided(float(gaps.mean()), float(gaps.std(ddof=1)) / len(gaps) ** 0.5, len(gaps) - 1)
 
 
 def _welch(a: np.ndarray, b: np.ndarray) -> float:
     errors = [float(row.var(ddof=1)) / len(row) for row in (a, b)]
     total = sum(errors)
     df = total**2 / sum(e**2 / (len(row) - 1) for e, row in zip(errors, (a, b), strict=True)) if total else 1.0
-    return _two_sided(float(a.mean() - b.mean()), total**0.5, df)
+    return two_sided(float(a.mean() - b.mean()), total**0.5, df)
 
 
-def _two_sided(difference: float, error: float, df: float) -> float:
+def two_sided(difference: float, error: float, df: float) -> float:
+    """p of a difference with this standard error, by Student's t with `df` degrees of freedom (inf: normal)."""
     if error == 0:
         return 1.0 if difference == 0 else 0.0
-    return float(2 * stats.t.sf(abs(difference) / error, df))
+    return float(2 * stats.t.sf(abs(difference) / error, df if np.isfinite(df) else 1e9))
 
 
 def pairwise(values: np.ndarray, errors: np.ndarray, df: np.ndarray) -> np.ndarray:

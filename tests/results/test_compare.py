@@ -36,8 +36,24 @@ def test_two_runs_are_compared_metric_by_metric(tmp_path):
     assert {name: said.test.split("|")[1] for name, said in found.items()} == {"recall": "paired", "bleu4": "unpaired"}
     assert found["recall"].adjusted < 0.05 < found["bleu4"].adjusted
     assert compare([one], [two], test="randomisation", draws=500)["recall"].p < 0.05
-    with pytest.raises(ValueError, match="share no metric sentence by sentence"):
+    with pytest.raises(ValueError, match="share no metric that can be tested"):
         compare([one], [run(tmp_path, "hmm", 0, length=shared)])
+
+
+def test_a_figure_of_all_texts_is_tested_by_its_interval_and_without_one_not(tmp_path):
+    """Two halves of one file differed in recall in half of all pairs: references were resampled, samples were not."""
+    one, two, three = (run(tmp_path, name, 0, bleu4=normal(50, 0)) for name in ("a", "b", "c"))
+
+    def recall(record, value, interval):
+        figure = Value(value, "recall|v:1", True, 9, "share", interval, "jackknife:20")
+        return dataclasses.replace(record, values={**record.values, "recall": figure})
+
+    near = compare([recall(one, 0.50, (0.45, 0.55))], [recall(two, 0.52, (0.47, 0.57))])["recall"]
+    far = compare([recall(one, 0.50, (0.45, 0.55))], [recall(two, 0.70, (0.65, 0.75))])["recall"]
+    assert far.p < 0.001 < 0.05 < near.p
+    assert far.test == "intervals|unpaired"
+    assert near.interval == pytest.approx((-0.0907, 0.0507), abs=1e-4)
+    assert "recall" not in compare([recall(one, 0.5, None)], [recall(three, 0.9, None)])
 
 
 def test_the_table_marks_bounds_and_names_what_differs(tmp_path):
