@@ -20,7 +20,7 @@ class Value:
     n: int  # sequences that it rests on
     unit: str = ""  # nats/sentence, bits/char, share, ...
     interval: tuple[float, float] | None = None  # 95 %
-    interval_kind: str = ""  # bootstrap:10000 | subsample:100x0.5,0.25 | wilson | normal
+    interval_kind: str = ""  # bootstrap:10000 | jackknife:20 | clopper-pearson | normal
     exactness: Exactness = "exact"
     per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for tests; None for set metrics
     paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them

@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from gentext import checks
 from gentext.data.ngram_arrays import Sentences, hashed
 from gentext.metrics.base import Absent
 from gentext.metrics.bleu_counts import SMOOTHINGS, Overlap, overlap
-from gentext.metrics.intervals import NO_INTERVAL, Interval, bootstrap, subsample
+from gentext.metrics.intervals import GROUPS, jackknife, student
 from gentext.metrics.word_metric import WordMetric, log
 from gentext.types import Samples, Value
 
 MODES = ("leave-one-out", "included", "halves", "fresh")
-FEW = 64  # hypotheses or references, of fewer than which a random quarter may hold none
+FEW = 32  # hypotheses or references, of fewer than which a group may hold all
 
 
 class BLEU(WordMetric):
@@ -50,43 +50,49 @@ class BLEU(WordMetric):
         references: int | None = None,
         words: str | None = None,
         lowercase: bool | None = None,
-        resamples: int = 10_000,
+        groups: int = GROUPS,
         seed: int = 0,
         name: str = "bleu",
     ) -> None:
         super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
-        checks.at_least(0, resamples=resamples)
+        checks.at_least(0, groups=groups)
         self.max_order = max_order
         self.smoothing = smoothing
         self.hypotheses = hypotheses
         self.references = references
-        self.resamples = resamples
+        self.groups = groups
         self.seed = seed
         self.name = name
 
     def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
         self.read(samples=samples, references=references)
 
-    def per_sentence(self) -> tuple[Float[ndarray, "k n"], int]:
-        """BLEU-1..k of every hypothesis, and the number of references."""
+    def values(self) -> Mapping[str, Value]:
         hypotheses = self.sentences("samples")[: self.hypotheses]
         references = self.sentences("references")[: self.references]
         first = np.arange(len(hypotheses) + len(references)) < len(hypotheses)
         both = overlap(hypotheses + references, self.max_order, np.stack([first, ~first], 1))
         warn_if_foreign(hypotheses, references, both)
-        return both.bleu(first, ~first, self.smoothing), len(references)
+        bleu = both.bleu(first, ~first, self.smoothing)
+        n, m = len(hypotheses), len(references)
 
-    def values(self) -> Mapping[str, Value]:
-        bleu, references = self.per_sentence()
-        n = bleu.shape[1]
-        rest = f"refs:{references}|hyps:{n}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
-        intervals = bootstrap(bleu.T, resamples=self.resamples, seed=self.seed)
+        def mean(ours: ndarray, theirs: ndarray) -> ndarray:
+            kept = np.append(ours, theirs)
+            return both.bleu(first & kept, ~first & kept, self.smoothing).mean(1)
+
+        errors = jackknife(mean, n, m, groups=self.groups, seed=self.seed)
+        rest = f"refs:{m}|hyps:{n}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         return {
             f"{self.name}{k}": Value(
-                float(each.mean()), f"bleu{k}|{rest}", True, n, **interval._asdict(), per_sequence=each.copy()
+                value := float(each.mean()),
+                f"bleu{k}|{rest}",
+                True,
+                n,
+                **student(value, error, self.groups)._asdict(),
+                per_sequence=each.copy(),
             )
-            for k, (each, interval) in enumerate(zip(bleu, intervals, strict=True), 1)
+            for k, (each, error) in enumerate(zip(bleu, errors, strict=True), 1)
         }
 
 
@@ -98,7 +104,7 @@ class SelfBLEU(WordMetric):
     others to the first so many. Published conventions: Texygen's tables, GansFallingShort: as it stands. Texygen's
     default code: hypotheses=500 references=500. TextGAN-PyTorch: mode=fresh hypotheses=200. RelGAN: mode=included
     hypotheses=200. TaylorGAN: mode=halves smoothing=floor.
-    Its interval comes from subsamples, since the duplicates of a bootstrap would count as repetitions.
+    Its interval comes from a jackknife, since the duplicates of a bootstrap would count as repetitions.
 
     >>> from gentext.types import Samples
     >>> selfbleu = SelfBLEU(max_order=1)
@@ -118,13 +124,13 @@ class SelfBLEU(WordMetric):
         references: int | None = None,
         words: str | None = None,
         lowercase: bool | None = None,
-        resamples: int = 100,
+        groups: int = GROUPS,
         seed: int = 0,
         name: str = "selfbleu",
     ) -> None:
         super().__init__(words, lowercase)
         check(max_order, smoothing, hypotheses=hypotheses, references=references)
-        checks.at_least(0, resamples=resamples)
+        checks.at_least(0, groups=groups)
         checks.one_of("mode", mode, MODES)
         if mode == "fresh" and hypotheses is None:
             raise ValueError(
@@ -137,7 +143,7 @@ class SelfBLEU(WordMetric):
         self.smoothing = smoothing
         self.hypotheses = hypotheses
         self.references = references
-        self.resamples = resamples
+        self.groups = groups
         self.seed = seed
         self.name = name
 
@@ -161,20 +167,19 @@ class SelfBLEU(WordMetric):
         alone = self.mode == "leave-one-out"
         shared = overlap(samples, self.max_order, None if alone else sides)
 
-        def mean(rows: ndarray | slice) -> ndarray:
-            chosen = np.zeros_like(sides)
-            chosen[rows] = sides[rows]
-            return shared.bleu(*chosen.T, self.smoothing, alone).mean(1)
+        def mean(kept: ndarray) -> ndarray:
+            return shared.bleu(*(sides & kept[:, None]).T, self.smoothing, alone).mean(1)
 
-        figures = mean(slice(None))
-        intervals: list[Interval] = [NO_INTERVAL] * self.max_order
-        if min(hypotheses, references) >= FEW:
-            intervals = subsample(mean, figures, len(samples), resamples=self.resamples, seed=self.seed)
+        figures = mean(np.ones(len(samples), dtype=bool))
+        groups = self.groups if min(hypotheses, references) >= FEW else 0
+        errors = jackknife(mean, len(samples), groups=groups, seed=self.seed)
         others = self.mode if alone and references == len(samples) else f"{self.mode}:{references}"
         rest = f"refs:{others}|hyps:{hypotheses}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         return {
-            f"{self.name}{k}": Value(float(value), f"selfbleu{k}|{rest}", False, int(hypotheses), **interval._asdict())
-            for k, (value, interval) in enumerate(zip(figures, intervals, strict=True), 1)
+            f"{self.name}{k}": Value(
+                value, f"selfbleu{k}|{rest}", False, int(hypotheses), **student(value, error, self.groups)._asdict()
+            )
+            for k, (value, error) in enumerate(zip(figures.tolist(), errors, strict=True), 1)
         }
 
 

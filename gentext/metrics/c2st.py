@@ -18,7 +18,7 @@ from gentext import checks
 from gentext.data.ngram_arrays import Sentences, orders
 from gentext.metrics.base import Absent
 from gentext.metrics.c2st_cnn import cnn
-from gentext.metrics.intervals import wilson
+from gentext.metrics.intervals import clopper_pearson
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -78,7 +78,7 @@ class C2ST(WordMetric):
             f"{name}|held-out:{held}x2|train:{each - held}x2|seed:{self.seed}|refs:{len(references)}"
             f"|hyps:{len(samples)}|tok:{self.tok}|v:1"
         )
-        interval = wilson(int(right.sum()), len(right))
+        interval = clopper_pearson(float(right.mean()), len(right))
         return {name: Value(float(right.mean()), signature, False, len(right), "share", **interval._asdict())}
 
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 from gentext import checks
 from gentext.data.ngram_arrays import NgramRanks, orders
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import subsample
+from gentext.metrics.intervals import GROUPS, jackknife, student
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -25,7 +25,8 @@ class NgramDistribution(WordMetric):
     ngram_jsN: Jensen-Shannon divergence of the n-grams' frequencies, nats, ln 2 where nothing is shared.
     ngram_klN, ngram_reverse_klN: KL(references | samples), large where the samples lack n-grams, and KL(samples |
     references), large where they made some up; `smoothing` is added to the count of every n-gram that either side
-    holds. All depend on the number of texts, which stands in the signature. Intervals hold the references fixed.
+    holds. All depend on the number of texts, which stands in the signature. Intervals come from a jackknife of `groups`
+    groups of both.
     """
 
     higher_is_better: ClassVar[bool | None] = None
@@ -37,16 +38,16 @@ class NgramDistribution(WordMetric):
         smoothing: float = 0.5,
         words: str | None = None,
         lowercase: bool | None = None,
-        resamples: int = 20,
+        groups: int = GROUPS,
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
         checks.at_least(1, max_order=max_order)
         checks.positive(smoothing=smoothing)
-        checks.at_least(0, resamples=resamples)
+        checks.at_least(0, groups=groups)
         self.max_order = max_order
         self.smoothing = smoothing
-        self.resamples = resamples
+        self.groups = groups
         self.seed = seed
 
     def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
@@ -58,25 +59,24 @@ class NgramDistribution(WordMetric):
         every = [Pair(grams, n) for grams in orders(samples + references, self.max_order)]
         named = [(f"{name}{k}", better) for name, better in FIGURES for k in range(1, self.max_order + 1)]
 
-        def figures(rows: ndarray) -> ndarray:
-            chosen = np.zeros(n, dtype=bool)
-            chosen[rows] = True
-            table = np.array([pair.figures(chosen, m, self.smoothing) for pair in every])  # [orders, 4]
+        def figures(ours: ndarray, theirs: ndarray) -> ndarray:
+            table = np.array([pair.figures(ours, theirs, self.smoothing) for pair in every])  # [orders, 4]
             with np.errstate(divide="ignore"):
                 table[:, 0] = np.exp(np.log(table[:, 0]).cumsum() / np.arange(1, len(table) + 1))
             return table.T.ravel()
 
-        values = figures(np.arange(n))
-        intervals = subsample(figures, values, n, resamples=self.resamples, seed=self.seed)
+        values = figures(np.ones(n, dtype=bool), np.ones(m, dtype=bool))
+        errors = jackknife(figures, n, m, groups=self.groups, seed=self.seed)
         rest = f"refs:{m}|hyps:{n}|tok:{self.tok}|v:1"
         found: dict[str, Value | Absent] = {}
-        for (name, better), value, interval in zip(named, values, intervals, strict=True):
+        for (name, better), value, error in zip(named, values.tolist(), errors, strict=True):
             if np.isnan(value):
                 found[name] = Absent(f"no sample or no reference has {name[-1]} words")
                 continue
             smooth = f"smooth:{self.smoothing:g}|" if "kl" in name else ""
             unit = "share" if better else "nats"
-            found[name] = Value(float(value), f"{name}|{smooth}{rest}", better, n, unit, **interval._asdict())
+            interval = student(value, error, self.groups)._asdict()
+            found[name] = Value(value, f"{name}|{smooth}{rest}", better, n, unit, **interval)
         return found
 
 
@@ -87,21 +87,24 @@ class Pair:
     """The n-grams of one order in the first `n` sentences (samples) and in the rest (references)."""
 
     def __init__(self, grams: NgramRanks, n: int) -> None:
-        mine = grams.sentence < n
-        self.rank, self.sentence, self.size = grams.rank[mine], grams.sentence[mine], grams.size
-        self.references = np.bincount(grams.rank[~mine], minlength=grams.size).astype(np.float64)
+        self.grams, self.n = grams, n
 
-    def figures(self, chosen: Bool[ndarray, " n"], m: int, smoothing: float) -> tuple[float, float, float, float]:
-        """Jaccard, JS, KL and reverse KL of the chosen samples and the `m` references; NaN where a side is empty."""
-        samples = np.bincount(self.rank[chosen[self.sentence]], minlength=self.size).astype(np.float64)
-        if not samples.any() or not self.references.any():
+    def figures(
+        self, ours: Bool[ndarray, " n"], theirs: Bool[ndarray, " m"], smoothing: float
+    ) -> tuple[float, float, float, float]:
+        """Jaccard, JS, KL and reverse KL of the samples and references that are kept; NaN where a side is empty."""
+        samples, references = (
+            np.bincount(self.grams.rank[kept[self.grams.sentence]], minlength=self.grams.size).astype(np.float64)
+            for kept in (np.append(ours, theirs & False), np.append(ours & False, theirs))
+        )
+        if not samples.any() or not references.any():
             return (np.nan,) * 4
-        a, b = samples / np.count_nonzero(chosen), self.references / m
+        a, b = samples / np.count_nonzero(ours), references / np.count_nonzero(theirs)
         jaccard = np.minimum(a, b).sum() / np.maximum(a, b).sum()
-        p, q = samples / samples.sum(), self.references / self.references.sum()
+        p, q = samples / samples.sum(), references / references.sum()
         js = (divergence(p, (p + q) / 2) + divergence(q, (p + q) / 2)) / 2
-        held = (samples > 0) | (self.references > 0)  # a half of the samples holds fewer than all
-        p, q = (counts[held] + smoothing for counts in (samples, self.references))
+        held = (samples > 0) | (references > 0)  # some of the texts hold fewer n-grams than all
+        p, q = (counts[held] + smoothing for counts in (samples, references))
         p, q = p / p.sum(), q / q.sum()
         return float(jaccard), js, divergence(q, p), divergence(p, q)
 

@@ -13,7 +13,7 @@ from gentext import checks
 from gentext.data.ngram_arrays import NgramRanks, Sentences, orders, ranked
 from gentext.data.suffix_array import fingerprints
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import bootstrap, subsample
+from gentext.metrics.intervals import GROUPS, clopper_pearson, jackknife, share_of_ratio, student
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -24,7 +24,7 @@ class Diversity(WordMetric):
     distinctN: different n-grams by all n-grams. entropyN: of the n-grams' frequencies, nats. unique: different samples
     by all samples. near_duplicates: the share of samples that another one equals, or equals but for one word replaced,
     left out or put in. repetition: the mean share of a sample's n-grams of order `repeats` that it has used before.
-    All but the last depend on how many samples there are, so their intervals come from subsamples.
+    All but the last depend on how many samples there are; their intervals come from a jackknife of `groups` groups.
     Source: Li et al. 2016 (distinct); Welleck et al. 2020 (repetition, seq-rep-n).
     """
 
@@ -36,15 +36,15 @@ class Diversity(WordMetric):
         repeats: int = 2,
         words: str | None = None,
         lowercase: bool | None = None,
-        resamples: int = 100,
+        groups: int = GROUPS,
         seed: int = 0,
     ) -> None:
         super().__init__(words, lowercase)
         checks.at_least(1, max_order=max_order, repeats=repeats)
-        checks.at_least(0, resamples=resamples)
+        checks.at_least(0, groups=groups)
         self.max_order = max_order
         self.repeats = repeats
-        self.resamples = resamples
+        self.groups = groups
         self.seed = seed
 
     def update(self, samples: Samples) -> None:
@@ -67,15 +67,18 @@ class Diversity(WordMetric):
         figures["unique"] = (twins.unique, True, "share")
         figures["near_duplicates"] = (twins.near, False, "share")
 
-        def all_figures(rows: ndarray) -> ndarray:
-            chosen = np.zeros(n, dtype=bool)
-            chosen[rows] = True
-            return np.array([statistic(chosen) for statistic, _, _ in figures.values()])
+        def all_figures(kept: ndarray) -> ndarray:
+            return np.array([statistic(kept) for statistic, _, _ in figures.values()])
 
-        values = all_figures(np.arange(n))
-        intervals = subsample(all_figures, values, n, resamples=self.resamples, seed=self.seed)
-        for (name, (_, better, unit)), value, interval in zip(figures.items(), values, intervals, strict=True):
-            found[name] = Value(float(value), f"{name}|{rest}", better, n, unit, **interval._asdict())
+        values = all_figures(np.ones(n, dtype=bool))
+        errors = jackknife(all_figures, n, groups=self.groups, seed=self.seed)
+        for (name, (_, better, unit)), value, error in zip(figures.items(), values.tolist(), errors, strict=True):
+            if unit == "share":  # a near duplicate never comes alone: one pair is one event, and two texts
+                trials = n // 2 if name == "near_duplicates" else n
+                interval = clopper_pearson(value, trials, error, self.groups - 1, f"jackknife:{self.groups}")
+            else:
+                interval = student(value, error, self.groups)
+            found[name] = Value(value, f"{name}|{rest}", better, n, unit, **interval._asdict())
         again = repetition(every[self.repeats - 1], samples.lengths)
         found["repetition"] = Value(
             float(again.mean()),
@@ -83,7 +86,7 @@ class Diversity(WordMetric):
             None,
             n,
             "share",
-            **bootstrap(again, seed=self.seed)._asdict(),
+            **share_of_ratio(again, np.ones(n))._asdict(),
             per_sequence=again,
         )
         return found

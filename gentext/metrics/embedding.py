@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
+from gentext import checks
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.encoders import Encoder, HashedNgrams, embed
-from gentext.metrics.intervals import subsample
+from gentext.metrics.intervals import GROUPS, jackknife, student
 from gentext.types import Samples, Value
 
 
@@ -45,15 +48,16 @@ class Frechet(VectorMetric):
 
     The squared distance between their means, plus the distance between their covariances. It falls with the number of
     texts, since a few make a covariance look narrower than it is: compare figures of the same numbers of both, which
-    stand in the signature. The interval holds the references fixed.
+    stand in the signature. The interval comes from a jackknife of `groups` groups of both.
     Source: Heusel et al. 2017; for text with BERT: Montahaei et al. 2019 (FBD).
     """
 
     higher_is_better: ClassVar[bool | None] = False
 
-    def __init__(self, encoder: Encoder | None = None, resamples: int = 20, seed: int = 0) -> None:
+    def __init__(self, encoder: Encoder | None = None, groups: int = GROUPS, seed: int = 0) -> None:
         super().__init__(encoder)
-        self.resamples = resamples
+        checks.at_least(0, groups=groups)
+        self.groups = groups
         self.seed = seed
 
     def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
@@ -61,18 +65,17 @@ class Frechet(VectorMetric):
 
     def values(self) -> Mapping[str, Value]:
         samples, references = self.vectors("samples", least=2).double(), self.vectors("references", least=2).double()
-        moments = mean_and_covariance(references)
-        distance = frechet_distance(mean_and_covariance(samples), moments)
-        [interval] = subsample(
-            lambda rows: frechet_distance(mean_and_covariance(samples[rows]), moments)[None].numpy(),
-            distance[None].numpy(),
-            len(samples),
-            resamples=self.resamples,
-            seed=self.seed,
-        )
-        n = len(samples)
-        signature = f"frechet|encoder:{self.encoder.signature()}|refs:{len(references)}|hyps:{n}|v:1"
-        return {"frechet": Value(float(distance), signature, False, n, **interval._asdict())}
+
+        def distance(*kept: ndarray) -> ndarray:
+            sides = (side[rows] for side, rows in zip((samples, references), kept, strict=True))
+            return frechet_distance(*map(mean_and_covariance, sides))[None].numpy()
+
+        n, m = len(samples), len(references)
+        value = float(distance(np.ones(n, dtype=bool), np.ones(m, dtype=bool))[0])
+        [error] = jackknife(distance, n, m, groups=self.groups, seed=self.seed)
+        interval = student(value, error, self.groups)
+        signature = f"frechet|encoder:{self.encoder.signature()}|refs:{m}|hyps:{n}|v:1"
+        return {"frechet": Value(value, signature, False, n, **interval._asdict())}
 
 
 class Vendi(VectorMetric):
@@ -86,9 +89,10 @@ class Vendi(VectorMetric):
     higher_is_better: ClassVar[bool | None] = True
     collections = ("samples",)
 
-    def __init__(self, encoder: Encoder | None = None, resamples: int = 20, seed: int = 0) -> None:
+    def __init__(self, encoder: Encoder | None = None, groups: int = GROUPS, seed: int = 0) -> None:
         super().__init__(encoder)
-        self.resamples = resamples
+        checks.at_least(0, groups=groups)
+        self.groups = groups
         self.seed = seed
 
     def update(self, samples: Samples) -> None:
@@ -96,16 +100,13 @@ class Vendi(VectorMetric):
 
     def values(self) -> Mapping[str, Value]:
         vectors = self.vectors("samples")
-        n, score = len(vectors), vendi_score(vectors)
-        [interval] = subsample(
-            lambda rows: vendi_score(vectors[rows])[None].numpy(),
-            score[None].numpy(),
-            n,
-            resamples=self.resamples,
-            seed=self.seed,
+        n, score = len(vectors), float(vendi_score(vectors))
+        [error] = jackknife(
+            lambda kept: vendi_score(vectors[kept])[None].numpy(), n, groups=self.groups, seed=self.seed
         )
+        interval = student(score, error, self.groups)
         signature = f"vendi|encoder:{self.encoder.signature()}|hyps:{n}|v:1"
-        return {"vendi": Value(float(score), signature, True, n, "texts", **interval._asdict())}
+        return {"vendi": Value(score, signature, True, n, "texts", **interval._asdict())}
 
 
 def mean_and_covariance(vectors: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, "d d"]]:

@@ -1,4 +1,8 @@
-"""95 % intervals for the figures of one run: resampled sentences, subsamples, shares, standard errors."""
+"""95 % intervals for the figures of one run: resampled sentences, groups left out, shares, standard errors.
+
+Each holds the randomness of all texts that the figure is computed from but the training text, which all runs of a
+corpus share: of the samples, and of the held-out text. tests/benchmarks/bench_coverage.py lists how often they do.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
+from scipy import stats
 from threadpoolctl import threadpool_limits
 
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 CELLS = 1 << 17  # weights held at once by one thread: 1 MB, which stays in its cache
 LARGE = 50_000  # rows, from which on a mean is normal to three digits, and 10,000 resamples of it take minutes
-
-
-FEW = 16  # rows, of fewer than which a quarter is no sample of anything
+FEW = 16  # texts, of fewer than which a group is no sample of anything
+GROUPS = 20  # that a jackknife leaves out, one at a time
 
 
 class Interval(NamedTuple):
@@ -108,47 +112,108 @@ def percentiles(draws: Float[ndarray, " p"]) -> Interval:
     return Interval((float(low), float(high)), f"bootstrap:{len(draws)}")
 
 
-def subsample(
-    statistic: Callable[[Int[ndarray, " p"]], Float[ndarray, " k"]],
-    value: Float[ndarray, " k"],
-    n: int,
-    *,
-    resamples: int = 100,
+def jackknife(
+    statistic: Callable[..., Float[ndarray, " k"]],
+    *sizes: int,
+    groups: int = GROUPS,
     seed: int = 0,
-) -> list[Interval]:
-    """The intervals of k figures of a set of `n` sentences, from those of random halves and quarters of it.
+) -> Float[ndarray, " k"]:
+    """The standard errors of k figures of one or more collections of texts, from leaving out one group at a time.
 
-    For figures that a plain bootstrap falsifies by its duplicates (Self-BLEU, distinct): subsets hold none. They differ
-    from the whole in level, since such figures depend on size, so only their spread is used. For b of n rows without
-    replacement it is that of fresh samples of b rows times sqrt(1 - b / n); from halves to the whole it goes on falling
-    as it fell from quarters to halves. From 50,000 rows on there are a fifth of the subsets.
-    Source: Politis, Romano and Wolf 1999, chapters 2 and 8 (subsampling, an unknown rate of convergence).
+    Each collection is cut at random into `groups` groups of equal size, and the first group of all of them is left out
+    together, then the second, ...: the errors hold the randomness of every collection. For any statistic that does not
+    ask in which order its texts stand, duplicates, counts of pairs and nearest neighbours included, the variance is
+    not smaller in expectation than the true one of a collection of as many texts as are left (Efron and Stein 1981);
+    a bootstrap, whose draws hold a text twice, has no such bound. NaN where a collection has fewer than 16 texts.
+
+    Args:
+        statistic: takes for each collection which of its texts are kept, bool [n], and gives k figures.
+        sizes: the texts of each collection.
+        groups: 0: no errors.
+        seed: of the cut into groups.
+
+    Source: Shao and Tu 1995, section 2.3 (delete-d jackknife, groups); Efron and Stein 1981 (its bias is upward).
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=400)  # a mean's error is 1 / sqrt(400)
+        >>> jackknife(lambda kept: np.array([x[kept].mean()]), 400).round(2)
+        array([0.05])
     """
-    if n < FEW or not resamples:
-        return [NO_INTERVAL] * len(value)
-    rng = np.random.default_rng(seed)
-    count = resamples if n < LARGE else max(2, resamples // 5)
-
-    def spread(size: int) -> Float[ndarray, " k"]:
-        figures = [statistic(np.sort(rng.permutation(n)[:size])) for _ in range(count)]
-        return np.std(figures, axis=0, ddof=1) / np.sqrt(1 - size / n)
-
-    halves, quarters = spread(n // 2), spread(n // 4)
-    fall = np.divide(halves, quarters, out=np.full_like(halves, np.sqrt(0.5)), where=quarters > 0)
-    errors = halves * np.minimum(fall, 1.0)
-    kind = f"subsample:{count}x0.5,0.25"
-    return [normal(float(at), float(error), kind) for at, error in zip(value, errors, strict=True)]
+    if not groups or min(sizes) < FEW:
+        return np.full(len(statistic(*(np.ones(size, dtype=bool) for size in sizes))), np.nan)
+    members = [group_of(size, groups, seed + i) for i, size in enumerate(sizes)]
+    figures = np.array([statistic(*(member != group for member in members)) for group in range(groups)])
+    return group_errors(figures)
 
 
-def wilson(successes: int, n: int) -> Interval:
-    """The interval of a share: Wilson's score interval, sound at 0 and 1 too."""
-    if not n:
+def group_of(size: int, groups: int, seed: int) -> Int[ndarray, " n"]:
+    """The group 0 .. groups - 1 of each of `size` texts, all of one size but for one text, dealt at random."""
+    return np.random.default_rng(seed).permutation(np.arange(size) % groups)
+
+
+def group_errors(figures: Float[ndarray, "g k"]) -> Float[ndarray, " k"]:
+    """The jackknife's standard errors of k figures, from those without each of g groups."""
+    groups = len(figures)
+    with np.errstate(invalid="ignore"):  # infinite figures have no error
+        return np.sqrt((groups - 1) / groups * np.square(figures - figures.mean(0)).sum(0))
+
+
+def student(value: float, error: float, groups: int, kind: str = "") -> Interval:
+    """The interval of a figure whose standard error comes from so many groups; none where it is not known.
+
+    `kind` says it where the groups were not a jackknife's.
+    """
+    if not np.isfinite(value) or not np.isfinite(error):
         return NO_INTERVAL
-    share, z2 = successes / n, Z * Z / n
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = Z * np.sqrt(share * (1 - share) / n + z2 / (4 * n)) / (1 + z2)
-    low, high = float(middle - reach), float(middle + reach)
-    return Interval((low if successes else 0.0, high if successes < n else 1.0), "wilson")  # exact ends: no rounding
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, groups - 1)) * float(error)
+    return Interval((value - reach, value + reach), kind or f"jackknife:{groups}")
+
+
+def clopper_pearson(value: float, n: int, error: float | None = None, df: float = np.inf, kind: str = "") -> Interval:
+    """The interval of a share that has this standard error: that of as many independent trials as would have it.
+
+    Clopper and Pearson's interval of `value` in value (1 - value) / error^2 trials: it holds near 0 and 1, where the
+    figure's distribution is skewed and an error of 0 says only that nothing was seen in n trials.
+
+    Args:
+        value: between 0 and 1.
+        n: the trials, where no error is given or it is 0.
+        error: None: the texts are independent trials.
+        df: the degrees of freedom of `error`.
+        kind: how `error` came about, as the interval's kind says it.
+
+    Source: Clopper and Pearson 1934; Korn and Graubard 1998 (the effective number of trials).
+
+    Example:
+        >>> clopper_pearson(0.0, 100)
+        Interval(interval=(0.0, 0.036216693480220476), interval_kind='clopper-pearson')
+    """
+    said = f"{kind}+clopper-pearson" if kind else "clopper-pearson"
+    if not n or not np.isfinite(value) or (error is not None and not np.isfinite(error)):
+        return NO_INTERVAL
+    trials = float(n)
+    if error and 0 < value < 1:
+        trials = value * (1 - value) / error**2
+    if np.isfinite(df):
+        trials *= (Z / float(stats.t.ppf((1 + LEVEL) / 2, df))) ** 2
+    successes = value * trials
+    tail = (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(tail, successes, trials - successes + 1)) if value > 0 else 0.0
+    high = float(stats.beta.ppf(1 - tail, successes + 1, trials - successes)) if value < 1 else 1.0
+    return Interval((min(low, value), max(high, value)), said)
+
+
+def share_of_ratio(numerator: Shaped[ndarray, " n"], denominator: Shaped[ndarray, " n"]) -> Interval:
+    """The interval of the share sum(numerator) / sum(denominator), sentences being what varies: of novel n-grams, say.
+
+    Its error is that of the ratio, linearised.
+    """
+    if not denominator.sum():
+        return NO_INTERVAL
+    value = float(numerator.sum() / denominator.sum())
+    return clopper_pearson(
+        value, len(numerator), standard_error((numerator - value * denominator) / denominator.mean()), kind="delta"
+    )
 
 
 def standard_error(per_sequence: Float[ndarray, " n"]) -> float:

@@ -19,7 +19,7 @@ from scipy.special import entr, expit
 
 from gentext.data.source import Truth
 from gentext.metrics.base import Absent, TextMetric
-from gentext.metrics.intervals import mean_normal, normal, standard_error, wilson
+from gentext.metrics.intervals import clopper_pearson, mean_normal, normal, standard_error
 from gentext.types import Exactness, Samples, Scores, Value
 
 NATS = "nats/sentence"
@@ -123,7 +123,7 @@ def accepting(
     keep = np.isfinite(p)
     n, count = len(p), int(keep.sum())
     share = count / n
-    whole = wilson(count, n)._asdict()
+    whole = clopper_pearson(share, n)._asdict()
     found: dict[str, Value | Absent] = {
         "grammatical": Value(share, f"grammatical|seqs:{n}|v:1", True, n, "share", **whole, per_sequence=keep * 1.0)
     }
@@ -173,7 +173,7 @@ def bounds(kl_pq: Value | Absent, grammatical: Value | Absent, rest: str) -> dic
     elif isinstance(grammatical, Value):
         value = 1 - grammatical.value
         ends = grammatical.interval and (1 - grammatical.interval[1], 1 - grammatical.interval[0])
-        found["tv"] = Value(value, f"tv|{rest}", False, grammatical.n, "share", ends, "wilson", "lower")
+        found["tv"] = Value(value, f"tv|{rest}", False, grammatical.n, "share", ends, "clopper-pearson", "lower")
     else:
         found["tv"] = Absent("tv needs samples, or a likelihood of held-out text")
     return found

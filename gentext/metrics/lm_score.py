@@ -15,10 +15,11 @@ import torch
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import bootstrap_ratio
+from gentext.metrics.intervals import FEW, bootstrap_ratio, standard_error, student
 from gentext.types import Samples, Value
 
 JUDGES = ("kneser_ney", "transformer")
+READ_BY_PARTS = 1000  # held-out texts that judges of parts read
 COLLECTIONS = ("samples", "references", "training")
 
 
@@ -45,6 +46,8 @@ class LMScore(TextMetric):
 
     reverse_lm_score: nats per word of held-out text under the judge fitted on the samples (quality and diversity).
     A line's end counts as a word. Both depend on how much text the judge is fitted on, so its size is in the signature.
+    The interval of the reverse score holds the luck of both texts: judges fitted on `parts` parts of the samples say
+    how far these move it. parts=0: no interval (of a judge that is slow to fit).
     `judge` names it: kneser_ney is fast, and favours n-grams; transformer takes a minute for each direction.
     """
 
@@ -57,15 +60,17 @@ class LMScore(TextMetric):
         words: str | None = None,
         lowercase: bool | None = None,
         resamples: int = 10_000,
+        parts: int = 10,
         seed: int = 0,
     ) -> None:
         super().__init__()
         checks.one_of("judge", judge, JUDGES)
-        checks.at_least(0, resamples=resamples)
+        checks.at_least(0, resamples=resamples, parts=parts)
         self.judge = judge
         self.name = name
         self.cut_by(words, lowercase)
         self.resamples = resamples
+        self.parts = parts
         self.seed = seed
         self.scorer: Scorer | None = None
         for name in COLLECTIONS:
@@ -103,18 +108,38 @@ class LMScore(TextMetric):
     def _score(self, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
         if not learned or not judged:
             return Absent(f"{name} needs {what}, and there is none")
-        self.scorer.fit(learned)
-        nats = -np.asarray(self.scorer.log_prob(judged), dtype=np.float64)
         how = self.segmentation()
         words = np.array([len(how.split(text)) + 1 for text in judged])
+        reverse = name != self.name
+        spread = self._spread(learned, judged[:READ_BY_PARTS], words[:READ_BY_PARTS]) if reverse else 0.0
+        self.scorer.fit(learned)
+        nats = -np.asarray(self.scorer.log_prob(judged), dtype=np.float64)
         ratio = float(nats.sum() / words.sum())
+        interval = bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)
+        if reverse:
+            error = np.hypot(spread, standard_error((nats - ratio * words) / words.mean()))
+            interval = student(ratio, error, self.parts, f"parts:{self.parts}+normal")
         return Value(
             ratio,
             f"{name}|{self.scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{how.tok}|v:1",
             False,
             len(judged),
             "nats/word",
-            **bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)._asdict(),
-            per_sequence=nats * (len(nats) / words.sum()),
-            paired=name != self.name,  # the reverse score alone rests on held-out text
+            **interval._asdict(),
+            per_sequence=None if reverse else nats * (len(nats) / words.sum()),  # its sentences share one fitted judge
         )
+
+    def _spread(self, learned: list[str], judged: list[str], words: np.ndarray) -> float:
+        """The standard error of the reverse score that comes from the samples: NaN where it is not known.
+
+        From judges fitted on `parts` equal parts of them. A judge's variance falls with its text as 1 / size or faster,
+        so that the variance of these, by `parts`, is not below that of the one fitted on all.
+        """
+        if not self.parts or len(learned) < self.parts * FEW:
+            return float("nan")
+        order = np.random.default_rng(self.seed).permutation(len(learned))
+        found = []
+        for rows in np.array_split(order, self.parts):
+            self.scorer.fit([learned[row] for row in rows])
+            found.append(-np.sum(self.scorer.log_prob(judged)) / words.sum())
+        return float(np.std(found, ddof=1)) / self.parts**0.5

@@ -13,7 +13,7 @@ from gentext import checks
 from gentext.data.ngram_arrays import Sentences, unigrams
 from gentext.data.suffix_array import fingerprints, longest_matches
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import bootstrap_ratio, wilson
+from gentext.metrics.intervals import bootstrap_ratio, clopper_pearson, share_of_ratio
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -59,23 +59,25 @@ class Memorisation(WordMetric):
         parts = {f"novelty{k}": (novel[k - 1], places[k - 1], "share") for k in range(1, self.max_order + 1)}
         parts["copied_span"] = (span, each, "words")
         parts["copied_share"] = (span / np.maximum(samples.lengths, 1), each, "share")
-        above = np.stack([part for part, _, _ in parts.values()], 1).astype(np.float64)
-        below = np.stack([whole for _, whole, _ in parts.values()], 1)
-        intervals = bootstrap_ratio(above, below, resamples=self.resamples, seed=self.seed)
         found: dict[str, Value | Absent] = {}
-        for (name, (part, whole, unit)), interval in zip(parts.items(), intervals, strict=True):
+        for name, (part, whole, unit) in parts.items():
             if not whole.sum():
                 found[name] = Absent(f"no sample has the {name.removeprefix('novelty')} words that {name} looks at")
                 continue
+            interval = (
+                share_of_ratio(part, whole)
+                if unit == "share"
+                else bootstrap_ratio(part.astype(np.float64), whole, resamples=self.resamples, seed=self.seed)
+            )
             linear = part * (n / whole.sum())  # its mean is the figure
             found[name] = Value(
                 float(linear.mean()), f"{name}|{rest}", None, n, unit, **interval._asdict(), per_sequence=linear
             )
         copied = np.isin(fingerprints(samples).whole, fingerprints(training).whole)
-        interval = wilson(int(copied.sum()), n)._asdict()
-        share = float(copied.mean())
+        verbatim = float(copied.mean())
+        interval = clopper_pearson(verbatim, n)._asdict()
         found["verbatim"] = Value(
-            share, f"verbatim|{rest}", False, n, "share", **interval, per_sequence=copied.astype(np.float64)
+            verbatim, f"verbatim|{rest}", False, n, "share", **interval, per_sequence=copied.astype(np.float64)
         )
         return found
 

@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from gentext import checks
 from gentext.data.ngram_arrays import ranked
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import mean_normal, subsample
+from gentext.metrics.intervals import GROUPS, jackknife, mean_normal, student
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -27,18 +27,18 @@ class TextProfile(WordMetric):
     zipf: the exponent s of p(r) ~ r^-s over the words' frequency ranks, by maximum likelihood; zipf_gap: how far the
     samples' lies from the references'. Source: Holtzman et al. 2020, section 5.2. Differs: they fit a line to the
     logarithms by least squares, where the many rare words outweigh all others (Clauset et al. 2009). It depends on the
-    number of texts. Intervals hold the references fixed.
+    number of texts. Intervals of the distances come from a jackknife of `groups` groups of both.
     """
 
     higher_is_better: ClassVar[bool | None] = None
     collections = ("samples", "references")
 
     def __init__(
-        self, words: str | None = None, lowercase: bool | None = None, resamples: int = 100, seed: int = 0
+        self, words: str | None = None, lowercase: bool | None = None, groups: int = GROUPS, seed: int = 0
     ) -> None:
         super().__init__(words, lowercase)
-        checks.at_least(0, resamples=resamples)
-        self.resamples = resamples
+        checks.at_least(0, groups=groups)
+        self.groups = groups
         self.seed = seed
 
     def update(self, samples: Samples | None = None, references: Samples | None = None) -> None:
@@ -47,28 +47,32 @@ class TextProfile(WordMetric):
     def values(self) -> Mapping[str, Value | Absent]:
         samples, references = self.sentences("samples"), self.sentences("references")
         n, m = len(samples), len(references)
-        kinds, _, size = ranked(samples.words)
-        there, theirs = references.lengths, ranked(references.words)[0]
-        target = zipf_exponent(np.bincount(theirs))
+        ours, theirs = (ranked(side.words)[0] for side in (samples, references))
 
-        def figures(rows: ndarray) -> ndarray:
-            chosen = np.zeros(n, dtype=bool)
-            chosen[rows] = True
-            exponent = zipf_exponent(np.bincount(kinds[chosen[samples.sentence]], minlength=size))
-            return np.array([wasserstein(samples.lengths[rows], there), exponent, abs(exponent - target)])
+        def figures(kept: ndarray, there: ndarray) -> ndarray:
+            exponent = zipf_exponent(np.bincount(ours[kept[samples.sentence]]))
+            target = zipf_exponent(np.bincount(theirs[there[references.sentence]]))
+            apart = wasserstein(samples.lengths[kept], references.lengths[there])
+            return np.array([apart, exponent, abs(exponent - target), target])
 
-        values = figures(np.arange(n))
-        intervals = subsample(figures, values, n, resamples=self.resamples, seed=self.seed)
+        values = figures(np.ones(n, dtype=bool), np.ones(m, dtype=bool)).tolist()
+        errors = jackknife(figures, n, m, groups=self.groups, seed=self.seed)
         both, own, other = (f"{sides}|tok:{self.tok}|v:1" for sides in (f"refs:{m}|hyps:{n}", f"hyps:{n}", f"refs:{m}"))
         found: dict[str, Value | Absent] = {
             "length": _length(samples.lengths, f"length|{own}"),
-            "length_references": _length(there, f"length_references|{other}"),
-            "zipf_references": Value(target, f"zipf_references|fit:mle|{other}", None, m),
+            "length_references": _length(references.lengths, f"length_references|{other}"),
         }
-        named = (("length_w1", both, False, "words"), ("zipf", own, None, ""), ("zipf_gap", both, False, ""))
-        for (name, rest, better, unit), value, interval in zip(named, values, intervals, strict=True):
+        named = (
+            ("length_w1", both, False, "words"),
+            ("zipf", own, None, ""),
+            ("zipf_gap", both, False, ""),
+            ("zipf_references", other, None, ""),
+        )
+        for (name, rest, better, unit), value, error in zip(named, values, errors, strict=True):
             fit = "|fit:mle" if "zipf" in name else ""
-            found[name] = Value(float(value), f"{name}{fit}|{rest}", better, n, unit, **interval._asdict())
+            interval = student(value, error, self.groups)._asdict()
+            rows = m if rest == other else n
+            found[name] = Value(value, f"{name}{fit}|{rest}", better, rows, unit, **interval)
         return {name: _or_absent(value) for name, value in found.items()}
 
 

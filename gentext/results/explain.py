@@ -45,6 +45,11 @@ SIGNATURE = {
 }
 KINDS = {
     "bootstrap": "sentences resampled with replacement",
+    "jackknife": "so many groups of samples and of held-out text left out one at a time",
+    "parts": "the judge fitted on so many parts of the samples",
+    "clusterings": "the spread over so many clusterings",
+    "delta": "the ratio linearised",
+    "clopper-pearson": "the exact interval of a share, of as many trials as its error allows",
     "subsample": "random halves and quarters of the texts",
     "wilson": "Wilson's score interval of a share",
     "normal": "1.96 standard errors to both sides",
@@ -132,7 +137,7 @@ def _again(record: Record, about: Column) -> str:
 
 def _kind(kind: str) -> str:
     """The words of an interval's kind, and the kind itself."""
-    said = KINDS.get(kind.partition(":")[0], "")
+    said = "; ".join(KINDS[word] for part in kind.split("+") if (word := part.partition(":")[0]) in KINDS)
     return f"{kind} ({said})" if said else kind or "means not recorded"
 
 

@@ -17,7 +17,7 @@ from gentext.metrics.bleu import BLEU, SelfBLEU
 from gentext.types import Samples
 
 ORDERS = range(1, 6)
-WORDS = {"words": "whitespace", "lowercase": False, "resamples": 0}
+WORDS = {"words": "whitespace", "lowercase": False, "groups": 0}
 TEXTS = st.lists(st.text("abc ", max_size=12), min_size=1, max_size=6)
 
 
@@ -36,7 +36,7 @@ def random_corpus(seed: int, n: int, vocabulary: str = "abcdefghij") -> list[str
 def bleu(texts: list[str], others: list[str], **options) -> np.ndarray:
     metric = BLEU(**{**WORDS, **options})
     metric.update(Samples(tuple(texts)), Samples(tuple(others)))
-    return metric.per_sentence()[0]
+    return np.stack([value.per_sequence for value in metric.values().values()])
 
 
 def selfbleu(samples: list[str], **options) -> dict[str, float]:
@@ -129,18 +129,22 @@ def test_order_of_texts_does_not_matter_and_scores_are_shares(hypotheses, refere
 
 
 def test_values_say_how_they_were_made():
-    metric = BLEU(resamples=100)
+    metric = BLEU(groups=100)
     metric.update(Samples(("A dog sat.", "two cats")), Samples(("a dog sat", "a cat", "the dog.")))
     value = metric.values()["bleu4"]
     assert value.signature == "bleu4|refs:3|hyps:2|smooth:method1|tok:treebank+lower|v:1"
     assert value.value == pytest.approx(value.per_sequence.mean())
-    assert value.interval[0] <= value.value <= value.interval[1]
+    assert value.interval is None  # of three references none is left out without a change of what is measured
     assert metric.compute()["bleu2"] == metric.values()["bleu2"].value
-    own = SelfBLEU(words="char", lowercase=False, resamples=10)
+    metric = BLEU(words="char", lowercase=False)
+    metric.update(Samples(tuple(random_corpus(1, 40))), Samples(tuple(random_corpus(2, 50))))
+    value = metric.values()["bleu4"]
+    assert value.interval[0] <= value.value <= value.interval[1]
+    own = SelfBLEU(words="char", lowercase=False, groups=10)
     own.update(Samples(tuple(random_corpus(3, 80))))
     value = own.values()["selfbleu3"]
     assert value.signature == "selfbleu3|refs:leave-one-out|hyps:80|smooth:method1|tok:char|v:1"
-    assert value.interval_kind == "subsample:10x0.5,0.25"
+    assert value.interval_kind == "jackknife:10"
     assert value.per_sequence is None
     own = SelfBLEU(hypotheses=9, references=12, words="char", lowercase=False)
     own.update(Samples(tuple(random_corpus(3, 80))))
@@ -221,7 +225,7 @@ TABLES = {  # Zhu et al. 2018, tables of BLEU and Self-BLEU on Image COCO
 @pytest.mark.parametrize("model", TABLES)
 def test_texygens_published_tables(model):
     samples, references = read(f"texygen-samples/{model}.txt"), read("coco/test.txt")
-    metric, own = BLEU(resamples=0), SelfBLEU(resamples=0)
+    metric, own = BLEU(groups=0), SelfBLEU(groups=0)
     metric.update(samples, references)
     own.update(samples)
     for name, values, published in zip(("bleu", "selfbleu"), (metric, own), TABLES[model], strict=True):
@@ -231,12 +235,12 @@ def test_texygens_published_tables(model):
 
 
 PEERS = [  # their own code on the same samples: BLEU-2..5 or Self-BLEU-2..5
-    (BLEU(references=500, resamples=0), (0.5159, 0.2788, 0.1560, 0.0970)),  # Texygen's default
-    (BLEU(hypotheses=200, resamples=0), (0.718, 0.473, 0.292, 0.177)),  # TextGAN-PyTorch
-    (SelfBLEU(hypotheses=500, references=500, resamples=0), (0.7014, 0.4768, 0.3014, 0.1887)),  # Texygen's default
-    (SelfBLEU(mode="halves", resamples=0), (0.8819, 0.7128, 0.5186, 0.3520)),  # TaylorGAN
-    (SelfBLEU(mode="fresh", hypotheses=200, resamples=0), (0.908, 0.751, 0.560)),  # TextGAN-PyTorch
-    (SelfBLEU(mode="included", hypotheses=200, resamples=0), (1.0, 1.0, 1.0, 1.0)),  # RelGAN
+    (BLEU(references=500, groups=0), (0.5159, 0.2788, 0.1560, 0.0970)),  # Texygen's default
+    (BLEU(hypotheses=200, groups=0), (0.718, 0.473, 0.292, 0.177)),  # TextGAN-PyTorch
+    (SelfBLEU(hypotheses=500, references=500, groups=0), (0.7014, 0.4768, 0.3014, 0.1887)),  # Texygen's default
+    (SelfBLEU(mode="halves", groups=0), (0.8819, 0.7128, 0.5186, 0.3520)),  # TaylorGAN
+    (SelfBLEU(mode="fresh", hypotheses=200, groups=0), (0.908, 0.751, 0.560)),  # TextGAN-PyTorch
+    (SelfBLEU(mode="included", hypotheses=200, groups=0), (1.0, 1.0, 1.0, 1.0)),  # RelGAN
 ]
 
 

@@ -18,7 +18,7 @@ TEXTS = st.lists(st.text("abc ", max_size=10), min_size=1, max_size=8)
 
 
 def values(texts, **options):
-    metric = Diversity(words="whitespace", lowercase=False, **{"resamples": 0, **options})
+    metric = Diversity(words="whitespace", lowercase=False, **{"groups": 0, **options})
     metric.update(Samples(tuple(texts)))
     return metric.values()
 
@@ -71,13 +71,13 @@ GOLDEN = {
 }
 
 
-def test_intervals_come_from_subsamples():
+def test_intervals_come_from_a_jackknife():
     rng = np.random.default_rng(0)
-    found = values([" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(200)], resamples=50)
+    found = values([" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(200)], groups=10)
     value = found["distinct3"]
-    assert value.interval_kind == "subsample:50x0.5,0.25"
+    assert value.interval_kind == "jackknife:10+clopper-pearson"
     assert value.interval[0] < value.value < value.interval[1]
-    assert found["repetition"].interval_kind.startswith("bootstrap")
+    assert found["repetition"].interval_kind.startswith("delta")
 
 
 def test_missing_evidence_is_absent():

@@ -39,18 +39,20 @@ def test_the_frechet_distance_of_known_normals():
 @given(st.integers(0, 99), st.integers(4, 20))
 def test_the_frechet_distance_is_symmetric_and_blind_to_order(seed, n):
     (_, samples), (_, references) = cloud(n, 3, seed), cloud(n, 3, seed + 1)
-    value = frechet(samples, references, 3, resamples=0).value
+    value = frechet(samples, references, 3, groups=0).value
     assert value >= 0
-    assert frechet(references, samples, 3, resamples=0).value == pytest.approx(value, abs=1e-9)
+    assert frechet(references, samples, 3, groups=0).value == pytest.approx(value, abs=1e-9)
     mixed = Samples(tuple(np.random.default_rng(seed).permutation(samples.texts).tolist()))
-    assert frechet(mixed, references, 3, resamples=0).value == pytest.approx(value, abs=1e-6)
-    assert frechet(samples, samples, 3, resamples=0).value == pytest.approx(0, abs=1e-6)
+    assert frechet(mixed, references, 3, groups=0).value == pytest.approx(value, abs=1e-6)
+    assert frechet(samples, samples, 3, groups=0).value == pytest.approx(0, abs=1e-6)
 
 
 def test_the_frechet_interval_is_the_spread_over_fresh_samples():
-    _, references = cloud(500, 2, 0)
-    fresh = [frechet(cloud(200, 2, 1 + i, 0.4)[1], references, 2, resamples=0).value for i in range(50)]
-    low, high = frechet(cloud(200, 2, 0, 0.4)[1], references, 2, resamples=100).interval
+    def draw(seed, **options):
+        return frechet(cloud(200, 2, seed, 0.4)[1], cloud(500, 2, 1000 + seed)[1], 2, **options)
+
+    fresh = [draw(1 + i, groups=0).value for i in range(50)]
+    low, high = draw(0, groups=20).interval
     assert (high - low) / 2 == pytest.approx(1.96 * np.std(fresh), rel=0.3)
 
 
@@ -81,7 +83,7 @@ def test_the_vendi_score_counts_different_texts():
 
 def test_updates_in_parts_equal_one():
     (_, one), (_, two), (_, references) = cloud(5, 3, 0), cloud(4, 3, 1), cloud(9, 3, 2)
-    whole, parts = Frechet(Written(3), resamples=0), Frechet(Written(3), resamples=0)
+    whole, parts = Frechet(Written(3), groups=0), Frechet(Written(3), groups=0)
     whole.update(samples=Samples(one.texts + two.texts), references=references)
     parts.update(samples=one, references=references)
     parts.update(samples=two)
@@ -103,7 +105,7 @@ def test_what_cannot_be_computed_is_absent():
 def test_golden_on_text():
     samples = Samples(("a man rides a horse .", "a cat sleeps .", "a dog plays with a cat ."))
     references = Samples(("a man rides a bike .", "the cat is asleep .", "dogs play in the snow ."))
-    metric = Frechet(resamples=0)
+    metric = Frechet(groups=0)
     metric.update(samples=samples, references=references)
     value = metric.values()["frechet"]
     assert value.signature == "frechet|encoder:hashed-2gram-256-treebank+lower-v1|refs:3|hyps:3|v:1"

@@ -52,7 +52,7 @@ def test_ratio_of_many_rows_is_the_delta_method():
     assert large.interval[1] - large.interval[0] == pytest.approx(width, rel=0.15)
 
 
-def test_subsamples_estimate_the_spread_over_fresh_samples():
+def test_the_jackknife_estimates_the_spread_over_fresh_samples():
     def distinct(words):
         return len(set(words.tolist())) / len(words)
 
@@ -61,22 +61,60 @@ def test_subsamples_estimate_the_spread_over_fresh_samples():
 
     fresh = np.std([distinct(draw(seed)) for seed in range(200)], ddof=1)
     words = draw(1000)
-    (found,) = intervals.subsample(
-        lambda rows: np.array([distinct(words[rows])]), np.array([distinct(words)]), len(words), resamples=200
-    )
-    assert found.interval_kind == "subsample:200x0.5,0.25"
-    spread = (found.interval[1] - found.interval[0]) / (2 * intervals.Z)
-    assert spread == pytest.approx(fresh, rel=0.3)
+    (error,) = intervals.jackknife(lambda kept: np.array([distinct(words[kept])]), len(words), groups=50)
+    assert error == pytest.approx(fresh, rel=0.3)
+    found = intervals.student(distinct(words), error, 50)
+    assert found.interval_kind == "jackknife:50"
     assert np.mean(found.interval) == pytest.approx(distinct(words))
 
 
-def test_wilson_equals_scipys_and_is_sound_at_the_ends():
+def test_the_interval_of_a_share_equals_scipys_and_is_sound_at_the_ends():
     for successes, n in ((0, 10), (3, 10), (10, 10), (77, 1000)):
-        theirs = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
-        assert intervals.wilson(successes, n).interval == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-        assert intervals.wilson(0, n).interval[0] == 0.0  # 0 lies within it, which 1e-18 once kept out
-        assert intervals.wilson(n, n).interval[1] == 1.0
-    assert intervals.wilson(0, 0) == intervals.NO_INTERVAL
+        theirs = scipy.stats.binomtest(successes, n).proportion_ci(method="exact")
+        found = intervals.clopper_pearson(successes / n, n).interval
+        assert found == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+        assert intervals.clopper_pearson(0.0, n).interval[0] == 0.0  # 0 lies within it, which 1e-18 once kept out
+        assert intervals.clopper_pearson(1.0, n).interval[1] == 1.0
+    assert intervals.clopper_pearson(0.0, 0) == intervals.NO_INTERVAL
+
+
+def test_a_share_with_an_error_is_one_of_as_many_trials_as_have_it():
+    plain = intervals.clopper_pearson(0.2, 50)
+    assert intervals.clopper_pearson(0.2, 999, (0.2 * 0.8 / 50) ** 0.5).interval == pytest.approx(plain.interval)
+    assert intervals.clopper_pearson(0.0, 50, 0.0).interval == intervals.clopper_pearson(0.0, 50).interval
+    low, high = intervals.clopper_pearson(0.2, 50, 0.06, df=9).interval
+    assert low < plain.interval[0] < plain.interval[1] < high
+
+
+def test_the_jackknife_sees_pairs_and_both_sides():
+    """Pairs of equal numbers are rare: halves would see a quarter of them, and a bootstrap makes its own."""
+
+    def equal(ours, theirs):
+        return np.isin(ours, theirs).mean() + (len(ours) - len(set(ours.tolist()))) / len(ours)
+
+    def draw(seed):
+        return np.random.default_rng(seed).integers(0, 3000, (2, 200))
+
+    fresh = np.std([equal(*draw(seed)) for seed in range(400)], ddof=1)
+
+    def error(seed):
+        ours, theirs = draw(1000 + seed)
+        found = intervals.jackknife(lambda a, b: np.array([equal(ours[a], theirs[b])]), 200, 200, seed=seed)
+        return found[0]
+
+    mean = np.sqrt(np.mean([error(seed) ** 2 for seed in range(30)]))
+    assert 0.95 < mean / fresh < 1.5  # never too small (Efron and Stein); of pure pairs at most sqrt(2) too large
+
+
+@pytest.mark.parametrize("rate", [0.3, 2.0, 30.0])
+def test_intervals_of_rare_shares_hold_them(rate):
+    held = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        each = rng.poisson(rate / 300, 300) / 8  # a sentence of nine words that repeats one
+        low, high = intervals.share_of_ratio(each, np.ones(300)).interval
+        held += low <= rate / 300 / 8 <= high
+    assert held >= 0.93 * 300
 
 
 @pytest.mark.parametrize("x", [np.zeros(0), np.ones(1), np.array([1.0, np.inf]), np.array([1.0, -np.inf, 2.0])])

@@ -85,7 +85,7 @@ def test_a_shift_lowers_mauve_and_its_clusterings_are_told():
     alike, apart = mauve(cloud(200, 3, 1)[1], references), mauve(cloud(200, 3, 1, 2.0)[1], references)
     assert apart.value < 0.5 < 0.8 < alike.value <= 1
     assert alike.interval[0] <= alike.value <= alike.interval[1]
-    assert alike.interval_kind == "range:5 k-means"
+    assert alike.interval_kind == "jackknife:20+clusterings:5"
     assert mauve(references, references).value == pytest.approx(1)
 
 

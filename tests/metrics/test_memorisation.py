@@ -66,7 +66,7 @@ def test_a_copy_of_the_training_text_is_all_copied():
     found = values(["a b", "c"], ["c", "a b", "d"], resamples=100)
     figures = {name: value.value for name, value in found.items() if isinstance(value, Value)}
     assert figures == {"novelty1": 0, "novelty2": 0, "verbatim": 1, "copied_span": 1.5, "copied_share": 1}
-    assert found["verbatim"].interval_kind == "wilson"
+    assert found["verbatim"].interval_kind == "clopper-pearson"
     assert found["copied_span"].interval == (1.0, 2.0)
 
 

@@ -80,7 +80,7 @@ def judged(metric, texts, name):
 def test_the_embedded_encoder_puts_fresh_human_captions_first(texts):
     encoder = HashedNgrams(words="whitespace")
     order = ("human", "copied", "trigram", "shuffled", "collapsed")
-    far = [judged(Frechet(encoder, resamples=0), texts, name) for name in order]
+    far = [judged(Frechet(encoder, groups=0), texts, name) for name in order]
     near = [judged(Mauve(encoder, seeds=2), texts, name) for name in order]
     assert far == sorted(far)
     assert near == sorted(near, reverse=True)
@@ -90,7 +90,7 @@ def test_the_embedded_encoder_puts_fresh_human_captions_first(texts):
 
 def test_a_fitted_encoder_does_not(texts):
     encoder = Fitted(texts["references"])
-    far = {name: judged(Frechet(encoder, resamples=0), texts, name) for name in ("human", "copied")}
+    far = {name: judged(Frechet(encoder, groups=0), texts, name) for name in ("human", "copied")}
     assert far["copied"] < far["human"]
     assert judged(Mauve(encoder, seeds=2), texts, "shuffled") > 0.85
 

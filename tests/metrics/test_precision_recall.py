@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from gentext.metrics import precision_recall
 from gentext.metrics.base import Absent
+from gentext.metrics.intervals import group_of
 from gentext.metrics.precision_recall import PrecisionRecall, distances, radii, reach
 from gentext.types import Samples
 
@@ -43,22 +44,35 @@ def by_hand(a, b, k):
 @given(st.integers(0, 99), st.integers(4, 14), st.integers(4, 14), st.integers(1, 3), st.floats(-1, 1))
 def test_the_shares_are_those_of_the_definitions(seed, n, m, k, shift):
     (a, samples), (b, references) = cloud(n, 3, seed), cloud(m, 3, seed + 1, shift)
-    found = figures(samples, references, neighbours=k, resamples=10)
+    found = figures(samples, references, neighbours=k, groups=10)
     assert {name: value.value for name, value in found.items()} == pytest.approx(by_hand(a, b, k))
+
+
+def test_errors_are_those_of_the_definitions_without_each_group():
+    (a, _), (b, _) = cloud(40, 3, 0), cloud(45, 3, 1, 0.5)
+    _, errors = reach(torch.from_numpy(a), torch.from_numpy(b), 2, 8, seed=3)
+    ours, theirs = group_of(40, 8, 3), group_of(45, 8, 4)
+    without = [by_hand(a[ours != group], b[theirs != group], 2) for group in range(8)]
+    for name in NAMES:
+        expected = np.array([figures[name] for figures in without])
+        assert errors[name] == pytest.approx(np.sqrt(7 / 8 * np.square(expected - expected.mean()).sum()), rel=1e-6)
 
 
 def test_radii_are_scikit_learns():
     points, _ = cloud(300, 5, 0)
     theirs = NearestNeighbors(n_neighbors=5).fit(points).kneighbors()[0][:, -1]
-    assert radii(torch.from_numpy(points), 4 + 1).sqrt().numpy() == pytest.approx(theirs, abs=1e-4)
+    assert radii(torch.from_numpy(points), 4 + 1, np.zeros(300, dtype=int), 0)[0].sqrt().numpy() == pytest.approx(
+        theirs, abs=1e-4
+    )
 
 
 def test_the_rows_held_at_once_change_nothing(monkeypatch):
     a, b = (torch.from_numpy(cloud(50, 3, i)[0]) for i in (0, 1))
-    whole = reach(a, b, 3)
+    whole, errors = reach(a, b, 3, 10)
     monkeypatch.setattr(precision_recall, "ROWS", 7)
-    parts = reach(a, b, 3)
+    parts, same = reach(a, b, 3, 10)
     assert all((whole[name] == parts[name]).all() for name in NAMES)
+    assert errors == same
     assert distances(a, b).numpy() == pytest.approx(torch.cdist(a, b).square().numpy(), abs=1e-4)
 
 
@@ -84,16 +98,17 @@ def test_a_collapse_is_precise_and_covers_nothing():
 def test_the_order_of_the_texts_does_not_matter(seed):
     (_, samples), (_, references) = cloud(12, 3, seed), cloud(9, 3, seed + 1)
     mixed = Samples(tuple(np.random.default_rng(seed).permutation(samples.texts).tolist()))
-    one, two = figures(samples, references, resamples=10), figures(mixed, references, resamples=10)
+    one, two = figures(samples, references, groups=10), figures(mixed, references, groups=10)
     assert all(one[name].value == pytest.approx(two[name].value) for name in NAMES)
     assert all(0 <= one[name].value <= 1 for name in NAMES if name != "density")
 
 
 def test_each_figure_says_what_it_rests_on():
     found = figures(cloud(30, 3, 0)[1], cloud(40, 3, 1)[1])
-    assert {name: (value.n, len(value.per_sequence)) for name, value in found.items()} == {
-        "precision": (30, 30), "recall": (40, 40), "density": (30, 30), "coverage": (40, 40)
-    }  # fmt: skip
+    each = {name: value.per_sequence for name, value in found.items()}
+    assert {name: value.n for name, value in found.items()} == dict(zip(NAMES, (30, 40, 30, 40), strict=True))
+    assert [len(each["precision"]), len(each["density"])] == [30, 30]
+    assert each["recall"] is each["coverage"] is None  # all samples together decide on a reference: no tests over them
     assert all(value.interval[0] <= value.value <= value.interval[1] for value in found.values())
     assert found["recall"].signature == "recall|encoder:written-3|k:5|refs:40|hyps:30|v:1"
 

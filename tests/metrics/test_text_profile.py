@@ -14,7 +14,7 @@ lengths = st.lists(st.integers(0, 30), min_size=1, max_size=30)
 
 
 def values(samples, references, **options):
-    metric = TextProfile(words="whitespace", **{"resamples": 0, **options})
+    metric = TextProfile(words="whitespace", **{"groups": 0, **options})
     metric.update(samples=Samples(tuple(samples)), references=Samples(tuple(references)))
     return metric.values()
 
@@ -63,7 +63,7 @@ def test_a_text_beside_itself_has_no_gap():
 
 
 def test_golden_and_parts():
-    whole, parts = TextProfile(resamples=0), TextProfile(resamples=0)
+    whole, parts = TextProfile(groups=0), TextProfile(groups=0)
     samples, references = ("A cat sat.", "the dog sat."), ("the cat sat.", "a dog ran off.")
     whole.update(samples=Samples(samples), references=Samples(references))
     for i in range(2):
