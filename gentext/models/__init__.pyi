@@ -1,3 +1,4 @@
+from .encoder_decoder import EncoderDecoder as EncoderDecoder
 from .hmm.brown import Brown as Brown
 from .hmm.model import HMM as HMM
 from .hmm.neural import NeuralHMM as NeuralHMM

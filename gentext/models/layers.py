@@ -59,17 +59,20 @@ class Embedding(nn.Embedding):
     """Vectors of tokens: ids, or relaxed one-hots (rows of probabilities), through which a gradient flows.
 
     `drop` is the share of word types left out of a training batch, each everywhere at once.
+    `scale` multiplies the vectors, where the output layer shares the matrix (Vaswani et al. 2017, section 3.4).
     Source: Gal and Ghahramani 2016, section 4.2.
     """
 
-    def __init__(self, vocab_size: int, width: int, *, drop: float = 0.0) -> None:
+    def __init__(self, vocab_size: int, width: int, *, drop: float = 0.0, scale: float = 1.0) -> None:
         super().__init__(vocab_size, width)
-        self.drop = drop
+        self.drop, self.scale = drop, scale
 
     def forward(self, tokens: Shaped[Tensor, "..."]) -> Float[Tensor, "..."]:
         if tokens.is_floating_point():
-            return tokens @ self.weight
+            return tokens @ self.weight * self.scale
         vectors = F.embedding(tokens, self.weight)
+        if self.scale != 1:
+            vectors = vectors * self.scale
         if self.training and self.drop:
             kept = F.dropout(vectors.new_ones(self.num_embeddings, 1), self.drop)
             vectors = vectors * kept[tokens]

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gentext.decode import Ancestral, Beam, Contrastive
-from gentext.models import HMM, LSTM, VAE, NeuralHMM, NGram, Seq2Seq, Transformer
+from gentext.models import HMM, LSTM, VAE, EncoderDecoder, NeuralHMM, NGram, Seq2Seq, Transformer
 from gentext.models.vae.encoders import LSTMEncoder
 
 
@@ -26,6 +26,7 @@ WRONG = [
     *((family, {"word_dropout": value}) for family in (LSTM, Seq2Seq, Transformer) for value in (1.0, -0.1, math.nan)),
     *((family, {"embedding": 0}) for family in (LSTM, Seq2Seq)),
     (Transformer, {"inner": 0}),
+    *((EncoderDecoder, {name: 0}) for name in ("layers", "encoder_layers", "heads", "context")),
     *((Ancestral, {"temperature": value}) for value in (0.0, -1.0, math.nan, math.inf)),
     *((Ancestral, {name: math.nan}) for name in ("top_p", "min_p", "typical", "repetition_penalty")),
     *((Beam, {"length_penalty": value}) for value in (math.nan, math.inf)),
@@ -37,7 +38,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("made", "wrong"), WRONG)
 def test_it_is_refused(made, wrong):
-    vocabulary = (9,) if made in (HMM, NeuralHMM, NGram, LSTM, Seq2Seq, Transformer) else ()
+    vocabulary = (9,) if made in (HMM, NeuralHMM, NGram, LSTM, Seq2Seq, Transformer, EncoderDecoder) else ()
     with pytest.raises(ValueError, match="|".join(wrong)) as refused:
         made(*vocabulary, **wrong)
     assert "\n" not in str(refused.value)

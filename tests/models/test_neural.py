@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_model, save_model
 
 from gentext.language_model import LanguageModel, SupportsHidden
+from gentext.models.encoder_decoder import EncoderDecoder
 from gentext.models.lstm import LSTM
 from gentext.models.seq2seq import Seq2Seq
 from gentext.models.transformer.model import Transformer
@@ -25,7 +26,13 @@ MAKERS = {
     "lstm tied, narrow embedding": lambda: LSTM(V, **SMALL, embedding=8),
     "seq2seq": lambda: Seq2Seq(V, **SMALL, dropout=0.0),
     "seq2seq bahdanau untied": lambda: Seq2Seq(V, **SMALL, embedding=8, attention="bahdanau", tied=False),
+    "encoder_decoder": lambda: EncoderDecoder(V, **SMALL, heads=2),
+    "encoder_decoder learned": lambda: EncoderDecoder(V, **SMALL, heads=2, positions="learned", context=32, tied=False),
+    "encoder_decoder relative post-norm": lambda: EncoderDecoder(
+        V, **SMALL, heads=2, positions="relative", post_norm=True, encoder_layers=1
+    ),
     "transformer": lambda: Transformer(V, **SMALL, heads=2),
+    "transformer post-norm": lambda: Transformer(V, **SMALL, heads=2, norm="layer", post_norm=True),
     "gpt2": lambda: Transformer(V, **SMALL, heads=2, context=32, **GPT2),
     "transformer relative swiglu": lambda: Transformer(V, **SMALL, heads=2, positions="relative", activation="swiglu"),
     "transformer sinusoidal tied": lambda: Transformer(V, **SMALL, heads=2, positions="sinusoidal", tied=True),

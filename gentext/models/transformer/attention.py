@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gentext.checks import one_of
+
 Rotation = tuple[Float[Tensor, "*n t 1 1 e"], Float[Tensor, "*n t 1 1 e"]]  # cosines, signed sines
 
 
@@ -78,29 +80,60 @@ class Rotary(Positions):
 
 
 class Relative(Positions):
-    """A bias for each head and distance, one apart each below 16, then in logarithmic buckets up to 128.
+    """A bias for each head and distance: one apart each while near, then in logarithmic buckets up to `furthest`.
 
-    Source: Raffel et al. 2020 (T5), section 2.1, its one-directional form; all layers share the table.
+    both: to the right too, half of the buckets for each side.
+    Source: Raffel et al. 2020 (T5), section 2.1; all layers share the table.
     """
 
-    def __init__(self, heads: int, buckets: int = 32, furthest: int = 128) -> None:
+    def __init__(self, heads: int, buckets: int = 32, furthest: int = 128, *, both: bool = False) -> None:
         super().__init__()
-        self.buckets, self.furthest = buckets, furthest
+        self.sides = 2 if both else 1
+        self.buckets, self.furthest = buckets // self.sides, furthest
         self.weight = nn.Parameter(torch.zeros(buckets, heads))
 
     def bias(self, start: int, t: int) -> Float[Tensor, "h t s"]:
         keys = torch.arange(start + t, device=self.weight.device)
-        distance = (keys[start:, None] - keys).clamp_min(0)
+        back = keys[start:, None] - keys
+        distance = back.abs() if self.sides == 2 else back.clamp_min(0)
         near = self.buckets // 2
         spread = torch.log(distance.clamp_min(1) / near) / math.log(self.furthest / near)
         far = (near + spread * (self.buckets - near)).long().clamp_max(self.buckets - 1)
-        return F.embedding(torch.where(distance < near, distance, far), self.weight).movedim(-1, 0)
+        bucket = torch.where(distance < near, distance, far)
+        if self.sides == 2:
+            bucket = bucket + (back < 0) * self.buckets
+        return F.embedding(bucket, self.weight).movedim(-1, 0)
+
+
+POSITIONS = ("rotary", "learned", "sinusoidal", "relative", "none")
+
+
+def position_kind(kind: str, width: int, heads: int, context: int, *, both: bool = False) -> Positions:
+    """The positions of this kind; `both`: of an encoder, which reads what follows too."""
+    one_of("positions", kind, POSITIONS)
+    match kind:
+        case "rotary":
+            return Rotary(width // heads)
+        case "learned":
+            return Learned(context, width)
+        case "sinusoidal":
+            return Sinusoidal(width)
+        case "relative":
+            return Relative(heads, both=both)
+    return Positions()
 
 
 def rotate(x: Float[Tensor, "n t k h e"], rotation: Rotation) -> Float[Tensor, "n t k h e"]:
     """Queries and keys turned by their positions (rotary embedding, Su et al. 2021)."""
     cos, sin = rotation
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+class Source(NamedTuple):
+    """An encoded text as the blocks of a decoder read it."""
+
+    memory: tuple[Float[Tensor, "n 2 h p e"], ...]  # keys and values of each layer
+    real: Bool[Tensor, "n p"]  # false where there is padding
 
 
 class Cache(NamedTuple):
@@ -118,6 +151,7 @@ class Cache(NamedTuple):
     length: int
     written: list[int]
     shift: Float[Tensor, "n d"] | None = None  # what a given vector adds to every output
+    source: Source | None = None  # the text that an encoder read
 
 
 class Prefix(nn.Module):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from gentext.checks import at_least, one_of, share
+from gentext.checks import at_least, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels
 from gentext.models.layers import Embedding, at_columns, drop, drop_places, teacher_forced
@@ -15,13 +15,9 @@ from gentext.models.output import Output
 from gentext.models.transformer import attention_panels
 from gentext.models.transformer.attention import (
     Cache,
-    Learned,
-    Positions,
     Prefix,
-    Relative,
-    Rotary,
-    Sinusoidal,
     causal,
+    position_kind,
     room,
     shifted,
 )
@@ -29,21 +25,22 @@ from gentext.models.transformer.block import Block, normed
 from gentext.panels import Panel
 from gentext.types import BOS, PAD, Batch, Outputs, Step, Tokens
 
-POSITIONS = ("rotary", "learned", "sinusoidal", "relative", "none")
-
 
 class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels):
-    """Pre-norm blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
+    """Blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
 
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
     learned positions, which end there).
 
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016).
+    post_norm: normalise after each sublayer's sum, as Vaswani et al. 2017 do, and not before the sublayer.
     Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
     Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
     Differs: RMSNorm has no gains; no dropout on attention weights; the projections back into the residual stream begin
     at zero, so that every block begins as the identity.
     """
+
+    cross = False  # its blocks attend to a source too
 
     def __init__(
         self,
@@ -56,6 +53,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         positions: str = "rotary",
         context: int = 1024,
         norm: str = "rms",
+        post_norm: bool = False,
         activation: str = "relu2",
         qk_norm: bool = True,
         bias: bool = False,
@@ -71,12 +69,17 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         self.vocab_size, self.context = vocab_size, context
         self.dropout, self.word_dropout = dropout, word_dropout
         self.embedding = Embedding(vocab_size, width)
-        self.positions = _positions(positions, width, heads, context)
+        self.positions = position_kind(positions, width, heads, context)
         self.limit = self.positions.limit
         self.blocks = nn.ModuleList(
-            Block(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout) for _ in range(layers)
+            Block(
+                *(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout),
+                pre=not post_norm,
+                cross=self.cross,
+            )
+            for _ in range(layers)
         )
-        self.norm = normed(norm, width, bias)
+        self.norm = nn.Identity() if post_norm else normed(norm, width, bias)
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
         self.under: Prefix | None = None
         nn.init.normal_(self.embedding.weight, std=0.02)
@@ -165,9 +168,10 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         mask = self._mask(n, start, t, skip, first, prefix)
         if cache is not None and not torch.is_grad_enabled():
             cache = room(cache, t)
-        memory = []
+        memory, source = [], None if cache is None else cache.source
         for i, block in enumerate(self.blocks):
-            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start, first)
+            read = None if source is None else (source.memory[i], source.real)
+            x, slots = block(x, rotation, mask, None if cache is None else cache.memory[i], start, first, read)
             memory.append(slots)
         x = self.norm(x)
         if cache is None:
@@ -176,7 +180,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
             x = x + cache.shift[:, None]
         written = [start] if torch.is_grad_enabled() else cache.written
         written[0] = start + t
-        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written, cache.shift)
+        return x, Cache(tuple(memory), x[:, -1], skip, start + t, written, cache.shift, source)
 
     def _embed(self, tokens: Tensor, start: int, skip: Tensor | None) -> Float[Tensor, "n t d"]:
         x = self.embedding(tokens)
@@ -202,17 +206,3 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         seen = causal(n, place, t, skip, self.context, self.embedding.weight.device)
         mask = seen if bias is None else bias.masked_fill(~seen, -torch.inf)
         return F.pad(mask, (prefix, 0), value=bias is None)[..., first:]
-
-
-def _positions(kind: str, width: int, heads: int, context: int) -> Positions:
-    one_of("positions", kind, POSITIONS)
-    match kind:
-        case "rotary":
-            return Rotary(width // heads)
-        case "learned":
-            return Learned(context, width)
-        case "sinusoidal":
-            return Sinusoidal(width)
-        case "relative":
-            return Relative(heads)
-    return Positions()
