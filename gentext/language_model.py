@@ -26,7 +26,8 @@ class LanguageModel(nn.Module):
     Its constructor is its configuration schema: `vocab_size` first, then flat keywords.
 
     The attributes below hold for every model; a subclass overrides those that differ, on the class or in __init__.
-    likelihood: whether `log_prob` is exact, a lower bound ("bound"), or missing ("none").
+    likelihood: whether `log_prob` is exact, a lower bound ("bound"), a pseudo-log-likelihood ("pseudo": every token
+      given all others, which is no probability of the text), or missing ("none").
     limit: tokens that it can read, BOS and prompt included; None: any number.
     context: tokens that it attends to at a time, for a model that reads a stream in sections without carrying a state;
       None: it carries a state from one window of a stream to the next.
@@ -168,9 +169,12 @@ class Decoder(ABC):
     """Turns a model's logits into sequences: the base of everything in gentext.decode.
 
     plain: it draws from the model's own distribution: neither a search, nor truncated, tempered or under rules.
+    tokenwise: it draws each token by `choose` alone, whatever was said: what a family asks for that does not write from
+      left to right.
     """
 
     plain: bool = False
+    tokenwise: bool = False
 
     @abstractmethod
     def __call__(
@@ -183,6 +187,10 @@ class Decoder(ABC):
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
         """`n` sequences of `max_len` tokens at most, EOS included; a prompt is not part of them."""
+
+    def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
+        """A token for each row of logits, as this decoder draws one. Raises: NotImplementedError unless `tokenwise`."""
+        raise NotImplementedError(f"{type(self).__name__} searches over sequences")
 
     def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
         """The distribution that it draws from, as a model; None where its likelihood is not known.
@@ -215,6 +223,14 @@ class SupportsPrepare(ABC):
 
     @abstractmethod
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None: ...
+
+
+class SupportsSubwords(ABC):
+    """A model that treats the tokens of a word together."""
+
+    @abstractmethod
+    def subwords(self, inside: Bool[Tensor, " v"]) -> None:
+        """Be told, before any training, which ids go on a word that another began."""
 
 
 class SupportsInfilling(ABC):

@@ -20,7 +20,7 @@ from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.evaluation import harness, latents
 from gentext.files import atomic, read_json, write_json
-from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare
+from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare, SupportsSubwords
 from gentext.results import record as records
 from gentext.results import run_folder
 from gentext.results.cost import PeakMemory
@@ -181,6 +181,9 @@ def train(
         return read_json(done)
     loop = config.build(cfg.train)
     loop.check(family, corpus)  # before an HMM looks at the text for minutes
+    inside = corpus.tokenizer.goes_on()
+    if isinstance(family, SupportsSubwords) and inside is not None:
+        family.subwords(torch.from_numpy(inside))
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
     begun = time.perf_counter()

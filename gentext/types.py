@@ -23,7 +23,7 @@ ANY, GAP = -1, -2  # in a pattern of ids: any one token; any number of tokens, n
 
 State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
 Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
-Likelihood = Literal["exact", "bound", "none"]
+Likelihood = Literal["exact", "bound", "pseudo", "none"]
 
 
 @dataclass(frozen=True)

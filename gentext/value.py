@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-Exactness = Literal["exact", "upper", "lower"]  # the figure itself, or a bound from above or below
+# the figure itself, a bound from above or below, or what a pseudo-likelihood gives in its place
+Exactness = Literal["exact", "upper", "lower", "pseudo"]
 
 
 @dataclass(frozen=True)

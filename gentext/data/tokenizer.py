@@ -119,6 +119,14 @@ class Tokenizer:
         found = np.concatenate([np.zeros(RESERVED, bool), [byte & 0xC0 == 0x80 for byte in first]])
         return found if found.any() else None
 
+    def goes_on(self) -> np.ndarray | None:
+        """Of every id whether it goes on a word that another id began [v]; None where each token is a word."""
+        if self.rules.kind != "bpe":
+            return None
+        begins = ("Ġ", "Ċ", "ĉ")  # how byte-level BPE spells a space, a line's end and a tab
+        said = [token[0].isalnum() and token[0] not in begins for token in self._spelling[RESERVED:]]
+        return np.array([False] * RESERVED + said)
+
     def signature(self) -> str:
         """word:treebank|case:lower|vocab:4659|min:1|unk:⁇|back:words|sha:1f0c92ab: what moves the numbers.
 

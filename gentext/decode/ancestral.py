@@ -49,6 +49,13 @@ class Ancestral(BaseDecoder):
         keeps_all = self.top_k == 0 and self.top_p == 1 and self.min_p == 0 and self.typical == 1
         return self.temperature == 1 and keeps_all and self.rules.idle
 
+    @property
+    def tokenwise(self) -> bool:
+        return self.rules.idle
+
+    def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
+        return self._next(logits, None, rng)
+
     def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
         """What this draws from: the family, or the family at another temperature; None where it truncates or rules.
 

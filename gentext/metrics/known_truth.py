@@ -62,7 +62,7 @@ class KnownTruth(TextMetric):
             if texts is None:
                 continue
             self.append(f"p_of_{name}", truth.log_prob(texts.texts))
-            if verdict is None or verdict.kind == "none":
+            if verdict is None or verdict.kind in ("none", "pseudo"):  # a divergence wants probabilities
                 continue
             if len(verdict.log_prob) != len(texts):
                 raise ValueError(

@@ -23,6 +23,7 @@ from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
 BITS = 1 / math.log(2)  # in a nat
+EXACTNESS: dict[str, Exactness] = {"exact": "exact", "bound": "upper", "pseudo": "pseudo"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ScoredMetric(TextMetric):
             raise ValueError(f"the log-probability of sequence {at} of {split} is not a number: the model has diverged")
         counts = {name: self.column(name) for name in COUNTS}
         counts["sequences"] = np.ones(len(nats), dtype=np.int64)
-        return Costs(nats, counts, "upper" if kind == "bound" else "exact", convention, split)
+        return Costs(nats, counts, EXACTNESS[kind], convention, split)
 
 
 class HeldOutLikelihood(ScoredMetric):

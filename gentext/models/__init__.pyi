@@ -4,6 +4,7 @@ from .hmm.model import HMM as HMM
 from .hmm.neural import NeuralHMM as NeuralHMM
 from .human import Human as Human
 from .lstm import LSTM as LSTM
+from .masked_lm import MaskedLM as MaskedLM
 from .ngram.model import NGram as NGram
 from .seq2seq import Seq2Seq as Seq2Seq
 from .transformer.model import Transformer as Transformer

@@ -19,7 +19,7 @@ from gentext.results.significance import not_worse
 from gentext.value import Exactness, Value
 
 Z = NormalDist().inv_cdf(0.975)
-SIGNS = {"exact": "", "upper": "≤", "lower": "≥"}  # before a figure: what a bound says of it
+SIGNS = {"exact": "", "upper": "≤", "lower": "≥", "pseudo": "~"}  # before a figure: what it is
 ARROWS = {"higher": " ↑", "lower": " ↓", "human": " ≈", "truth": " ≈", "none": ""}
 SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
@@ -287,6 +287,8 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
             equal |= tested & (np.abs(values - aim) <= within)
         for i, score, same in zip(rivals, scores, equal, strict=True):
             cells[i][name] = replace(cells[i][name], best=bool(score == top), equal=bool(same and score != top))
+    if any(cell.exactness == "pseudo" for row in cells for cell in row.values()):
+        notes.append("~ rests on a pseudo-likelihood, every token given all others, which no likelihood compares with")
     notes += [f"no best is marked in {', '.join(names)}: {reason}" for reason, names in without.items()]
     alone = sorted({row.family for row in rows if over == "seeds" and len(row.seeds) == 1 and not row.human})
     notes += [f"not ranked, for want of a second seed: {', '.join(alone)}"] if alone else []

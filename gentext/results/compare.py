@@ -80,7 +80,8 @@ def _comparable(first: Sequence[Record], second: Sequence[Record]) -> dict[str, 
     both = [*first, *second]
     found = {}
     for name in first[0].values:
-        if name in a and name in b and not mixed(name, both):
+        kinds = {r.values[name].exactness == "pseudo" for r in both if name in r.values}
+        if name in a and name in b and len(kinds) == 1 and not mixed(name, both):
             same_size = len({len(run) for run in [*a[name], *b[name]]}) == 1
             found[name] = (a[name], b[name], _paired(both, name) and same_size)
     if not found:

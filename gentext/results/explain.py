@@ -59,6 +59,7 @@ EXACTNESS = {
     "exact": "",
     "upper": " (a bound from above: the figure is at most this)",
     "lower": " (a bound from below)",
+    "pseudo": " (of a pseudo-likelihood: every token given all others; no likelihood compares with it)",
 }
 
 

@@ -133,6 +133,11 @@ def test_a_bounded_likelihood_bounds_what_it_can():
     assert found["tv"].interval[0] < found["tv"].value < found["tv"].interval[1]
 
 
+def test_a_pseudo_likelihood_diverges_from_nothing():
+    found = judged(kind="pseudo")
+    assert all(isinstance(found[name], Absent) for name in ("h_pq", "kl_pq", "kl_qp", "js"))
+
+
 def test_without_a_likelihood_the_samples_still_tell_something():
     metric = KnownTruth()
     metric.update(Enumerated(), samples=drawn(Q))

@@ -56,6 +56,11 @@ def test_a_bound_is_marked_and_none_is_absent():
         HeldOutLikelihood().values()
 
 
+def test_a_pseudo_likelihood_is_marked_as_such():
+    found = values(HeldOutLikelihood(), scores([-1.0, -2.0], kind="pseudo"))
+    assert {value.exactness for value in found.values()} == {"pseudo"}
+
+
 def test_parts_make_the_whole_and_reset_forgets():
     whole, parts = HeldOutLikelihood(), HeldOutLikelihood()
     at_once = values(whole, scores([-1.0, -2.0, -3.0]))

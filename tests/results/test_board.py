@@ -292,6 +292,15 @@ def test_only_a_bound_that_points_the_right_way_wins_or_ties():
     assert column_of("kl_qp", vae=above, lstm=(50.0, 1.0))[1] == {"vae": "best", "lstm": ""}
 
 
+def test_a_pseudo_likelihood_is_marked_and_never_wins():
+    pseudo = Value(0.9, "bits_per_char|line|v:1", False, 9, interval=(0.8, 1.0), exactness="pseudo")
+    rows = [made(), replace(made("masked"), values={"bits_per_char": pseudo})]
+    (ranked,) = board.rank(rows, columns=["bits_per_char"])
+    assert {row.family: row.cells["bits_per_char"].best for row in ranked.rows} == {"ngram": True, "masked": False}
+    assert any(note.startswith("~ rests on a pseudo-likelihood") for note in ranked.notes)
+    assert board.text(ranked.rows[0].cells["bits_per_char"]) == "~0.9±0.1"
+
+
 def test_what_has_no_interval_is_not_tested():
     _, marks = column_of("mauve", a=(0.9, None), b=(0.5, None), c=(0.4, 0.1))
     assert marks == {"a": "best", "b": "", "c": ""}
