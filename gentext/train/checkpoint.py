@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from gentext.files import atomic, read_json, write_json
+from gentext.files import atomic, read_json, remove, sha256, write_json
 from gentext.language_model import LanguageModel
 from gentext.train.base import TrainingError, TrainState
 from gentext.train.distributed import gather_tree, shard_like
@@ -21,6 +23,7 @@ from gentext.types import map_state
 log = logging.getLogger("gentext")
 
 POINTER = "checkpoint.json"
+NAMES, DIGESTS = "files", "sha256"  # what it holds
 WEIGHTS, STATE, BEST = "weights.safetensors", "state.pt", "best.safetensors"
 FORMAT_1 = {"place": "progress", "feed": "loader", "average": "ema"}  # what state.pt called its parts before
 
@@ -30,8 +33,9 @@ Writer = Callable[[Path | None], None]
 class Checkpoint:
     """A folder of files that belong together.
 
-    Every file of a save has a new name; the pointer, replaced atomically, says which names are meant. A process killed
-    at any instant leaves the old set or the new one, and perhaps files that nobody names, which the next save removes.
+    Every file of a save has a new name; the pointer, replaced atomically, says which names are meant, and their sha256.
+    A process killed at any instant leaves the old set or the new one, and perhaps files that nobody names, which the
+    next save removes.
 
     >>> import tempfile
     >>> held = Checkpoint(Path(tempfile.mkdtemp()))
@@ -45,12 +49,33 @@ class Checkpoint:
 
     @property
     def files(self) -> dict[str, Path] | None:
-        """The files of the last save by what they hold; None where there is none."""
+        """The files of the last save by what they hold; None where there is none.
+
+        Raises: TrainingError where one is not as it was written.
+        """
+        found = self._read()
+        if found is None:
+            return None
+        for name, digest in found[DIGESTS].items():
+            path = self.folder / name
+            if not path.is_file() or sha256(path) != digest:
+                raise _damaged(path)
+        return {what: self.folder / name for what, name in found[NAMES].items()}
+
+    def _read(self) -> dict[str, dict[str, str]] | None:
+        """The pointer: names by what the files hold, and sha256 by names; None where there is no save."""
         pointer = self.folder / POINTER
         if not pointer.exists():
             return None
-        named = read_json(pointer)
-        return {what: self.folder / name for what, name in named.items()}
+        try:
+            found = read_json(pointer)
+        except (ValueError, OSError) as error:
+            raise _damaged(pointer) from error
+        if isinstance(found, dict) and all(isinstance(name, str) for name in found.values()):
+            return {NAMES: found, DIGESTS: {}}  # of an older gentext
+        if not (isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in (NAMES, DIGESTS))):
+            raise _damaged(pointer)
+        return found
 
     def save(self, step: int, writers: Mapping[str, Callable[[Path], object]]) -> None:
         """Write files durably, each by its writer; what else the last save held stays.
@@ -60,22 +85,31 @@ class Checkpoint:
             writers: by what the file holds, which ends in the file's suffix.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        named = {what: path.name for what, path in (self.files or {}).items()}
+        before = self._read() or {NAMES: {}, DIGESTS: {}}
+        named, digests = dict(before[NAMES]), before[DIGESTS]
         for what, write in writers.items():
             named[what] = f"{step}-{what}"
             with atomic(self.folder / named[what], durable=True) as draft:
                 write(draft)
-        write_json(named, self.folder / POINTER, durable=True)
+                digests[named[what]] = sha256(draft)
+        digests = {name: digests[name] for name in named.values() if name in digests}
+        write_json({NAMES: named, DIGESTS: digests}, self.folder / POINTER, durable=True)
         for path in self.folder.iterdir():
             if path.name not in (*named.values(), POINTER):
-                path.unlink()
+                remove(path)
 
     def clear(self) -> None:
         """Remove the last save."""
         if self.folder.exists():
-            (self.folder / POINTER).unlink(missing_ok=True)  # first: without it the others mean nothing
+            remove(self.folder / POINTER)  # first: without it the others mean nothing
             for path in self.folder.iterdir():
-                path.unlink()
+                remove(path)
+
+
+def _damaged(path: Path) -> TrainingError:
+    return TrainingError(
+        f"{path} is damaged: it is not what the run wrote. Put the file back, or start the run anew with resume=false"
+    )
 
 
 def save(state: TrainState, *, best: bool = False) -> None:
@@ -163,9 +197,9 @@ def _read(state: TrainState) -> dict[str, Any] | None:
             load_model(state.shell, files[WEIGHTS], device=str(state.device))
         else:
             held = _of_em_in_format_1(state, held)
-    except (RuntimeError, ValueError, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError, OSError, EOFError, SafetensorError, UnpicklingError) as error:
         raise TrainingError(
-            f"{files[STATE].parent} holds a checkpoint of another model or of other options ({error}); "
+            f"{_of(state).folder} holds a checkpoint of another model or of other options ({error}); "
             "start anew with resume=false, or train into another folder"
         ) from error
     return held

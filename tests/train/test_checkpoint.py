@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from gentext.train.base import TrainingError
 from gentext.train.checkpoint import Checkpoint
 
 
@@ -56,6 +57,30 @@ def test_the_instants_of_a_save_are_all_tried(tmp_path, monkeypatch):
     assert calls.count("replace") <= 12
     assert calls.count("fsync") <= 12
     assert calls[-2:] == ["replace", "fsync"]  # the pointer is last
+
+
+@pytest.mark.parametrize("name", ["1-a.txt", "checkpoint.json"])
+@pytest.mark.parametrize("content", [None, b"", b"b1", b"\xff", b"[]", b'{"files": 1}'])
+def test_a_file_that_is_not_what_was_written_is_refused_by_its_name(tmp_path, name, content):
+    _save(Checkpoint(tmp_path), 1, a="a1", b="b1")
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    if content is None and name == "checkpoint.json":
+        assert Checkpoint(tmp_path).files is None
+        return
+    with pytest.raises(TrainingError, match=rf"{name} is damaged.*resume=false"):
+        _ = Checkpoint(tmp_path).files
+    Checkpoint(tmp_path).clear()  # as resume=false does
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_an_older_gentext_has_no_sha256(tmp_path):
+    _save(Checkpoint(tmp_path), 1, a="a1", b="b1")
+    (tmp_path / "checkpoint.json").write_text('{"a.txt": "1-a.txt", "b.txt": "1-b.txt"}')
+    assert _read(tmp_path) == {"a.txt": "a1", "b.txt": "b1"}
+    _save(Checkpoint(tmp_path), 2, a="a2")
+    assert _read(tmp_path) == {"a.txt": "a2", "b.txt": "b1"}
 
 
 def test_clear_forgets(tmp_path):
