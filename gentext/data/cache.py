@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import shutil
 import stat
 import tempfile
@@ -12,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gentext.files import replace
+from gentext.files import remove, replace, sha256
+
+log = logging.getLogger("gentext")
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -21,35 +24,57 @@ CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, e
 
 
 META = "meta.json"  # written last: a folder that has it is complete
+FILES = "files"  # what it says of them: the sha256 of each, by name
 
 
 def keep(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """The folder `parent/name` and what `write` said of it: written the first time, whole or not at all, and kept.
 
     Without a name it is written and then called by its own meta["sha256"]. Two processes may write one entry at once:
-    the one that ends last throws its own away. Raises OSError, with what to do, where the folder cannot be written.
+    the one that ends last throws its own away. One whose files are not what was written is written anew, for numbers
+    would be others with it. Raises OSError, with what to do, where the folder cannot be written.
     """
-    if name is None or not (parent / name / META).is_file():
+    meta = None if name is None else _whole(parent / name)
+    if meta is None:
         with _advice(parent):
             parent.mkdir(parents=True, exist_ok=True)
             draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
             try:
                 meta = write(draft)
                 name = name or meta["sha256"]
+                meta = {**meta, FILES: {path.name: sha256(path) for path in sorted(draft.iterdir())}}
                 (draft / META).write_text(json.dumps(meta), encoding="utf-8")
+                meta = json.loads((draft / META).read_text(encoding="utf-8"))  # as the next reader has it
                 draft.chmod(stat.S_IMODE(parent.stat().st_mode))  # whoever may read the cache may read this
                 _rename(draft, parent / name)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-    return parent / name, json.loads((parent / name / META).read_text(encoding="utf-8"))
+    return parent / name, {key: value for key, value in meta.items() if key != FILES}
+
+
+def _whole(folder: Path) -> dict[str, Any] | None:
+    """What was said of a folder when it was written; None where there is none, or where it is not as it was written."""
+    if not folder.exists():
+        return None
+    try:
+        meta = json.loads((folder / META).read_text(encoding="utf-8"))
+        for name, digest in meta.get(FILES, {}).items():  # none in a folder of an older gentext
+            if sha256(folder / name) != digest:
+                raise ValueError(f"the sha256 of {name} is another")
+        return dict(meta)
+    except (ValueError, OSError, TypeError, AttributeError) as error:
+        log.warning("%s is damaged (%s): it is written anew", folder, error)
+        return None
 
 
 def _rename(draft: Path, folder: Path) -> None:
+    """Give the draft its name, unless another process was faster; what is damaged there goes."""
     try:
         replace(draft, folder)
     except OSError:
-        if not (folder / META).is_file():  # otherwise another process was faster
-            raise
+        if _whole(folder) is None:
+            remove(folder)
+            replace(draft, folder)
 
 
 @contextlib.contextmanager

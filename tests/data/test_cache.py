@@ -53,6 +53,26 @@ def test_an_entry_is_written_once_and_found_again(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
+@pytest.mark.parametrize("damage", ["flipped", "empty", "missing", "folder", "meta"])
+@pytest.mark.parametrize("name", ["a", None])
+def test_an_entry_that_is_damaged_is_written_anew(tmp_path, caplog, damage, name):
+    def write(folder):
+        (folder / "x").write_text("whole")
+        return {"sha256": "a"}
+
+    folder, _ = keep(tmp_path, name, write)
+    path = folder / ("meta.json" if damage == "meta" else "x")
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    elif damage != "missing":
+        path.write_bytes({"flipped": b"whol\xe5", "empty": b"", "meta": b"{"}[damage])
+    assert keep(tmp_path, name, write) == (folder, {"sha256": "a"})
+    assert (folder / "x").read_text() == "whole"
+    assert f"{folder} is damaged" in caplog.text
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
 def test_writers_at_the_same_time_leave_one_whole_entry(tmp_path):
     def write(folder):
         (folder / "x").write_text("x")
