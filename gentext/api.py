@@ -323,11 +323,17 @@ def frontier(
     return [Tabular(table) for table in frontiers.tables(ranked, quality, diversity, x=at)]
 
 
-def write_report(*runs: str | Path, out: str | Path = "report.html") -> list[Path]:
-    """The files of a report on folders of runs, as `gentext report`: `out` ends in .html, .md or .tex."""
+def write_report(*runs: str | Path, out: str | Path = "report.html", trusted: Collection[str] = ()) -> list[Path]:
+    """The files of a report on folders of runs, as `gentext report`.
+
+    Args:
+        *runs: folders of runs.
+        out: ends in .html, .md or .tex.
+        trusted: modules of your own that the runs may name.
+    """
     from gentext.report import write
 
-    return write.write(_paths(runs), out)
+    return write.write(_paths(runs), out, trusted=trusted)
 
 
 def _paths(runs: Sequence[str | Path]) -> list[str]:

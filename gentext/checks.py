@@ -105,6 +105,18 @@ def device(name: str, given: str) -> None:
         raise ArgumentError(name, f"is {given!r}, and torch finds {held} {kind} devices here; give {name}=cpu")
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough: Python's own, or torch's, which is a RuntimeError.
+
+    >>> out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."))
+    True
+    """
+    words = ("can't allocate memory", "out of memory", "Unable to allocate")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+    )
+
+
 def _refuse(given: dict[str, float | None], fits: Callable[[float], bool], needed: str) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, Real) and math.isfinite(value) and fits(value)):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from gentext.checks import out_of_memory
 from gentext.cli.commands import HANDLERS
 from gentext.cli.parser import parser
 
@@ -29,9 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `gentext board runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, MemoryError) as error:
+    except Exception as error:
         from gentext.cli.run import explain
 
+        if not (isinstance(error, ValueError | OSError) or out_of_memory(error)):
+            raise
         print(f"gentext: {explain(error)}", file=sys.stderr)
         return 2
 

@@ -85,7 +85,7 @@ def _export(args: argparse.Namespace) -> None:
     import gentext
     from gentext.models import NGram
 
-    model = gentext.load(args.run)
+    model = gentext.load(args.run, trusted=args.trust)
     if not isinstance(model.family, NGram):
         raise ValueError(f"{args.run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
     blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
@@ -118,7 +118,7 @@ def _board(args: argparse.Namespace) -> None:
     if args.publish:
         from gentext.report import write
 
-        for path in write.publish(found, args.publish):
+        for path in write.publish(found, args.publish, trusted=args.trust):
             print(path)
         return
     if args.format == "jsonl":
@@ -165,7 +165,9 @@ def _report(args: argparse.Namespace) -> None:
     from gentext.report import write
     from gentext.report.check import check, update
 
-    act = check if args.check else update if args.update else lambda runs: write.write(runs, args.out)
+    act = (
+        check if args.check else update if args.update else lambda runs: write.write(runs, args.out, trusted=args.trust)
+    )
     for path in act(args.runs):
         print(f"{path}: its tables are what the records say" if args.check else path)
 

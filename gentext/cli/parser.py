@@ -100,6 +100,7 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", help="the folder of a run of family=ngram")
     command.add_argument("out", help="the file to write, such as model.arpa")
+    _trust(command)
 
 
 def _score(command: argparse.ArgumentParser) -> None:
@@ -143,6 +144,7 @@ def _board(command: argparse.ArgumentParser) -> None:
     add("--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=...")
     add("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
     add("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")
+    _trust(command)
 
 
 def _compare(command: argparse.ArgumentParser) -> None:
@@ -175,6 +177,7 @@ def _report(command: argparse.ArgumentParser) -> None:
     add("-o", "--out", default="report.html", help="report.html, report.md or report.tex (report.html)")
     add("--check", action="store_true", help="prove that committed tables are what the records beside them say")
     add("--update", action="store_true", help="write committed tables and pictures anew from the records beside them")
+    _trust(command)
 
 
 def _data(command: argparse.ArgumentParser) -> None:

@@ -23,10 +23,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
 from gentext.api import label
+from gentext.checks import out_of_memory
 from gentext.cli.parser import COMMANDS, refuse
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
+FULL_ERROR = "HYDRA_FULL_ERROR"
+KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
 _unwritten: list[dict[str, Any]] = []  # how jobs ended for which there was no room on the disk
 
 
@@ -48,7 +51,7 @@ def launch(argv: Sequence[str]) -> int:
             if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
                 start()
                 return 0
-            return _launch(start, check(overrides, sweep=args.multirun))
+            return _launch(start, check(overrides, sweep=args.multirun), sweep=args.multirun)
         finally:
             sys.argv = shell
 
@@ -60,19 +63,30 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return known.parse_intermixed_args(list(argv))
 
 
-def _launch(start: Callable[[], None], out: Path) -> int:
+def _launch(start: Callable[[], None], out: Path, *, sweep: bool) -> int:
     """Let Hydra run what is checked; the exit code of the worst job."""
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
     sys.argv.append(f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}")
+    full, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"  # Hydra would print a traceback and exit
+    code = 0
     try:
-        start()
-        jobs = [*_read(ended), *_unwritten]
+        try:
+            start()
+        except Exception as error:
+            if not sweep:
+                raise
+            summarise(out, _jobs(ended))  # Hydra calls none at the end of a sweep that it did not bring to one
+            print(f"gentext: {_broken(error)}", file=sys.stderr)
+            code = 2
+        jobs = _jobs(ended)
         write_seed_summaries(jobs)
-        return max((job["code"] for job in jobs), default=1)
+        return max(code, max((job["code"] for job in jobs), default=1))
     finally:
         _unwritten.clear()
         del os.environ[SWEEP]
+        if full is None:
+            del os.environ[FULL_ERROR]
         ended.unlink(missing_ok=True)
 
 
@@ -146,6 +160,7 @@ def _job(cfg: DictConfig) -> float | None:
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
+    _note({**ended, "code": 2, "reason": KILLED})  # until it says otherwise
     try:
         with config.searching(config_dir):  # a worker process of a sweep has not entered it
             former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
@@ -160,15 +175,36 @@ def _job(cfg: DictConfig) -> float | None:
     except (ValueError, OSError, MemoryError) as error:
         ended |= {"code": 2, "reason": explain(error)}
     except Exception as error:  # a defect, ours or a user's family's: the other jobs of a sweep go on
-        ended |= {"code": 1, "reason": f"{type(error).__name__}: {error} (see {folder / 'traceback.txt'})"}
+        ended |= {"code": 1, "reason": _defect(error, folder)}
+    except KeyboardInterrupt:
+        ended |= {"code": 130, "reason": "interrupted"}
+        raise
     finally:
-        try:
-            with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
-                file.write(json.dumps(ended) + "\n")
-        except OSError:  # a full disk: the job's end is still known to this process
-            _unwritten.append(ended)
+        _note(ended)
     print(f"gentext: {ended['reason']}", file=sys.stderr)
     return None
+
+
+def _defect(error: Exception, folder: Path) -> str:
+    """What is shown of an error that is none of the user's; in full it stands in the run's folder, if that is left."""
+    path = folder / "traceback.txt"
+    return f"{type(error).__name__}: {error}" + (f" (see {path})" if path.exists() else "")
+
+
+def _note(job: dict[str, Any]) -> None:
+    """Write down how a job stands; the last line of each counts."""
+    try:
+        with open(os.environ[SWEEP], "a", encoding="utf-8") as file:
+            file.write(json.dumps(job) + "\n")
+    except OSError:  # a full disk: it is still known to this process
+        _unwritten.append(job)
+
+
+def _broken(error: Exception) -> str:
+    """What ended a sweep before its jobs, such as a worker process that was killed, and what to do."""
+    lines = explain(error).splitlines()
+    said = explain(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {lines[0]}"
+    return f"the sweep ended before its jobs did ({said}). The same command goes on with those that are not done"
 
 
 def write_seed_summaries(jobs: Sequence[dict[str, Any]]) -> None:
@@ -188,22 +224,26 @@ class SweepSummary(Callback):
     """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        from gentext.report import write
+        summarise(Path(config.out), _jobs(Path(os.environ[SWEEP])), samples=config.show_samples)
 
-        jobs = [*_read(Path(os.environ[SWEEP])), *_unwritten]
-        done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
-        failed = [job for job in jobs if job["code"] != 0]
-        try:
-            if done:
-                _show(*done, samples=config.show_samples)
-                for path in write.write(done, Path(config.out) / "report.html", failures=failed):
-                    print(f"Report: {path}")
-        except (ValueError, OSError, MemoryError) as error:  # such as a full disk: what failed is still shown
-            print(f"gentext: the sweep has no report: {explain(error)}", file=sys.stderr)
-        if failed:
-            print(f"\n{len(failed)} of {len(jobs)} jobs failed:", file=sys.stderr)
-        for job in failed:
-            print(f"  {job['reason']}\n    again: {job['command']}", file=sys.stderr)
+
+def summarise(out: Path, jobs: Sequence[dict[str, Any]], *, samples: int = 0) -> None:
+    """Print the board of the jobs of a sweep, so many samples of each row, and what failed; write the report."""
+    from gentext.report import write
+
+    done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
+    failed = [job for job in jobs if job["code"] != 0]
+    try:
+        if done:
+            _show(*done, samples=samples)
+            for path in write.write(done, out / "report.html", failures=failed):
+                print(f"Report: {path}")
+    except (ValueError, OSError, MemoryError) as error:  # such as a full disk: what failed is still shown
+        print(f"gentext: the sweep has no report: {explain(error)}", file=sys.stderr)
+    if failed:
+        print(f"\n{len(failed)} of {len(jobs)} jobs failed:", file=sys.stderr)
+    for job in failed:
+        print(f"  {job['reason']}\n    again: {job['command']}", file=sys.stderr)
 
 
 def _show(*folders: Path, samples: int = 0) -> None:
@@ -217,8 +257,10 @@ def _show(*folders: Path, samples: int = 0) -> None:
     print(f"Records, samples, models and logs: {os.path.commonpath([*map(str, folders)])}")
 
 
-def _read(ended: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ended.read_text(encoding="utf-8").splitlines()] if ended.exists() else []
+def _jobs(ended: Path) -> list[dict[str, Any]]:
+    """How each job of the sweep stands that has begun."""
+    lines = ended.read_text(encoding="utf-8").splitlines() if ended.exists() else []
+    return list({job["command"]: job for job in [*map(json.loads, lines), *_unwritten]}.values())
 
 
 def explain(error: BaseException) -> str:
@@ -230,4 +272,7 @@ def explain(error: BaseException) -> str:
         }
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {hints.get(error.errno or 0, '')}".strip()
-    return str(error) or f"out of memory or an error without words: {type(error).__name__}"
+    if out_of_memory(error):
+        said = str(error).splitlines()[:1] or ["MemoryError"]
+        return f"memory is not enough ({said[0]}). Lower max_len, train.batch_size, eval.samples or the family's size"
+    return str(error) or f"an error without words: {type(error).__name__}"

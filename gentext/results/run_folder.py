@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gentext.files import read_json, sha256, write_json
+from gentext.checks import out_of_memory
+from gentext.files import read_json, remove, sha256, write_json
 from gentext.results import record as records
 
 LOCK, MANIFEST = ".lock", "manifest.json"
@@ -99,7 +101,9 @@ def at_work(folder: Path, *, anew: bool) -> Iterator[None]:
             yield
         except (ValueError, OSError, MemoryError):
             raise
-        except Exception:
+        except Exception as error:
+            if out_of_memory(error):
+                raise MemoryError(str(error).splitlines()[0]) from error
             with suppress(OSError):  # a full disk: the error itself is worth more than its traceback
                 (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
             raise
@@ -111,7 +115,7 @@ def clear(folder: Path) -> None:
     """Empty a run's folder but for its lock and its logs."""
     for path in folder.iterdir():
         if path.name not in KEPT:
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            remove(path)
 
 
 def _sweep_up(folder: Path) -> None:
@@ -262,13 +266,22 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:  # run from a source tree
             continue
-    found["cpus"] = str(os.cpu_count())
+    found |= {"cpus": str(os.cpu_count()), "cpu": _cpu()}
+    if "torch" in sys.modules:  # a board needs none
+        found["threads"] = str(sys.modules["torch"].get_num_threads())
     commit = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
     )
     if commit.returncode == 0:
         found["commit"] = commit.stdout.strip()
     return found
+
+
+def _cpu() -> str:
+    """The kind of processor, whose vector instructions decide in which order sums are taken."""
+    with suppress(OSError, StopIteration), Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
 
 
 def adopt(folder: Path, names: Iterable[Path]) -> None:

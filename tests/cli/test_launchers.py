@@ -16,11 +16,19 @@ PLUGINS = {"joblib": "joblib", "slurm_local": "submitit", "ray": "ray"}
 TINY = ["data=text", "eval.samples=20", "tracker=jsonl"]
 
 
-def sweep(folder, launcher: str) -> subprocess.CompletedProcess:
+def sweep(folder, launcher: str, *more: str) -> subprocess.CompletedProcess:
     for name in ("a", "b"):
         lines = [f"{word} {name} {i % 7} goes on" for i in range(60) for word in ("one", "two")]
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    words = ["run", "-m", f"hydra/launcher={launcher}", "data.path=a.txt,missing.txt,b.txt", f"out={launcher}", *TINY]
+    words = [
+        "run",
+        "-m",
+        f"hydra/launcher={launcher}",
+        "data.path=a.txt,missing.txt,b.txt",
+        f"out={launcher}",
+        *TINY,
+        *more,
+    ]
     return subprocess.run(
         [sys.executable, "-m", "gentext", *words],
         cwd=folder,
@@ -55,6 +63,32 @@ def test_a_sweep_ends_alike_under_every_launcher(tmp_path, launcher):
     assert (tmp_path / launcher / "report.html").is_file()
     assert len(figures(tmp_path / "basic")) == 2
     assert figures(tmp_path / launcher) == figures(tmp_path / "basic")
+
+
+@pytest.mark.slow
+def test_a_killed_worker_leaves_the_summary_and_a_line(tmp_path):
+    """As the kernel kills what takes too much memory: what is done is shown, what is not is named."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    mine = tmp_path / "mine"
+    (mine / "family").mkdir(parents=True)
+    (mine / "family" / "doomed.yaml").write_text("defaults: [ngram, _self_]\n_target_: doomed.family\norder: 3\n")
+    (mine / "doomed.py").write_text(
+        "import os, signal, time\nfrom pathlib import Path\nfrom gentext.models import NGram\n\n\n"
+        "def family(vocab_size, order=3, **rest):\n"
+        "    if vocab_size < 50:\n"
+        "        while not list(Path('joblib').rglob('record.*.json')):\n            time.sleep(0.1)\n"
+        "        time.sleep(1)\n        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return NGram(vocab_size, order=order, **rest)\n"
+    )
+    ended = sweep(tmp_path, "joblib", "family=ngram,doomed", "--config-dir", str(mine), "hydra.launcher.n_jobs=2")
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "the sweep ended before its jobs did (TerminatedWorkerError" in ended.stderr
+    assert "was killed" in ended.stderr
+    assert "again: gentext run" in ended.stderr
+    assert "family=doomed" in ended.stderr
+    assert "\nngram " in ended.stdout
+    assert (tmp_path / "joblib" / "report.html").is_file()
 
 
 @pytest.mark.parametrize(("needed", "extra"), [("joblib", "sweep"), ("submitit_slurm", "sweep"), ("ray", "ray")])
