@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, logging_to
 from gentext.train.base import device_of, in_order
-from gentext.trained import load_weights
+from gentext.trained import load_weights, needed
 from gentext.types import Batch
 
 PREPARED = "prepared.pt"
+WITH = "versions"  # in trained.json, beside the cost
 
 log = logging.getLogger("gentext")
 
@@ -65,18 +66,16 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
             with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
-                cost = train(cfg, family, corpus, streams, monitor, manifest)
+                cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
                 for place in places(folder):
                     found[place] = standing(cfg, place, decoders)
                     if None in found[place].values():
                         weights = "" if place == folder else place.name
                         if weights:
-                            load_weights(family, place / "model.safetensors", cfg.device)
-                            cost = read_json(place / "trained.json")
-                            for name, write in writers(cfg, corpus).items():
-                                write(place / name)
+                            cost = load_kept(cfg, family, corpus, place)
                         job = gathered(cfg, place, label.of(weights), family, corpus, cost, streams, monitor)
+                        job = replace(job, trained_with=trained_with)
                         for setting in [setting for setting, record in found[place].items() if record is None]:
                             found[place][setting] = evaluate(job, decoders[setting], setting)
         else:
@@ -115,9 +114,10 @@ class Evaluation:
     label: Label
     family: LanguageModel
     corpus: Corpus
-    cost: dict[str, float]
+    cost: dict[str, float]  # of the training
     evidence: harness.Evidence  # what is the same for all decode settings
     monitor: RunMonitor
+    trained_with: Mapping[str, str] = field(default_factory=dict)  # versions and machine of the process that ended it
 
 
 def gathered(
@@ -136,6 +136,21 @@ def gathered(
     reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
     evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
     return Evaluation(cfg, folder, label, family, corpus, cost, evidence, monitor)
+
+
+def load_kept(cfg: DictConfig, family: LanguageModel, corpus: Corpus, folder: Path) -> dict[str, float]:
+    """What it cost to come to weights that a training kept in a folder of their own; they are put into the family.
+
+    The folder is made one that every command reads as it reads a run's.
+    """
+    if Manifest.read(folder) is None:
+        for name, write in writers(cfg, corpus).items():
+            write(folder / name)
+        manifest = Manifest(folder, corpus.fingerprint())
+        manifest.add(*(name for name in run_folder.FILES if (folder / name).exists()))
+    paths = {name: needed(folder, name) for name in ("model.safetensors", "trained.json")}
+    load_weights(family, paths["model.safetensors"], cfg.device)
+    return read_json(paths["trained.json"])
 
 
 def open_corpus(
@@ -171,14 +186,18 @@ def writers(cfg: DictConfig, corpus: Corpus) -> dict[str, Callable[[Path], None]
 
 def train(
     cfg: DictConfig, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: RunMonitor, manifest: Manifest
-) -> dict[str, float]:
-    """What the training cost. The family is trained in place, or loaded where the folder holds it trained."""
+) -> tuple[dict[str, float], dict[str, str]]:
+    """What the training cost, and with what it was computed.
+
+    The family is trained in place, or loaded where the folder holds it trained.
+    """
     folder = monitor.folder
     model, done = (run_folder.stored(folder, name) for name in ("model.safetensors", "trained.json"))
     if model and done:
         load_weights(family, model, cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
-        return read_json(done)
+        cost = read_json(done)
+        return cost, cost.pop(WITH, {})
     loop = config.build(cfg.train)
     loop.check(family, corpus)  # before an HMM looks at the text for minutes
     inside = corpus.tokenizer.goes_on()
@@ -198,14 +217,15 @@ def train(
         cost |= {"kept_round": monitor.spent["round"], "collapsed": monitor.spent["collapsed"]}
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path))
-    write_json(cost, folder / "trained.json")
+    made_with = versions() | {"device": device_name(cfg.device)}
+    write_json({**cost, WITH: made_with}, folder / "trained.json")
     manifest.add("model.safetensors", "trained.json")
     stages = [path.parent for path in folder.glob("*/done")]
     for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
         shutil.rmtree(left, ignore_errors=True)
     for name in (PREPARED, SPENT):
         (folder / name).unlink(missing_ok=True)
-    return cost
+    return cost, made_with
 
 
 def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> float:
@@ -274,6 +294,8 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         "judge_seconds": time.perf_counter() - begun,
         "flops_per_token": job.family.flops(1000) / 1000,
     }
+    made_with = versions() | {"device": device_name(cfg.device)}
+    differing = {key: old for key, old in job.trained_with.items() if made_with.get(key) != old}
     made = Record(
         data=corpus.name,
         track="conditional" if corpus.pairs else "unconditional",
@@ -288,7 +310,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         fingerprints=corpus.fingerprint(),
         config=plain(cfg),
         cost=cost,
-        versions=versions(),
+        versions={**made_with, **{f"trained {key}": old for key, old in differing.items()}},
         command=job.label.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(job.folder),
@@ -296,6 +318,12 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     records.write(made, job.folder, texts)
     job.monitor.log(0, {f"{stem}/{name}": value.value for name, value in values.items()})
     return made
+
+
+def device_name(device: str) -> str:
+    """The device as a record names it: a GPU by its model, for it decides the last digits."""
+    found = torch.device(device)
+    return torch.cuda.get_device_name(found) if found.type == "cuda" else device
 
 
 def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> Batch:

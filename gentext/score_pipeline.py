@@ -54,7 +54,8 @@ def stored(paths: Sequence[str], judged: Sequence[str], trusted: Collection[str]
             if name not in values
         }
         absent = {name: reason for name, reason in absent.items() if name not in kept}
-        new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg), versions=versions())
+        new = replace(old, values={**kept, **values}, absent=absent, config=plain(cfg))
+        new = replace(new, versions={**old.versions, **versions()})
         with locked(folder):
             records.write(new, folder)
         made.append(new)

@@ -27,8 +27,7 @@ from gentext.files import atomic, read_json, to_json, write_json
 from gentext.language_model import LanguageModel
 from gentext.results.run_folder import KEPT_WEIGHTS, TEXTS
 
-SPENT = "spent.json"  # what a training has cost so far, killed processes included
-COUNTED = ("seconds", "tokens", "round", "collapsed")  # and where a game stands: its round, and if it has collapsed
+SPENT, COUNTED = "spent.json", ("round", "collapsed")  # where a game stands: the round that it keeps, and how
 
 log = logging.getLogger("gentext")
 console = Console(stderr=True)
@@ -107,7 +106,8 @@ class ConsoleLines:
 class RunMonitor:
     """The Monitor of a run: progress bars on a terminal, figures to every tracker, closed whatever happens.
 
-    `spent` holds the seconds and tokens that were logged last, by this process or by one that was killed before it.
+    `spent` holds the seconds and tokens that the training has cost, at its last validation and at its end; and where a
+    game stands, logged by this process or by one that was killed before it.
     Weights that are kept stand in folders of their own below `weights`, with what they had cost by then.
     """
 
@@ -131,9 +131,9 @@ class RunMonitor:
             tracker.close()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        if counted := {name: float(values[name]) for name in COUNTED if name in values}:
-            self.spent |= counted
-            write_json(self.spent, self._spent)  # a run killed after its last step logs no more, and books this
+        if game := {name: float(values[name]) for name in COUNTED if name in values}:
+            self.spent |= game
+            write_json(game, self._spent)  # a run killed after its last validation logs no more
         for tracker in self.trackers.values():
             tracker.log(step, values)
 
@@ -156,6 +156,9 @@ class RunMonitor:
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)
+
+    def book(self, steps: int, seconds: float, tokens: int) -> None:
+        self.spent |= {"seconds": float(seconds), "tokens": float(tokens)}
 
 
 class ProgressBar:

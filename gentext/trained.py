@@ -150,10 +150,10 @@ def load(
         raise ValueError(f"{folder} holds no trained model. {hint}")
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)
-    load_weights(family, _needed(_place(folder, weights), "model.safetensors"))
+    load_weights(family, needed(_place(folder, weights), "model.safetensors"))
     on_device(family, device)
-    _needed(folder, "tokenizer.rules.json")
-    return TrainedModel(family.eval(), Tokenizer.load(_needed(folder, "tokenizer.json")), cfg, folder, device)
+    needed(folder, "tokenizer.rules.json")
+    return TrainedModel(family.eval(), Tokenizer.load(needed(folder, "tokenizer.json")), cfg, folder, device)
 
 
 def _place(folder: Path, weights: str) -> Path:
@@ -175,7 +175,7 @@ def on_device(family: LanguageModel, device: str) -> LanguageModel:
 
 def stored_config(folder: Path) -> DictConfig:
     """The configuration of a run folder. Raises: ValueError, naming the file, where it is missing or damaged."""
-    path = _needed(folder, "config.yaml")
+    path = needed(folder, "config.yaml")
     try:
         found = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(found, dict) or not found.keys() >= {"family", "data", "max_len"}:
@@ -193,7 +193,8 @@ def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None
         raise ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}") from error
 
 
-def _needed(folder: Path, name: str) -> Path:
+def needed(folder: Path, name: str) -> Path:
+    """The path of a file of a trained run's folder. Raises: ValueError where it is missing or damaged."""
     path = stored(folder, name)
     if path is None:
         raise ValueError(f"{folder / name} is not there, though the run is trained. {ANEW}")

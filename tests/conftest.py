@@ -20,6 +20,7 @@ class Notes(NullMonitor):
     log_: list = field(default_factory=list)
     kept: dict = field(default_factory=dict)  # by name the weights and the step
     die_at: int | None = None
+    booked: tuple | None = None
 
     def log(self, step, values):
         self.log_.append((step, dict(values)))
@@ -28,6 +29,10 @@ class Notes(NullMonitor):
 
     def keep(self, weights, family, step):
         self.kept[weights] = ({name: tensor.clone() for name, tensor in family.state_dict().items()}, step)
+
+    def book(self, steps, seconds, tokens):
+        self.booked = (steps, tokens)
+        assert seconds >= 0
 
     def curve(self, name):
         return [values[name] for _, values in self.log_ if name in values]

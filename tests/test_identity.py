@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import gentext
 from gentext import config
 from gentext.cli import main
+from gentext.report import write
 from gentext.results import record, run_folder
 from gentext.results.cost import PeakMemory
 from gentext.results.run_folder import Manifest, at_work
@@ -276,3 +278,43 @@ def test_a_sweep_on_a_full_disk_says_all_the_same_what_failed(capsys, monkeypatc
     assert "the sweep has no report" in shown
     assert "1 of 2 jobs failed" in shown
     assert "Traceback" not in shown
+
+
+def test_a_report_reads_samples_against_the_text_that_they_are_of(caplog, capsys):
+    write_text()
+    assert run() == 0
+    found = record.find(["runs"])
+    assert list(write.material(found)) == ["mine"]
+    write_text("red green white")
+    assert write.material(found) == {}
+    assert "mine cannot be opened here (it is other text now, by sha256: train was" in caplog.text
+
+
+def test_a_record_says_on_what_its_last_digits_rest(monkeypatch):
+    write_text()
+    assert run() == 0
+    first = record.find(["runs"])[0].versions
+    assert {"torch", "threads", "cpu", "device", "python"} <= first.keys()
+    assert not any(name.startswith("trained") for name in first)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    assert run("decode.sample.temperature=0.5") == 0
+    later = next(one for one in record.find(["runs"]) if "0.5" in one.decode).versions
+    assert (later["threads"], later["trained threads"]) == ("77", first["threads"])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: 8 bytes\nframe #0"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    ],
+)
+def test_too_little_memory_is_a_line(monkeypatch, capsys, error):
+    write_text()
+    monkeypatch.setattr(sys.modules["gentext.run_pipeline"], "train", lambda *_: (_ for _ in ()).throw(error))
+    assert run() == 2
+    shown = capsys.readouterr().err
+    assert "memory is not enough" in shown
+    assert "Traceback" not in shown
+    assert not list(Path("runs").glob("**/traceback.txt"))

@@ -57,6 +57,10 @@ class Monitor(Protocol):
         """Show a progress bar while the context lasts."""
         ...
 
+    def book(self, steps: int, seconds: float, tokens: int) -> None:
+        """Note what the training has cost, before each validation and at its end; what a resumed one did included."""
+        ...
+
 
 @runtime_checkable
 class Trainer(Protocol):
@@ -139,6 +143,9 @@ class NullMonitor:
     @contextmanager
     def progress(self, total: float | None, description: str, unit: str) -> Iterator[ProgressBar]:
         yield _NullBar()
+
+    def book(self, steps: int, seconds: float, tokens: int) -> None:
+        pass
 
 
 class _NullBar:

@@ -154,6 +154,9 @@ class PipeMonitor(NullMonitor):
         yield self
         self.reports.send(("end", ()))
 
+    def book(self, steps: int, seconds: float, tokens: int) -> None:
+        self.reports.send(("book", (steps, seconds, tokens)))
+
     def update(self, n: float = 1, **shown: float | str) -> None:
         self.reports.send(("update", (n, shown)))
 
@@ -177,6 +180,8 @@ def _listen(reader: Connection, monitor: Monitor) -> None:
             kind, values = reader.recv()
             if kind == "log":
                 monitor.log(*values)
+            elif kind == "book":
+                monitor.book(*values)
             elif kind == "progress":
                 with monitor.progress(*values) as bar:
                     while (report := reader.recv())[0] != "end":

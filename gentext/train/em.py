@@ -191,6 +191,7 @@ class EMState:
                 self.family.prepare((batch.to(self.device) for batch in batches), rng=self.streams(f"restart {i}"))
             for _ in range(TRIAL):
                 train = self.count(self._batches(), f"beginning {i + 1}/{self.options.restarts}")
+                self.budget.progress.tokens += self.corpus.tokens("train")
             log.info("beginning %d of %d: %.4f nats a token on train", i + 1, self.options.restarts, train)
             if train < best:
                 best, kept = train, copy.deepcopy(self.family.state_dict())

@@ -27,6 +27,7 @@ def fit(state: TrainState) -> None:
     with _bar(state) as advance, _deferred_interrupt() as interrupted:
         budget.tick()
         if not restored and state.validates_first:
+            _book(state)
             save(state, best=state.validate()[1])
         while not budget.over:
             state.update()
@@ -36,6 +37,7 @@ def fit(state: TrainState) -> None:
             if budget.progress.step % options.log_every == 0 or last:
                 shown |= state.report()
             if budget.progress.step % options.valid_every == 0 or last:
+                _book(state)
                 shown["valid/nll"], better = state.validate()
                 save(state, best=better)
             elif budget.save_is_due or interrupted():
@@ -44,6 +46,12 @@ def fit(state: TrainState) -> None:
             if interrupted():
                 raise KeyboardInterrupt
     finish(state)
+    _book(state)
+
+
+def _book(state: TrainState) -> None:
+    done = state.budget.progress  # of a checkpoint, where a killed process had come so far
+    state.monitor.book(done.step, done.seconds, done.tokens)
 
 
 @contextmanager

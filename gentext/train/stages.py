@@ -18,6 +18,7 @@ from gentext.train.base import Monitor, ProgressBar, Trainer
 from gentext.train.checkpoint import Checkpoint
 
 COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as the step does
+NOTHING = {"step": 0, "seconds": 0.0, "tokens": 0}  # is spent before the first
 
 
 class Stages:
@@ -55,13 +56,14 @@ class Stages:
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place; each stage draws from streams of its own, so that none shifts another's numbers."""
         self.check(family, corpus)
-        before: dict[str, float] = {"step": 0}
+        before: dict[str, float] = dict(NOTHING)
         for name, trainer in self.trainers.items():
             stage = Stage(monitor, name, before)
             done = Checkpoint(stage.folder / "done")
             if not monitor.resume:
                 done.clear()
-            if done.files is None:
+            files = done.files
+            if files is None:
                 trainer.run(family, corpus, streams=Streams(streams.derive(name)), monitor=stage)
                 if name == self.keep and stage.place["step"] > before["step"]:
                     monitor.keep(name, family, 0)
@@ -72,10 +74,12 @@ class Stages:
                         "place.json": lambda path, place=stage.place: path.write_text(json.dumps(place), "utf-8"),
                     },
                 )
-                Checkpoint(stage.folder / "checkpoint").clear()  # nothing goes on from it now
+                files = done.files
+            Checkpoint(stage.folder / "checkpoint").clear()  # nothing goes on from it now
             device = next(family.parameters()).device
-            load_model(family, done.files["weights.safetensors"], device=str(device))
-            before = json.loads(done.files["place.json"].read_text("utf-8"))
+            load_model(family, files["weights.safetensors"], device=str(device))
+            before = NOTHING | json.loads(files["place.json"].read_text("utf-8"))
+        monitor.book(int(before["step"]), before["seconds"], int(before["tokens"]))
 
 
 class Stage:
@@ -89,10 +93,8 @@ class Stage:
         self._monitor, self._name, self._before = monitor, name, before
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        at = int(self._before["step"]) + step
-        counted = {key: values[key] + self._before.get(key, 0.0) for key in COUNTED if key in values}
-        self.place |= {"step": at, **counted}
-        self._monitor.log(at, {**values, **counted})
+        counted = {key: values[key] + self._before[key] for key in COUNTED if key in values}
+        self._monitor.log(int(self._before["step"]) + step, {**values, **counted})
 
     def texts(self, step: int, texts: Sequence[str]) -> None:
         self._monitor.texts(int(self._before["step"]) + step, texts)
@@ -102,6 +104,11 @@ class Stage:
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)
+
+    def book(self, steps: int, seconds: float, tokens: int) -> None:
+        spent = {"step": steps, "seconds": seconds, "tokens": tokens}
+        self.place = {key: self._before[key] + spent[key] for key in spent}
+        self._monitor.book(int(self.place["step"]), self.place["seconds"], int(self.place["tokens"]))
 
 
 class ResetPart:

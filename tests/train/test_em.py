@@ -67,6 +67,8 @@ def test_of_several_beginnings_the_likeliest_goes_on(tmp_path, notes, caplog):
     ends = [float(record.args[2]) for record in caplog.records if "beginning" in record.msg]
     assert len(ends) == 3
     assert seen.curve("train/nll")[0] <= min(ends)
+    passes = 3 * em.TRIAL + 1  # those of the trials cost as much as the others
+    assert seen.booked == (1, passes * tiny.corpus(tmp_path).tokens("train"))
 
 
 def test_a_killed_run_goes_on_to_the_same_numbers(tmp_path, notes):

@@ -31,12 +31,15 @@ def test_the_second_stage_goes_on_from_the_first(tmp_path, notes):
 
 @pytest.mark.parametrize("die_at", [4, 9])
 def test_a_killed_run_ends_in_the_same_numbers(tmp_path, notes, die_at):
-    whole = _run(tmp_path, notes("whole"))
+    unbroken = notes("whole")
+    whole = _run(tmp_path, unbroken)
     with pytest.raises(tiny.Killed):
         _run(tmp_path, notes("parts", resume=True, die_at=die_at))
     last = notes("parts", resume=True)
     parts = _run(tmp_path, last)
     assert tiny.same(whole, parts)
+    assert last.booked == unbroken.booked
+    assert last.booked[0] == 11
     assert min(step for step, _ in last.log_) >= (7 if die_at == 9 else 1)
 
 
