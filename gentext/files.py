@@ -17,6 +17,7 @@ from typing import Any
 
 log = logging.getLogger("gentext")
 
+ANEW = "Put the file back, or start the run anew with resume=false"  # what to do of a run's damaged file
 DRAFTS = ".*.draft"  # what a killed process may leave beside its files
 
 
@@ -97,17 +98,41 @@ def from_json(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
-def write_json(node: Any, path: Path, *, durable: bool = False) -> None:
-    """Write plain data as JSON, whole, by the convention of `to_json`; `durable` as in `atomic`."""
+DIGEST = "digest"  # of a mapping: the sha256 of the rest of it
+
+
+def write_json(node: Any, path: Path, *, durable: bool = False, digest: bool = False) -> None:
+    """Write plain data as JSON, whole, by the convention of `to_json`.
+
+    Args:
+        node: the data.
+        path: the file to be.
+        durable: as in `atomic`.
+        digest: the data, a mapping, are stored with their sha256, which `read_json` checks.
+    """
+    if digest:
+        node = {**node, DIGEST: _sha256_of(node)}
     write_text(to_json(node, indent=1) + "\n", path, durable=durable)
 
 
 def read_json(path: Path) -> Any:
-    """The plain data of a file that `write_json` wrote. Raises: ValueError, naming the file, where it is no JSON."""
+    """The plain data of a file that `write_json` wrote.
+
+    Raises: ValueError, naming the file, where it is no JSON, or not what was written.
+    """
     try:
-        return from_json(path.read_text(encoding="utf-8"))
+        node = from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is damaged: it is no JSON ({error})") from error
+        raise ValueError(f"{path} is damaged: it is no JSON ({error}). {ANEW}") from error
+    if isinstance(node, dict) and DIGEST in node:
+        digest = node.pop(DIGEST)
+        if digest != _sha256_of(node):
+            raise ValueError(f"{path} is damaged: it is not what was written. {ANEW}")
+    return node
+
+
+def _sha256_of(node: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(_finite(node), sort_keys=True).encode()).hexdigest()
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:

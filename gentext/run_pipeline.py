@@ -18,6 +18,7 @@ from safetensors.torch import save_model
 from gentext import config, panels
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
+from gentext.decode.base import BaseDecoder
 from gentext.evaluation import harness, latents
 from gentext.files import atomic, read_json, write_json
 from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare, SupportsSubwords
@@ -59,7 +60,12 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
             raise ValueError(f"eval.samples is {cfg.eval.samples}; judge 1 text or more, for example eval.samples=1000")
         corpus = open_corpus(cfg, stored_tokenizer(folder))
         corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
-        decoders = {config.setting(decoder): decoder for decoder in config.build(cfg.decode).values()}
+        named = config.build(cfg.decode)
+        for name, decoder in named.items():  # known only now that the corpus is
+            if isinstance(decoder, BaseDecoder) and decoder.min_len > cfg.max_len:
+                given = f"decode.{name}.min_len is {decoder.min_len}"
+                raise ValueError(f"{given}, above max_len, which is {cfg.max_len}; lower it, or raise max_len")
+        decoders = {config.setting(decoder): decoder for decoder in named.values()}
         manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus))
         found = {place: standing(cfg, place, decoders) for place in places(folder)}
         if any(None in stand.values() for stand in found.values()):

@@ -133,7 +133,7 @@ class RunMonitor:
     def log(self, step: int, values: Mapping[str, float]) -> None:
         if game := {name: float(values[name]) for name in COUNTED if name in values}:
             self.spent |= game
-            write_json(game, self._spent)  # a run killed after its last validation logs no more
+            write_json(game, self._spent, digest=True)  # a run killed after its last validation logs no more
         for tracker in self.trackers.values():
             tracker.log(step, values)
 
@@ -152,7 +152,7 @@ class RunMonitor:
             "parameters": float(family.size()),
             "kept_round": float(step),
         }
-        write_json(cost, folder / "trained.json", durable=True)
+        write_json(cost, folder / "trained.json", durable=True, digest=True)
 
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)

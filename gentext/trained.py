@@ -24,7 +24,7 @@ from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
 from gentext.evaluation.scoring import log_prob_of_rows
-from gentext.files import sha256
+from gentext.files import ANEW, sha256
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
@@ -33,7 +33,6 @@ from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
 
 LAST = "last"  # the name of the weights that training ended with
-ANEW = "Put the file back, or start the run anew with resume=false"
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def load(
     if not (folder / "trained.json").exists():
         near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
         hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
-        raise ValueError(f"{folder} holds no trained model. {hint}")
+        raise ValueError(f"{folder} holds no trained model: there is no trained.json. {hint}")
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)
     load_weights(family, needed(_place(folder, weights), "model.safetensors"))

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from gentext.files import DRAFTS, atomic, read_texts, replace, write_text, write_texts
+from gentext.files import DRAFTS, atomic, read_json, read_texts, replace, write_json, write_text, write_texts
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -62,3 +62,16 @@ def test_texts_come_back_whatever_they_hold(tmp_path):
     texts = ["a", "", "b\nc", "d\\n", "\r\n", "\u2028日本", " "]
     write_texts(texts, tmp_path / "t.txt")
     assert read_texts(tmp_path / "t.txt") == texts
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda text: text.replace("7", "8"), lambda text: text[:-9], lambda text: "", bytes]
+)
+def test_plain_data_with_a_digest_are_what_was_written_or_refused(tmp_path, damage):
+    path = tmp_path / "a.json"
+    node = {"step": 7, "loss": float("inf"), "name": "日本"}
+    write_json(node, path, digest=True)
+    assert read_json(path) == node
+    path.write_bytes(b"\xff\x00" if damage is bytes else damage(path.read_text(encoding="utf-8")).encode())
+    with pytest.raises(ValueError, match=r"a\.json is damaged.*resume=false"):
+        read_json(path)

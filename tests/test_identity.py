@@ -318,3 +318,21 @@ def test_too_little_memory_is_a_line(monkeypatch, capsys, error):
     assert "memory is not enough" in shown
     assert "Traceback" not in shown
     assert not list(Path("runs").glob("**/traceback.txt"))
+
+
+def test_a_decode_setting_that_no_text_can_meet_is_refused_before_training(monkeypatch, capsys):
+    write_text()
+    monkeypatch.setattr(EMTrainer, "run", lambda *_, **__: pytest.fail("it trains"))
+    assert run("decode.sample.min_len=1000") == 2
+    assert "decode.sample.min_len is 1000, above max_len" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "tokenizer.rules.json"])
+def test_a_changed_character_of_what_others_rest_on_is_seen(trained, capsys, name):
+    text = (trained / name).read_text()
+    at = text.index("6") if name == "manifest.json" else text.index("kind")
+    (trained / name).write_text(text[:at] + "x" + text[at + 1 :])
+    for command in (["sample", str(trained)], None):
+        assert (run() if command is None else main(command)) == 2
+        assert f"{trained / name} is damaged" in " ".join(capsys.readouterr().err.split())
+    assert run("resume=false") == 0

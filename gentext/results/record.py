@@ -171,6 +171,7 @@ def _stored(record: Record, kind: str) -> Path | None:
         if sha256(file) == meant:
             return file
     if not found:
+        log.warning("%s is missing, though its record names it", path)
         return None
     raise ValueError(
         f"{path} is damaged: it is not the file that its record was made of. Remove it and run the job again"

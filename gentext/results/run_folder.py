@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gentext.checks import out_of_memory
-from gentext.files import read_json, remove, sha256, write_json
+from gentext.files import ANEW, read_json, remove, sha256, write_json
 from gentext.results import record as records
 
 LOCK, MANIFEST = ".lock", "manifest.json"
@@ -148,14 +148,15 @@ class Manifest:
         if not path.exists():
             return None
         found = read_json(path)
-        if not (isinstance(found, dict) and found.keys() >= {"fingerprints", "files"}):
-            raise ValueError(f"{path} is damaged: it is no manifest of a run. Start the run anew with resume=false")
+        if not (isinstance(found, dict) and all(isinstance(found.get(key), dict) for key in ("fingerprints", "files"))):
+            raise ValueError(f"{path} is damaged: it is no manifest of a run. {ANEW}")
         return cls(folder, found["fingerprints"], dict(found["files"]))
 
     def add(self, *names: str) -> None:
         """Hold the files of these names for finished, as they are now."""
         self.files |= {name: sha256(self.folder / name) for name in names}
-        write_json({"fingerprints": self.fingerprints, "files": self.files}, self.folder / MANIFEST)
+        node = {"fingerprints": self.fingerprints, "files": self.files}
+        write_json(node, self.folder / MANIFEST, digest=True)
 
 
 def stored(folder: Path, name: str) -> Path | None:
@@ -177,10 +178,7 @@ def stored(folder: Path, name: str) -> Path | None:
 
 def _verify(path: Path, digest: str) -> None:
     if sha256(path) != digest:
-        raise ValueError(
-            f"{path} is damaged: its sha256 is not that of what the run wrote. Put the file back, or start the run "
-            "anew with resume=false"
-        )
+        raise ValueError(f"{path} is damaged: its sha256 is not that of what the run wrote. {ANEW}")
 
 
 def kept_weights(folder: Path) -> list[Path]:
@@ -208,8 +206,12 @@ def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, C
     if manifest is not None:
         check_data(folder, manifest.fingerprints, fingerprints)
         for name, digest in manifest.files.items():
+            if not (folder / name).exists() and name in writers:
+                writers[name](folder / name)
             if (folder / name).exists():
                 _verify(folder / name, digest)
+            elif name in FILES:
+                log.warning("%s is missing; where a record needs it no more, the record stands", folder / name)
         return manifest
     manifest = Manifest(folder, fingerprints)
     if new:
@@ -229,8 +231,8 @@ def _check_older(folder: Path, fingerprints: Mapping[str, Any]) -> None:
             known.append(records.read(path).fingerprints)
     if not known:
         raise ValueError(
-            f"{folder} is of an older gentext and holds no record that says of which data it is. Give resume=false to "
-            "start it anew, or out=... to keep it"
+            f"{folder} is of an older gentext, without a {MANIFEST}, and holds no record that says of which data it "
+            "is. Give resume=false to start it anew, or out=... to keep it"
         )
     for one in known:
         check_data(folder, one, fingerprints)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
-from gentext.files import atomic, read_json, remove, sha256, write_json
+from gentext.files import ANEW, atomic, read_json, remove, sha256, write_json
 from gentext.language_model import LanguageModel
 from gentext.train.base import TrainingError, TrainState
 from gentext.train.distributed import gather_tree, shard_like
@@ -93,7 +93,7 @@ class Checkpoint:
                 write(draft)
                 digests[named[what]] = sha256(draft)
         digests = {name: digests[name] for name in named.values() if name in digests}
-        write_json({NAMES: named, DIGESTS: digests}, self.folder / POINTER, durable=True)
+        write_json({NAMES: named, DIGESTS: digests}, self.folder / POINTER, durable=True, digest=True)
         for path in self.folder.iterdir():
             if path.name not in (*named.values(), POINTER):
                 remove(path)
@@ -107,9 +107,7 @@ class Checkpoint:
 
 
 def _damaged(path: Path) -> TrainingError:
-    return TrainingError(
-        f"{path} is damaged: it is not what the run wrote. Put the file back, or start the run anew with resume=false"
-    )
+    return TrainingError(f"{path} is damaged: it is not what the run wrote. {ANEW}")
 
 
 def save(state: TrainState, *, best: bool = False) -> None:
