@@ -72,6 +72,7 @@ def test_plain_data_with_a_digest_are_what_was_written_or_refused(tmp_path, dama
     node = {"step": 7, "loss": float("inf"), "name": "日本"}
     write_json(node, path, digest=True)
     assert read_json(path) == node
-    path.write_bytes(b"\xff\x00" if damage is bytes else damage(path.read_text(encoding="utf-8")).encode())
+    whole = path.read_bytes()
+    path.write_bytes({"flipped": whole.replace(b"7", b"8"), "cut": whole[:-9], "empty": b"", "bytes": b"\xff"}[damage])
     with pytest.raises(ValueError, match=r"a\.json is damaged.*resume=false"):
         read_json(path)

@@ -1,0 +1,59 @@
+"""A report of many records is written in seconds."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from attacks import kills
+from attacks.forked import Tally
+from attacks.forked import command as ended
+
+from gentext.results import record as records
+
+LIMIT = 20.0  # seconds, for 200 records
+
+
+def cases(count: int, first: int = 0) -> int:
+    """How many records."""
+    return count
+
+
+def run(count: int) -> Tally:
+    """Report so many records: of rows that differ, each with figures sentence by sentence."""
+    tally = Tally("records in a report")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "here"
+        kills.write_text(folder)
+        got = ended(kills.words("ngram"), cwd=folder, cache=folder / "cache")
+        assert got.code == 0, got.err
+        (one,) = records.find([folder])
+        arrays, texts = records.per_sequence(one), records.samples(one)
+        rng = np.random.default_rng(0)
+        for i in range(count):
+            values = {
+                name: replace(value, per_sequence=held + rng.normal(0, 0.1, len(held)))
+                if (held := arrays.get(name)) is not None
+                else value
+                for name, value in one.values.items()
+            }
+            place = folder / "many" / "mine" / f"ngram-{i}"
+            place.mkdir(parents=True)
+            made = replace(one, values=values, seed=i % 4, variant=f"order={i // 4}", folder=str(place))
+            records.write(made, place, texts)
+        shutil.rmtree(folder / "runs")
+        begun = time.perf_counter()
+        got = ended(["report", "many", "-o", "report.html"], cwd=folder, cache=folder / "cache", seconds=300)
+        seconds = time.perf_counter() - begun
+        faults = [f"exit {got.code}: {got.err[-500:]}"] if got.code else []
+        if seconds > LIMIT:
+            faults.append(f"{count} records took {seconds:.1f} s, which is more than {LIMIT:g} s")
+        for _ in range(count):
+            tally.count("written")
+        tally.faults += faults
+        print(f"{count} records in {seconds:.1f} s")
+    return tally

@@ -1,0 +1,34 @@
+"""A few of what `python tests/attacks NAME` tries in hundreds."""
+
+import pytest
+from attacks import corruptions, gadgets, kills, reports, values
+
+
+@pytest.mark.parametrize("attack", [kills, values, corruptions, gadgets], ids=lambda module: module.__name__)
+def test_a_few_of_each(attack):
+    tally = attack.run(attack.cases({kills: 1, values: 4, corruptions: 4, gadgets: 1}[attack]))
+    assert not tally.faults
+    assert tally.kinds
+
+
+def test_a_report_of_some_records():
+    assert not reports.run(reports.cases(12)).faults
+
+
+def test_the_cases_are_as_many_as_are_said():
+    assert [len(kills.cases(200)), len(corruptions.cases(300)), len(gadgets.cases(12))] == [200, 300, 12]
+    assert len(values.cases(500)) == 500
+    assert {case.family for case in kills.cases(200)} == set(kills.FAMILIES)
+    assert len({(case.run, case.command) for case in corruptions.cases(300)}) > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", [kills, values, corruptions, gadgets], ids=lambda module: module.__name__)
+def test_all_of_each(attack):
+    tally = attack.run(attack.cases({kills: 200, values: 500, corruptions: 300, gadgets: 12}[attack]))
+    assert not tally.faults
+
+
+@pytest.mark.slow
+def test_a_report_of_200_records_takes_seconds():
+    assert not reports.run(reports.cases(200)).faults
