@@ -8,7 +8,14 @@ from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-NAMES = {"kills": 200, "values": 500, "corruptions": 300, "gadgets": 12, "reports": 200}  # and how many cases
+NAMES = {
+    "kills": 200,
+    "disks": 80,
+    "values": 500,
+    "corruptions": 300,
+    "gadgets": 12,
+    "reports": 200,
+}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

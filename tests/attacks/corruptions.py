@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
 
 from attacks import kills
 from attacks.forked import Outcome, Tally
@@ -99,14 +101,18 @@ class Template:
 
     def judged(self, case: Case, folder: Path) -> tuple[str, list[str]]:
         if case.command not in self.said:
-            self.said[case.command] = self._shown(case, folder.with_name(f"whole-{self.run}-{case.command}"), None)[1]
+            self.said[case.command] = self._shown(case, folder.with_name(f"whole-{self.run}-{case.command}"), None)
         file = self.files[case.file % len(self.files)]
+        whole, usual = self.said[case.command]
         got, shown = self._shown(case, folder, file)
-        kind, where = case.damage, f"{file.relative_to(self.place)}"
+        kind, where = case.damage, file.relative_to(self.place).as_posix()
+        if case.command == "score":  # writes the record, its values and its samples anew
+            usual, shown = ({name: held for name, held in one.items() if name != where} for one in (usual, shown or {}))
         if got.traceback or got.killed:
             return kind, [f"{where}: exit {got.code}: {got.err[-600:]}"]
         named = file.name in got.out + got.err
-        if got.code == 0 and (shown == self.said[case.command] or named or file.name in IDLE):
+        same = got.code == whole.code and shown == usual and (got.code == 0 or got.err == whole.err)
+        if same or (got.code == 0 and (named or file.name in IDLE)):
             return kind, []
         if not named:
             return kind, [f"{where} is not named, exit {got.code}: {(got.out + got.err)[-400:]}"]
@@ -116,7 +122,7 @@ class Template:
                 return kind, [f"{where}: the advice resume=false does not help: {again.err[-400:]}"]
         return kind, []
 
-    def _shown(self, case: Case, folder: Path, file: Path | None) -> tuple[Outcome, object]:
+    def _shown(self, case: Case, folder: Path, file: Path | None) -> tuple[Outcome, Any]:
         """How a command ends on a copy of the run, and what it shows or leaves."""
         shutil.copytree(self.folder, folder)
         if file is not None:
@@ -126,7 +132,7 @@ class Template:
         if case.command in ("run", "score"):
             try:
                 found = kills.state(folder)
-            except (ValueError, OSError, KeyError):
+            except (ValueError, OSError, KeyError, EOFError, BadZipFile):
                 return got, None
             return got, {name: held for name, held in found.items() if name not in ("files", "panels.json")}
         written = [*folder.glob("report.md"), *folder.glob("model.arpa"), *folder.glob("site/board.csv")]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 from attacks.forked import Outcome, Tally, note
@@ -147,26 +148,30 @@ def _gentext(family: str, folder: Path, before: Callable[[], None]) -> Outcome:
 def state(folder: Path) -> dict[str, object]:
     """What a finished run has left, without what a clock decides."""
     found: dict[str, object] = {}
-    (run,) = {path.parent for path in folder.glob("runs/**/record.*.json")}
+    (run,) = (path.parent for path in folder.glob("runs/*/*/manifest.json"))
     names = {path.relative_to(run).as_posix() for path in run.rglob("*")}
     found["files"] = sorted(name for name in names if name != "log.txt")
-    for name in ("model.safetensors", "tokenizer.json", "config.yaml", "panels.json"):
-        found[name] = sha256(run / name) if (run / name).exists() else None
-    for path in sorted(run.glob("samples.*")):
-        found[path.name] = path.read_text(encoding="utf-8")
-    for path in sorted(run.glob("values.*")):
-        with np.load(path) as arrays:
-            found[path.name] = {name: arrays[name].tolist() for name in arrays.files}
-    for path in sorted(run.glob("record.*")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        cost = record["cost"]
-        if not (0 < cost["train_seconds"] < 600 and cost["peak_bytes"] >= 0):
-            found["clock"] = cost
-        record["cost"] = {name: n for name, n in cost.items() if not name.endswith(("seconds", "bytes"))}
-        for name in ("sha256", "created", "files", "efficiency"):
-            del record[name]
-        found[path.name] = record
+    for path in sorted(path for path in run.rglob("*") if path.is_file()):
+        name = path.relative_to(run).as_posix()
+        if path.name in ("model.safetensors", "tokenizer.json", "config.yaml", "panels.json"):
+            found[name] = sha256(path)
+        elif path.name.startswith("samples."):
+            found[name] = path.read_text(encoding="utf-8")
+        elif path.name.startswith("values."):
+            with np.load(path) as arrays:
+                found[name] = {key: arrays[key].tolist() for key in arrays.files}
+        elif path.name.startswith("record."):
+            found[name] = _timeless(json.loads(path.read_text(encoding="utf-8")))
     return found
+
+
+def _timeless(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what a clock decides, once that is found to make sense."""
+    cost = record["cost"]
+    assert 0 < cost["train_seconds"] < 600, cost
+    record["cost"] = {name: n for name, n in cost.items() if not name.endswith(("seconds", "bytes"))}
+    record["versions"].pop("commit", None)  # of a source tree that somebody works on
+    return {name: held for name, held in record.items() if name not in ("sha256", "created", "files", "efficiency")}
 
 
 def _differences(whole: dict[str, object], found: dict[str, object], where: str = "") -> list[str]:

@@ -1,12 +1,12 @@
 """A few of what `python tests/attacks NAME` tries in hundreds."""
 
 import pytest
-from attacks import corruptions, gadgets, kills, reports, values
+from attacks import corruptions, disks, gadgets, kills, reports, values
 
 
-@pytest.mark.parametrize("attack", [kills, values, corruptions, gadgets], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("attack", [kills, disks, values, corruptions, gadgets], ids=lambda module: module.__name__)
 def test_a_few_of_each(attack):
-    tally = attack.run(attack.cases({kills: 1, values: 4, corruptions: 4, gadgets: 1}[attack]))
+    tally = attack.run(attack.cases({kills: 1, disks: 1, values: 4, corruptions: 4, gadgets: 1}[attack]))
     assert not tally.faults
     assert tally.kinds
 
@@ -23,9 +23,9 @@ def test_the_cases_are_as_many_as_are_said():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attack", [kills, values, corruptions, gadgets], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("attack", [kills, disks, values, corruptions, gadgets], ids=lambda module: module.__name__)
 def test_all_of_each(attack):
-    tally = attack.run(attack.cases({kills: 200, values: 500, corruptions: 300, gadgets: 12}[attack]))
+    tally = attack.run(attack.cases({kills: 200, disks: 80, values: 500, corruptions: 300, gadgets: 12}[attack]))
     assert not tally.faults
 
 
