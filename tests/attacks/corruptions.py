@@ -110,7 +110,8 @@ class Template:
             usual, shown = ({name: held for name, held in one.items() if name != where} for one in (usual, shown or {}))
         if got.traceback or got.killed:
             return kind, [f"{where}: exit {got.code}: {got.err[-600:]}"]
-        named = file.name in got.out + got.err
+        gone = case.damage == "missing" and file.name.startswith("record.") and "no record" in got.err
+        named = file.name in got.out + got.err or gone
         same = got.code == whole.code and shown == usual and (got.code == 0 or got.err == whole.err)
         if same or (got.code == 0 and (named or file.name in IDLE)):
             return kind, []

@@ -23,7 +23,6 @@ import gentext.run_pipeline
 import gentext.score_pipeline  # noqa: F401 - loaded once, before any fork
 from gentext.cli import main
 
-MEMORY = 12 << 30  # bytes of address space beyond which an allocation fails
 SECONDS = 60  # after which a command hangs
 
 
@@ -88,7 +87,6 @@ def _child(argv: Sequence[str], cwd: Path, cache: Path, before: Callable[[], obj
     torch.set_num_threads(1)  # others do not survive a fork
     try:
         sys.stdout, sys.stderr = (os.fdopen(os.dup(n), "w", encoding="utf-8", buffering=1) for n in (1, 2))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.chdir(cwd)
         os.environ["GENTEXT_CACHE"] = str(cache)

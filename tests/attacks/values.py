@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "float": ("-1", "0", "nan", "inf", "-inf", "1e30", "word", "null", "[1.0]", "{a:1}", "true"),
     "list": ("[]", "[nan]", "[-1]", "[word]", "[null]", "[[1]]", "[1e30]", "word", "-1"),
 }
+MEMORY = 12 << 30  # bytes of address space beyond which an allocation fails
 LONG = 15.0  # seconds after which what goes on is taken for training
 
 
@@ -78,6 +80,7 @@ def _run(case: Case, folder: Path) -> Outcome:
 
 
 def _noted() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     train = run_pipeline.prepare
 
     def prepare(*given: Any) -> float:
