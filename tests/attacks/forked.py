@@ -23,7 +23,7 @@ import gentext.run_pipeline
 import gentext.score_pipeline  # noqa: F401 - loaded once, before any fork
 from gentext.cli import main
 
-SECONDS = 60  # after which a command hangs
+SECONDS = 300  # after which a command hangs
 
 
 @dataclass

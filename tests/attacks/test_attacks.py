@@ -4,15 +4,11 @@ import pytest
 from attacks import corruptions, disks, gadgets, kills, reports, values
 
 
-@pytest.mark.parametrize("attack", [kills, disks, values, corruptions, gadgets], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("attack", [kills, values, corruptions], ids=lambda module: module.__name__)
 def test_a_few_of_each(attack):
-    tally = attack.run(attack.cases({kills: 1, disks: 1, values: 4, corruptions: 4, gadgets: 1}[attack]))
+    tally = attack.run(attack.cases({kills: 1, values: 3, corruptions: 2}[attack]))
     assert not tally.faults
     assert tally.kinds
-
-
-def test_a_report_of_some_records():
-    assert not reports.run(reports.cases(12)).faults
 
 
 def test_the_cases_are_as_many_as_are_said():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import os
 import random
 import resource
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,7 +34,7 @@ BAD: dict[str, tuple[str, ...]] = {
     "list": ("[]", "[nan]", "[-1]", "[word]", "[null]", "[[1]]", "[1e30]", "word", "-1"),
 }
 MEMORY = 12 << 30  # bytes of address space beyond which an allocation fails
-LONG = 15.0  # seconds after which what goes on is taken for training
+LONG = 15  # seconds of a processor after which what goes on is taken for training
 
 
 @dataclass
@@ -76,11 +78,13 @@ def run(chosen: list[Case]) -> Tally:
 
 def _run(case: Case, folder: Path) -> Outcome:
     words = [*_base(case.family), f"{case.key}={case.value}"]
-    return ended(["run", *words], cwd=folder, cache=folder / "cache", before=_noted, seconds=LONG)
+    return ended(["run", *words], cwd=folder, cache=folder / "cache", before=_noted)
 
 
 def _noted() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (LONG, 2 * LONG))
+    signal.signal(signal.SIGXCPU, lambda *_: (note(hangs="yes"), os._exit(0)))
     train = run_pipeline.prepare
 
     def prepare(*given: Any) -> float:
