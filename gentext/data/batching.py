@@ -53,9 +53,25 @@ class Encoded:
         end = self.tokens if self._stream else self.ids.offsets[rows + 1]
         return np.minimum(end - self._starts(rows), self.max_len)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, before any is cut."""
+        return self.max_len if self._stream else int(self.ids.lengths.max(initial=1))
+
     def batch(self, rows: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
         return self._gather(self._starts(rows), self.lengths(rows))
+
+    def whole(self, size: int) -> Iterator[np.ndarray]:
+        """The rows of each batch of whole lines, in order; few where one of them is much longer than `max_len`."""
+        for rows in self.epoch(size, None):
+            longest = int(self.ids.lengths[rows].max(initial=1))
+            least = max(1, size * self.max_len // longest)
+            yield from (rows[i : i + least] for i in range(0, len(rows), least))
+
+    def uncut(self, rows: np.ndarray) -> Batch:
+        """These lines at their full length."""
+        return self._gather(self._starts(rows), self.ids.lengths[rows])
 
     def epoch(self, size: int, rng: torch.Generator | None, *, mixed: bool = False) -> Iterator[np.ndarray]:
         """The rows of each batch: in order, or shuffled so that rows of like length meet (`mixed`: of any lengths)."""

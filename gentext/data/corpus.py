@@ -8,11 +8,15 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from gentext.data.batching import Encoded, Pieces
 from gentext.data.cache import keep
@@ -21,6 +25,7 @@ from gentext.data.prepare import Meta, encode, write_text
 from gentext.data.progress import byte_bar
 from gentext.data.ragged import Lines, Ragged, chunks
 from gentext.data.source import Source, Truth, facts
+from gentext.data.spelling import Spelling
 from gentext.data.splits import SPLITS
 from gentext.data.tokenizer import Recipe, Tokenizer
 from gentext.data.words import unspaced, word_rule
@@ -31,6 +36,7 @@ LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wid
 MANY_UNKNOWN = 0.05  # of the tokens of test; more is warned of
 SHOWN = 1_000  # texts of train that are looked at to tell why
 FITTING = 2  # how tokenizers are fitted; one of the cache that was fitted in another way is not used
+ENCODING = 2  # what is kept of the ids, likewise
 
 log = logging.getLogger("gentext")
 
@@ -39,8 +45,9 @@ class Corpus:
     """Texts of `train`, `valid` and `test`, and their token ids, both memory-mapped.
 
     `max_len` counts tokens, EOS included: it is the longest row that `batches` gives. A longer line is cut there, has
-    no EOS, and is counted in the fingerprint. A stream is one text: `windows` reads it through, and `lines` and
-    `batches` give it in pieces of `max_len` tokens, none of which ends in EOS but the last.
+    no EOS, and is counted in the fingerprint; `whole` gives all of it, for what is scored is the text. A stream is one
+    text: `windows` reads it through, and `lines` and `batches` give it in pieces of `max_len` tokens, none of which
+    ends in EOS but the last.
 
     >>> import tempfile
     >>> from gentext.data import LocalText, Word
@@ -71,7 +78,7 @@ class Corpus:
         for split, rows in self._ids.items():
             if rows.cut:
                 log.warning(
-                    "%s: %d of %d lines of %s are longer than max_len=%d tokens and are cut there",
+                    "%s: %d of %d lines of %s are longer than max_len=%d tokens: cut there to train on, scored whole",
                     *(self.name, rows.cut, len(rows), split, self.max_len),
                 )
 
@@ -95,7 +102,7 @@ class Corpus:
                 "%s: %d rows are not text and are left out, as data.skip_bad asks; the first: %s",
                 *(source.name, said["skipped"], said["first_skipped"]),
             )
-        key = hashlib.sha256(f"{said['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
+        key = hashlib.sha256(f"{ENCODING}/{said['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
         ids, meta = keep(cache / "ids", key, lambda folder: encode(text, fitted, folder, stream=source.stream))
         return cls(source, fitted, text, ids, {**said, **meta}, max_len)
 
@@ -148,6 +155,41 @@ class Corpus:
             prompt = self._prompts[f"{split}.prompt"].batch(chosen).tokens if self.pairs else None
             yield replace(batch, prompt=prompt)
 
+    def whole(self, split: str, size: int) -> Iterator[Batch]:
+        """The lines of a split in order, each at its full length: what a likelihood is of; at most `size` at a time."""
+        rows = self._rows(split)
+        for chosen in rows.whole(size):
+            prompt = self._prompts[f"{split}.prompt"].batch(chosen).tokens if self.pairs else None
+            yield replace(rows.uncut(chosen), prompt=prompt)
+
+    def longest(self, split: str) -> int:
+        """Tokens of the longest line of a split, before any is cut; with its prompt, of a corpus of pairs."""
+        prompt = self._prompts[f"{split}.prompt"].longest if self.pairs else 0
+        return self._rows(split).longest + prompt
+
+    def cut(self, split: str) -> float:
+        """The share of a split's lines that `max_len` cuts in `batches`."""
+        rows = self._rows(split)
+        return rows.cut / max(len(rows), 1)
+
+    def unknown(self, split: str) -> int:
+        """How many tokens of a split the tokenizer does not know."""
+        self._rows(split)
+        return self._meta["unknown"][split]
+
+    def spelled(self, split: str) -> Float[ndarray, " u"]:
+        """What it costs to spell each unknown token of a split, in nats, in the order of the text."""
+        self._rows(split)
+        words = [word for text in self._text[split] for word in self.tokenizer.unknown(text)]
+        different = list(dict.fromkeys(words))
+        cost = dict(zip(different, self._spelling.nats(different).tolist(), strict=True)) if different else {}
+        return np.array([cost[word] for word in words], dtype=np.float64)
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        types = dict.fromkeys(word for text in self._text["train"] for word in self.tokenizer.cut(text))
+        return Spelling(list(types), self.tokenizer.vocabulary)
+
     def windows(self, split: str, size: int, length: int) -> Iterator[Batch]:
         """A stream in `size` parallel rows of `length` tokens, each row going on where it stood in the batch before.
 
@@ -164,19 +206,20 @@ class Corpus:
         """
         return self._streamed(split).sections(size, length, context, rng)
 
-    def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Batch:
+    def batch(self, texts: Sequence[str], prompts: Sequence[str] | None = None, *, whole: bool = False) -> Batch:
         """Any texts as a batch, on the same terms as `batches`: EOS at the end, cut at `max_len` with a warning.
 
-        A prompt ends in EOS where the corpus is of pairs; elsewhere it is the beginning of the text to write.
+        `whole`: none is cut. A prompt ends in EOS where the corpus is of pairs; elsewhere it is the beginning of the
+        text to write.
         """
         end = [] if self.stream else [EOS]
         rows = [[*ids, *end] for ids in self.tokenizer.encode(texts)]
-        cut = sum(len(row) > self.max_len for row in rows)
+        cut = 0 if whole else sum(len(row) > self.max_len for row in rows)
         if cut:
             log.warning(
                 "%d of %d texts are longer than max_len=%d tokens and are cut there", cut, len(rows), self.max_len
             )
-        batch = pad([row[: self.max_len] for row in rows])
+        batch = pad([row[: self.max_len] if cut else row for row in rows])
         if prompts is None:
             return batch
         end = [EOS] if self.pairs else []
@@ -208,6 +251,12 @@ class Corpus:
             log.warning(
                 "%s: %.1f %% of the tokens of test are unknown to the tokenizer; %s",
                 *(self.name, 100 * unknown / tokens, advice),
+            )
+        if unknown and not self._meta["unknown"]["train"]:
+            log.warning(
+                "%s: test has %d tokens that the tokenizer does not know, and train has none, so that no model learns "
+                "how likely an unknown one is; tokenizer.min_count=2 leaves the rarest of train to it",
+                *(self.name, unknown),
             )
 
     def _rows(self, split: str) -> Encoded:

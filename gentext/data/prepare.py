@@ -98,7 +98,7 @@ def write_text(source: Source, folder: Path) -> Meta:
 def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> Meta:
     """The number type of the ids, written into `folder`: one row a line with EOS, or a whole stream with one EOS.
 
-    And how many tokens of each split are unknown.
+    And how many tokens of each split are unknown, of what is to be written: prompts are not scored.
     """
     dtype = "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32"
     unknown = dict.fromkeys(SPLITS, 0)
@@ -112,7 +112,7 @@ def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> M
                 for chunk in chunks(lines):
                     rows = tokenizer.encode(chunk)
                     writer.append(rows if stream else [[*row, EOS] for row in rows])
-                    unknown[split] += sum(row.count(UNK) for row in rows)
+                    unknown[split] += sum(row.count(UNK) for row in rows) if part == split else 0
                     advance(sum(map(len, chunk)))
                 if stream and len(lines):
                     writer.append([[EOS]])

@@ -89,6 +89,23 @@ class Tokenizer:
         cut, known = self._cut, self._ids.get  # a fixed vocabulary: a dictionary beats the library four times over
         return [[known(token, UNK) for token in cut(text)] for text in texts]
 
+    def cut(self, text: str) -> list[str]:
+        """The tokens of a text as they are spelled, unknown ones included; those of BPE have no spelling of their own.
+
+        >>> Word().fit(["a cat"]).cut("a dog")
+        ['a', 'dog']
+        """
+        return self._cut(self._cased(text))
+
+    def unknown(self, text: str) -> list[str]:
+        """The tokens of a text that it encodes as UNK, as they are spelled, in their order."""
+        return [] if self.rules.kind == "bpe" else [token for token in self.cut(text) if token not in self._ids]
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The spelling of every token but the reserved ones, by id."""
+        return self._spelling[RESERVED:]
+
     def typed(self, texts: Sequence[str], *, lowercase: bool = False) -> list[list[int]]:
         """The ids of texts that somebody typed: a warning names the words that are unknown.
 
@@ -96,8 +113,7 @@ class Tokenizer:
         """
         texts = [text.lower() if lowercase else text for text in texts]
         if self.rules.kind != "bpe":
-            words = dict.fromkeys(word for text in texts for word in self._cut(self._cased(text)))
-            unknown = [repr(word) for word in words if word not in self._ids]
+            unknown = [repr(word) for word in dict.fromkeys(word for text in texts for word in self.unknown(text))]
             if unknown:
                 log.warning("the training text (nearly) never says %s: read as unknown", ", ".join(unknown))
         return self.encode(texts)
