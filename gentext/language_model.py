@@ -33,6 +33,7 @@ class LanguageModel(nn.Module):
       None: it carries a state from one window of a stream to the next.
     adaptive: it learns from the text that it is scored on, such as a cache; the board marks it.
     closed_form: one pass of EM finds its parameters.
+    reads: the split of that pass: train but for human text, which is held out.
     carried: the states at the end of the windows that were read last, by mode ("training", "scoring"); a checkpoint
       keeps them.
 
@@ -63,6 +64,7 @@ class LanguageModel(nn.Module):
     context: int | None = None
     adaptive: bool = False
     closed_form: bool = False
+    reads: str = "train"
     carried: State
     vocab_size: int
 
@@ -216,6 +218,17 @@ class SupportsEM(ABC):
     @abstractmethod
     def maximize(self) -> None:
         """Turn the counts into parameters and forget them."""
+
+
+class SupportsTexts(ABC):
+    """A row of texts that nobody generated: a person's. They are taken as they stand, not from tokens."""
+
+    @abstractmethod
+    def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
+        """`n` texts to be judged against a split, none of which is of it or of train.
+
+        Raises: ValueError where there are fewer.
+        """
 
 
 class SupportsPrepare(ABC):

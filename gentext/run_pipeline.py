@@ -21,7 +21,14 @@ from gentext.data.tokenizer import Tokenizer
 from gentext.decode.base import BaseDecoder
 from gentext.evaluation import harness, latents
 from gentext.files import atomic, read_json, write_json
-from gentext.language_model import Decoder, LanguageModel, SupportsPanels, SupportsPrepare, SupportsSubwords
+from gentext.language_model import (
+    Decoder,
+    LanguageModel,
+    SupportsPanels,
+    SupportsPrepare,
+    SupportsSubwords,
+    SupportsTexts,
+)
 from gentext.results import record as records
 from gentext.results import run_folder
 from gentext.results.cost import PeakMemory
@@ -31,7 +38,7 @@ from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.trained import load_weights, needed
-from gentext.types import Batch
+from gentext.types import Batch, Scores
 
 PREPARED = "prepared.pt"
 WITH = "versions"  # in trained.json, beside the cost
@@ -276,20 +283,19 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     stem = records.file_stem(setting)
     length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
     begun = time.perf_counter()
-    draw = sample(job, decoder, setting, length)
+    draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
-    texts = corpus.tokenizer.decode(draw.tokens.tolist())
     begun = time.perf_counter()
     known = decoder.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
-    if job.evidence.scores and known is not job.family and corpus.truth is not None:
+    if isinstance(job.evidence.scores, Scores) and known is not job.family and corpus.truth is not None:
         if known is not None:  # else it truncates, and what it draws from has no likelihood that is known
             decoded = harness.score(known, corpus, cfg.eval.split, monitor=job.monitor)
         decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,
         samples=replace(job.evidence.references, texts=tuple(texts)),
-        sample_scores=harness.score_draw(known, corpus, draw, texts) if known is not None else None,
+        sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.eval.split) if known is not None else None,
         decoded_scores=decoded,
     )
     values, absent = harness.evaluate(config.build(cfg.eval.metrics), evidence)
@@ -332,22 +338,27 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(found) if found.type == "cuda" else device
 
 
-def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> Batch:
+def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> tuple[Batch, list[str]]:
     """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
 
     They come from the stream named after the decode setting.
     """
     cfg, corpus = job.cfg, job.corpus
-    n, prompt, rng = cfg.eval.samples, None, Streams(cfg.seed)(f"sample/{setting}", cfg.device)
+    n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
         prompt = corpus.batch([], prompts).prompt.to(cfg.device)
         n = len(prompt)
+    if isinstance(job.family, SupportsTexts):
+        texts = job.family.texts(corpus, n, split=cfg.eval.split, rng=Streams(cfg.seed)(stream))
+        return corpus.batch(texts, whole=True), texts
     if length is not None:
         decoder = replace(decoder, min_len=length)
     job.family.eval()
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""), torch.inference_mode():
-        return job.family.sample(n, length or cfg.max_len, decoder=decoder, rng=rng, prompt=prompt).to("cpu")
+        rng = Streams(cfg.seed)(stream, cfg.device)
+        draw = job.family.sample(n, length or cfg.max_len, decoder=decoder, rng=rng, prompt=prompt).to("cpu")
+    return draw, corpus.tokenizer.decode(draw.tokens.tolist())
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

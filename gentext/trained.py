@@ -235,6 +235,9 @@ class FittedTruth(Truth):
                 f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
             )
         self.name = self.name or f"truth-{Path(self.run).name}"
+        rules = self._model.tokenizer.rules
+        if (rules.kind, rules.words) == ("word", "whitespace"):  # else its words are not those of the texts it draws
+            self.words = tuple(self._model.tokenizer.vocabulary)
         weights = sha256(Path(self.run) / "model.safetensors")
         said = f"{weights}/{self._model.tokenizer.sha256}/{self._model.config.max_len}"
         self.digest = hashlib.sha256(said.encode()).hexdigest()

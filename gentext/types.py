@@ -124,6 +124,16 @@ class Scores:
     split: str
     kind: Likelihood
     convention: str = "line"  # line | stream; and anything else that moves the figure, e.g. "iw:500"
+    vocabulary: str = ""  # which tokens are known: the beginning of the tokenizer's sha256
+    closed: bool = False  # the split holds unknown tokens: log_prob says that they are unknown, and not which they are
+    spelling: Float[Tensor, " n"] | None = None  # nats that it costs to spell the unknown tokens; None: not known
+
+    @property
+    def open(self) -> Float[Tensor, " n"] | None:
+        """log p of the texts themselves, nats: unknown tokens spelled; None where what that costs is not known."""
+        if self.spelling is not None:
+            return self.log_prob - self.spelling
+        return None if self.closed else self.log_prob
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,7 @@ class Latents:
     mean: Float[Tensor, "n z"]
     split: str
     of: int  # texts of the split
+    vocabulary: str = ""  # where the split holds unknown tokens: as in Scores
 
 
 def map_state(state: State, act: Callable[[Tensor], Tensor]) -> State:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 
-from gentext.data.corpus import Corpus
+from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.source import Truth
 from gentext.evaluation.judges import judges
-from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob
+from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove
 from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
 from gentext.train.base import Monitor, in_order
-from gentext.types import Batch, Samples, Scores, Value
+from gentext.types import UNK, Batch, Samples, Scores, Value
 
 # Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
 MISSING = {
@@ -35,21 +36,24 @@ MISSING = {
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that metrics may ask for; None where there is none."""
+    """All that metrics may ask for; None where there is none, Absent where metrics should say for what reason."""
 
     samples: Samples | None = None
     references: Samples | None = None
     training: Samples | None = None
-    scores: Scores | None = None
+    scores: Scores | Absent | None = None
     sample_scores: Scores | None = None
-    decoded_scores: Scores | None = None  # of held-out text, by what a tempered decode setting draws from
+    decoded_scores: Scores | Absent | None = None  # of held-out text, by what a tempered decode setting draws from
     truth: Truth | None = None
     judges: Mapping[str, Scorer] | None = None
-    autoencoder: Autoencoder | None = None
+    autoencoder: Autoencoder | Absent | None = None
 
 
 def gather(
-    corpus: Corpus, split: str, scores: Scores | None = None, autoencoder: Autoencoder | None = None
+    corpus: Corpus,
+    split: str,
+    scores: Scores | Absent | None = None,
+    autoencoder: Autoencoder | Absent | None = None,
 ) -> Evidence:
     """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
     return Evidence(
@@ -64,14 +68,16 @@ def gather(
 
 def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:
     """Every value that the evidence allows, and for each metric that it does not allow the reason."""
-    given = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+    held = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
+    given = {key: None if isinstance(found, Absent) else found for key, found in held.items()}
+    reasons = {**MISSING, **{key: str(found) for key, found in held.items() if isinstance(found, Absent)}}
     values: dict[str, Value] = {}
     absent: dict[str, str] = {}
     for name, metric in metrics.items():
         needs = inspect.signature(metric.update).parameters
         missing = [key for key, at in needs.items() if at.default is at.empty and given.get(key) is None]
         if missing:
-            absent[name] = "; ".join(MISSING.get(key, f"{key} is not at hand") for key in missing)
+            absent[name] = "; ".join(reasons.get(key, f"{key} is not at hand") for key in missing)
             continue
         metric.reset()
         try:
@@ -93,30 +99,66 @@ def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dic
     return values, absent
 
 
-def score(family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor) -> Scores | None:
-    """The family's verdict on a split, sequence by sequence; None for a family without a likelihood."""
+def score(family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor) -> Scores | Absent | None:
+    """The family's verdict on a split, sequence by sequence, each scored whole; None for a family without a likelihood.
+
+    Absent where sequences are cut that the family cannot read whole: a figure of what is left would be another figure.
+    Raises: ValueError where its probabilities are none (gentext.evaluation.scoring.prove).
+    """
     if family.likelihood == "none":
         return None
+    if reason := unread(family, corpus, split):
+        return reason
     family.eval()
-    counts: list[torch.Tensor] = []
+    counts, unknown = [], []
 
     def counted() -> Iterator[Batch]:
-        for batch in in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family):
+        for i, batch in enumerate(_batches(family, corpus, split)):
+            if i == 0:
+                prove(family, batch)
             yield batch
             counts.append(batch.lengths)
+            unknown.append((batch.tokens == UNK).sum(1))
             bar.update(int(batch.lengths.sum()))
 
     with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
         found = log_prob(family, counted())
-    return _scores(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
+    made = _scores(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
+    of = np.repeat(np.arange(len(found)), torch.cat(unknown).numpy())
+    spelling = torch.from_numpy(np.bincount(of, corpus.spelled(split), len(found))).double()  # whole numbers of none
+    return replace(made, closed=bool(corpus.unknown(split)), spelling=spelling)
 
 
-def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str]) -> Scores | None:
-    """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood."""
+def _batches(family: LanguageModel, corpus: Corpus, split: str) -> Iterator[Batch]:
+    """A split in order, nothing of it cut."""
+    if corpus.stream:
+        return in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family)
+    return corpus.whole(split, SCORED_AT_ONCE)
+
+
+def unread(family: LanguageModel, corpus: Corpus, split: str) -> Absent | None:
+    """Why a family cannot read the lines of a split whole; None where it can."""
+    cut, longest = corpus.cut(split), corpus.longest(split)
+    most = LONGEST if family.limit is None else family.limit
+    if not cut or longest <= most:
+        return None
+    return Absent(
+        f"max_len={corpus.max_len} cuts {cut:.1%} of {split}, and this {type(family).__name__} reads {most} tokens at "
+        f"most where the longest line has {longest}: set max_len=null, or take positions=rotary"
+    )
+
+
+def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str], split: str) -> Scores | None:
+    """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood.
+
+    split: the one that its rows are judged on.
+    """
     if family.likelihood == "none":
         return None
     family.eval()
-    return _scores(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
+    prove(family, draw)
+    made = _scores(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
+    return replace(made, closed=bool(corpus.unknown(split)))
 
 
 def _scores(
@@ -144,6 +186,7 @@ def _scores(
         split=split,
         kind=family.likelihood,
         convention=convention,
+        vocabulary=corpus.tokenizer.sha256[:8],
     )
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import torch
 
 from gentext.data.corpus import Corpus
+from gentext.evaluation.harness import unread
 from gentext.language_model import LanguageModel, SupportsLatent
+from gentext.metrics.base import Absent
 from gentext.metrics.latent_use import spaced
 from gentext.models.vae.posteriors import aggregate
 from gentext.types import Batch, Latents
@@ -54,6 +56,7 @@ class LatentReader:
             mean=torch.cat([q.mean for q in posteriors]).cpu(),
             split=self.split,
             of=self.corpus.size(self.split),
+            vocabulary=self.corpus.tokenizer.sha256[:8] if self.corpus.unknown(self.split) else "",
         )
 
     def _batches(self, texts: int) -> Iterator[Batch]:
@@ -64,9 +67,14 @@ class LatentReader:
         for at in range(0, len(places), AT_ONCE):
             chosen = places[at : at + AT_ONCE]
             said = None if prompts is None else [prompts[i] for i in chosen]
-            yield self.corpus.batch([lines[i] for i in chosen], said).to(self.device)
+            whole = not self.corpus.stream
+            yield self.corpus.batch([lines[i] for i in chosen], said, whole=whole).to(self.device)
 
 
-def reader(family: LanguageModel, corpus: Corpus, split: str, *, seed: int, device: str) -> LatentReader | None:
-    """A VAE's reader; None for a family without a latent space."""
-    return LatentReader(family, corpus, split, seed, device) if isinstance(family, SupportsLatent) else None
+def reader(
+    family: LanguageModel, corpus: Corpus, split: str, *, seed: int, device: str
+) -> LatentReader | Absent | None:
+    """A VAE's reader; None for a family without a latent space, Absent where it cannot read the split's lines whole."""
+    if not isinstance(family, SupportsLatent):
+        return None
+    return unread(family, corpus, split) or LatentReader(family, corpus, split, seed, device)

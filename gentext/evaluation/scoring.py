@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gentext.language_model import LanguageModel
-from gentext.types import Batch, pad
+from gentext.train.base import device_of
+from gentext.types import EOS, PAD, Batch, pad
 
 SCORED_AT_ONCE = 256  # sequences
+PROVEN, REACH = 24, 32  # prefixes whose probabilities are looked at, and tokens of each at most
+TOLERANCE = 1e-4  # of a sum of probabilities, and of a token's nats
+IMPOSSIBLE = -1e3  # nats below which a text is as good as impossible, and no digits are compared
 
 
 @torch.inference_mode()
@@ -24,8 +28,7 @@ def log_prob(family: LanguageModel, batches: Iterable[Batch]) -> Float[Tensor, "
     >>> log_prob(NGram(6, order=1), [pad([[4, 5, 2]]), pad([[4, 2], [2]])]).shape
     torch.Size([3])
     """
-    weights = next(chain(family.parameters(), family.buffers()), None)
-    device = torch.device("cpu") if weights is None else weights.device
+    device = device_of(family)
     parts = [family.log_prob(batch.to(device)).double().cpu() for batch in batches]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
@@ -46,3 +49,58 @@ def log_prob_of_rows(
         family, (pad([list(rows[i]) for i in part]) for part in parts)
     )
     return found
+
+
+@torch.inference_mode()
+def prove(family: LanguageModel, batch: Batch) -> None:
+    """Look whether what a family says is a distribution, at prefixes of some of the sequences that it is judged on.
+
+    The probabilities of the next token that `step` leads to must sum to 1 over the tokens that can be said, and
+    `log_prob` must be their product; of a bound, which is no product, the first alone is looked at. Every second prefix
+    ends in a token drawn at random: what a family says of held-out text alone would prove nothing.
+
+    Raises: ValueError, which refuses the row, where one of them is not so.
+    """
+    prefixes = _prefixes(batch, family.room(REACH, batch.prompt), family.vocab_size).to(device_of(family))
+    rng = torch.Generator(prefixes.tokens.device).manual_seed(0)
+    n, name = len(prefixes), type(family).__name__
+    at = family.start(n, rng=rng) if prefixes.prompt is None else family.prime(prefixes.prompt, rng=rng)
+    stepped = torch.zeros(n, dtype=torch.float64, device=prefixes.tokens.device)
+    for i, (tokens, real) in enumerate(zip(prefixes.tokens.T, prefixes.mask.T, strict=True)):
+        scores = at.logits.double().log_softmax(-1)
+        sums = scores[:, EOS:].exp().sum(1)[real]
+        if not bool(((sums - 1).abs() <= TOLERANCE).all()):
+            raise ValueError(
+                f"this {name} is refused a row: after {i} tokens of a text the probabilities of the next one sum to "
+                f"{float(sums[((sums - 1).abs() <= TOLERANCE).logical_not()][0]):.6g} over what can be said, and not "
+                "to 1 (its logits must be -inf for PAD and BOS, and never NaN)"
+            )
+        stepped += torch.where(real, scores.gather(1, tokens[:, None])[:, 0], 0.0)
+        if i + 1 < prefixes.tokens.shape[1]:
+            at = family.step(at.state, tokens)
+    if family.likelihood != "exact":
+        return
+    whole = family.log_prob(prefixes).double()
+    apart = (whole - stepped).abs() > TOLERANCE * (prefixes.lengths + torch.minimum(whole.abs(), stepped.abs()))
+    apart &= torch.maximum(whole, stepped) > IMPOSSIBLE
+    if bool((apart | whole.isnan()).any()):
+        row = int((apart | whole.isnan()).nonzero()[0])
+        raise ValueError(
+            f"this {name} is refused a row: its log_prob of a text of {int(prefixes.lengths[row])} tokens is "
+            f"{float(whole[row]):.6g}, and its step() gives the same tokens {float(stepped[row]):.6g} in all; make "
+            "them one distribution (gentext.contract tests it)"
+        )
+
+
+def _prefixes(batch: Batch, room: int, vocab_size: int) -> Batch:
+    """Prefixes of some rows of a batch, of any length, every second with another last token; always the same ones."""
+    rng = torch.Generator().manual_seed(0)
+    some = batch.rows(torch.linspace(0, len(batch) - 1, PROVEN).long().to(batch.tokens.device)).to("cpu")
+    width = min(some.tokens.shape[1], room)
+    lengths = torch.minimum(some.lengths.clamp_min(1), torch.randint(1, width + 1, (len(some),), generator=rng))
+    place = torch.arange(len(some))
+    drawn = torch.randint(EOS, vocab_size, (len(some),), generator=rng)
+    tokens = some.tokens[:, :width].clone()
+    tokens[place, lengths - 1] = torch.where(place % 2 == 0, tokens[place, lengths - 1], drawn)
+    mask = torch.arange(width)[None] < lengths[:, None]
+    return replace(some, tokens=torch.where(mask, tokens, PAD), mask=mask & some.mask[:, :width], carry=False)

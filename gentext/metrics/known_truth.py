@@ -62,14 +62,16 @@ class KnownTruth(TextMetric):
             if texts is None:
                 continue
             self.append(f"p_of_{name}", truth.log_prob(texts.texts))
-            if verdict is None or verdict.kind in ("none", "pseudo"):  # a divergence wants probabilities
+            missing = verdict is None or verdict.kind in ("none", "pseudo")  # a divergence wants probabilities
+            if verdict is None or missing or (name == "test" and verdict.open is None):
                 continue
             if len(verdict.log_prob) != len(texts):
                 raise ValueError(
                     f"{len(texts)} texts and scores of {len(verdict.log_prob)} sequences ({verdict.split}): "
                     "score exactly the texts that are given, one sequence each"
                 )
-            self.append(f"q_of_{name}", verdict.log_prob)
+            # p is of texts, and so is q of held-out ones; of samples, p gives those with an unknown word nothing
+            self.append(f"q_of_{name}", verdict.open if name == "test" else verdict.log_prob)
 
     def values(self) -> Mapping[str, Value | Absent]:
         p_test, q_test = self.column("p_of_test"), self.column("q_of_test")

@@ -71,7 +71,7 @@ class LatentUse(TextMetric):
         elif scores is not None and scores.kind == "exact" and scores.convention == "line":
             size = len(scores.log_prob)
             self.append("bound", scores.log_prob[spaced(size, self.texts)])
-            self._told(size, scores.split)
+            self._told(size, scores.split, scores.vocabulary if scores.closed else "")
         else:
             raise Absent("there is no model with a latent space, nor one of exact likelihood to set beside it")
 
@@ -81,11 +81,12 @@ class LatentUse(TextMetric):
             self.append(name, getattr(found, name))
         self.append("mean", found.mean.flatten())
         self.append("units", torch.tensor([found.mean.shape[1]]))
-        self._told(found.of, found.split)
+        self._told(found.of, found.split, found.vocabulary)
 
-    def _told(self, of: int, split: str) -> None:
+    def _told(self, of: int, split: str, vocabulary: str) -> None:
+        """How many texts there are, and the vocabulary where some hold words that it lacks."""
         self.append("of", torch.tensor([of]))
-        how, lengths = pack([split])
+        how, lengths = pack([f"vocab:{vocabulary}|split:{split}" if vocabulary else f"split:{split}"])
         self.append("how", how)
         self.append("how_lengths", lengths)
 
@@ -94,8 +95,8 @@ class LatentUse(TextMetric):
         n, bounded = len(figures["bound"]), len(figures["kl"]) > 0
         if n < 2:
             raise Absent("the use of a latent space shows over 2 texts or more")
-        (split,) = set(unpack(self.column("how"), self.column("how_lengths")))
-        told = f"split:{split}|seqs:{n} of {self.column('of').max()}|v:1"
+        (how,) = set(unpack(self.column("how"), self.column("how_lengths")))
+        told = f"{how}|seqs:{n} of {self.column('of').max()}|v:1"
         iw_nll = self._mean(f"iw_nll|iw:{self.importance}|{told}", -figures["bound"], "upper" if bounded else "exact")
         if not bounded:
             return {"iw_nll": iw_nll}

@@ -1,5 +1,8 @@
 """Likelihood of held-out text, on scales that every family and tokenizer shares, and of a model's own samples.
 
+A figure for each character or byte is of the text itself: where tokens are unknown it charges what spelling them costs
+(gentext.data.spelling), and so compares rows of any vocabulary. Figures for each text, token and word are of the tokens
+as the vocabulary knows them, in which all unknown words are one and the same: their signatures name the vocabulary.
 EOS is scored, padding never is. A family whose log-probability is a bound from below gets costs that are bounds from
 above, and Value says so; a family that has none gets no figure at all.
 """
@@ -22,6 +25,7 @@ from gentext.metrics.intervals import bootstrap_ratio
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
+OPEN = ("chars", "bytes")  # units of the text itself: figures for them charge the spelling of unknown words
 BITS = 1 / math.log(2)  # in a nat
 EXACTNESS: dict[str, Exactness] = {"exact": "exact", "bound": "upper", "pseudo": "pseudo"}
 
@@ -35,22 +39,29 @@ class Costs:
     exactness: Exactness
     convention: str  # line | stream, and of a bound its draws: line|iw:20
     split: str
+    vocabulary: str  # which tokens are known
+    closed: bool  # the nats leave open which word an unknown token is
+    spelling: Float[ndarray, " n"]  # nats that settle it
 
     def shared(self, resamples: int, seed: int, **figures: tuple[str, str, float]) -> dict[str, Value | Absent]:
         """Figures by name, each given as (units, unit, scale): all nats times scale by all units."""
         n = len(self.nats)
-        units = np.stack([self.counts[name] for name, _, _ in figures.values()], 1)
-        scales = np.array([scale for _, _, scale in figures.values()])
-        intervals = bootstrap_ratio(self.nats[:, None] * scales, units, resamples=resamples, seed=seed)
+        units = np.stack([self.counts[what] for what, _, _ in figures.values()], 1)
+        scaled = np.stack([self._of(what) * scale for what, _, scale in figures.values()], 1)
+        intervals = bootstrap_ratio(scaled, units, resamples=resamples, seed=seed)
         found: dict[str, Value | Absent] = {}
         for (name, (what, unit, scale)), total, interval in zip(figures.items(), units.sum(0), intervals, strict=True):
+            nats = self._of(what)
             if not total:
                 found[name] = Absent(f"the scored text has no {what}")
                 continue
-            linear = self.nats * (scale * n / total)  # its mean is the figure
+            if np.isnan(nats).any():
+                found[name] = Absent(f"{self.split} holds unknown words, and what it costs to spell them is not known")
+                continue
+            linear = nats * (scale * n / total)  # its mean is the figure
             found[name] = Value(
-                float(self.nats.sum() * scale / total),
-                f"{name}|{self.convention}|split:{self.split}|seqs:{n}|v:1",
+                float(nats.sum() * scale / total),
+                f"{name}|{self.convention}{self._known(what)}|split:{self.split}|seqs:{n}|v:{2 if what in OPEN else 1}",
                 False,
                 n,
                 unit,
@@ -60,6 +71,17 @@ class Costs:
                 paired=self.split != "samples",
             )
         return found
+
+    def _of(self, what: str) -> Float[ndarray, " n"]:
+        """The nats that are shared among these units."""
+        return self.nats + self.spelling if what in OPEN else self.nats
+
+    def _known(self, what: str) -> str:
+        """The vocabulary as a part of a signature, where a figure is of that vocabulary alone."""
+        of_tokens = what in ("tokens", "places")
+        return (
+            f"|vocab:{self.vocabulary}" if self.vocabulary and (of_tokens or (self.closed and what not in OPEN)) else ""
+        )
 
 
 class ScoredMetric(TextMetric):
@@ -72,6 +94,7 @@ class ScoredMetric(TextMetric):
         self.resamples = resamples
         self.seed = seed
         self.add_column("log_prob", torch.double)
+        self.add_column("spelling", torch.double)
         for name in (*COUNTS, "how_lengths"):
             self.add_column(name, torch.long)
         self.add_column("how", torch.uint8)
@@ -80,11 +103,16 @@ class ScoredMetric(TextMetric):
         """Add scores; all must be of one kind, convention and split."""
         convention, *rest = scores.convention.split("+")
         draws = [part for part in rest if part.startswith("iw:")]  # how tight a bound is; the rest parts no column
-        how, lengths = pack(["\n".join((scores.kind, "|".join([convention, *draws]), scores.split))])
+        closed = "closed" * scores.closed
+        how, lengths = pack(
+            ["\n".join((scores.kind, "|".join([convention, *draws]), scores.split, scores.vocabulary, closed))]
+        )
         self.append("how", how)
         self.append("how_lengths", lengths)
         for name in ("log_prob", *COUNTS):
             self.append(name, getattr(scores, name))
+        unknown = torch.full_like(scores.log_prob, math.nan if scores.closed else 0.0)
+        self.append("spelling", unknown if scores.spelling is None else scores.spelling)
 
     def costs(self) -> Costs:
         """All scores so far. Raises Absent where there are none, ValueError where they do not belong together."""
@@ -92,9 +120,9 @@ class ScoredMetric(TextMetric):
         if not how:
             raise Absent(f"{type(self).__name__} needs scores, and there are none")
         if len(how) > 1:
-            ways = " and ".join(sorted(" ".join(way.split("\n")) for way in how))
+            ways = " and ".join(sorted(" ".join(way.split()) for way in how))
             raise ValueError(f"scores are of several kinds: {ways}; one metric takes one split, scored one way")
-        kind, convention, split = how.pop().split("\n")
+        kind, convention, split, vocabulary, closed = how.pop().split("\n")
         if kind == "none":
             raise Absent("this family has no likelihood, neither exact nor a bound")
         nats = -self.column("log_prob")
@@ -105,12 +133,14 @@ class ScoredMetric(TextMetric):
             raise ValueError(f"the log-probability of sequence {at} of {split} is not a number: the model has diverged")
         counts = {name: self.column(name) for name in COUNTS}
         counts["sequences"] = np.ones(len(nats), dtype=np.int64)
-        return Costs(nats, counts, EXACTNESS[kind], convention, split)
+        spelling = self.column("spelling")
+        return Costs(nats, counts, EXACTNESS[kind], convention, split, vocabulary, closed == "closed", spelling)
 
 
 class HeldOutLikelihood(ScoredMetric):
     """Held-out text under the model: bits per character and byte, perplexity per word, nats per sentence and token.
 
+    Bits are of the text whatever the vocabulary: they charge the spelling of unknown words. The others do not.
     Line ends count as one character, byte and word each, since the model has to say where a line ends.
     """
 

@@ -1,4 +1,4 @@
-"""`family=human`: the training text itself, drawn as if generated. The row that every other row is read against."""
+"""`family=human`: held-out text, judged as if generated. The row that every other row is read against."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.language_model import Decoder, LanguageModel, SupportsEM
+from gentext.data.corpus import Corpus
+from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsTexts
 from gentext.types import EOS, PAD, Batch, State, Step, Tokens
 
 
-class Human(LanguageModel, SupportsEM):
-    """Training sequences as a generator: `sample` draws them without replacement, and the decode setting is ignored.
+class Human(LanguageModel, SupportsEM, SupportsTexts):
+    """What perfect imitation would get: texts that no model was trained on and that are not those it is judged against.
+
+    Where the true distribution is known they are drawn from it anew, elsewhere they are of valid (of test, where rows
+    are judged against valid). As a generator it gives valid's sequences: `sample` draws them without replacement. The
+    decode setting is ignored.
 
     Its probability for any new sequence is zero, so that it has no likelihood to report.
     State: (sequence, position), both [n].
@@ -21,6 +26,7 @@ class Human(LanguageModel, SupportsEM):
 
     likelihood = "none"
     closed_form = True
+    reads = "valid"
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
@@ -39,6 +45,20 @@ class Human(LanguageModel, SupportsEM):
         self.tokens = torch.cat(self._rows)
         self.ends = torch.cat(self._lengths).cumsum(0)
         self._rows, self._lengths = [], []
+
+    def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
+        """As SupportsTexts says."""
+        if corpus.truth is not None:
+            return list(corpus.truth.sample(n, rng))
+        held = "test" if split == "valid" else "valid"
+        lines = corpus.lines(held)
+        if n > len(lines):
+            advice = f"eval.samples={len(lines)} or less" if len(lines) else "data.valid to a number of lines"
+            raise ValueError(
+                f"family=human judges {n} texts of {held}, which no model was trained on, and {corpus.name} has "
+                f"{len(lines)} of them; set {advice}, or data.{held}={n} or more, for all families alike"
+            )
+        return [lines[i] for i in torch.randperm(len(lines), generator=rng)[:n].tolist()]
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         where = self.ends.device if rng is None else rng.device  # a generator draws on its own device alone
@@ -60,7 +80,7 @@ class Human(LanguageModel, SupportsEM):
     ) -> Batch:
         if n > len(self.ends):
             raise ValueError(
-                f"eval.samples is {n}, but the training text has {len(self.ends)} sequences, and drawing any twice "
+                f"eval.samples is {n}, but the held-out text has {len(self.ends)} sequences, and drawing any twice "
                 f"would change Self-BLEU; set eval.samples={len(self.ends)} or less"
             )
         drawn = torch.randperm(len(self.ends), generator=rng, device=rng.device)[:n].to(self.ends.device)

@@ -37,7 +37,7 @@ class Record:
 
     data: str  # corpus
     track: str  # unconditional | conditional
-    family: str  # the option's name, e.g. seqgan_gumbel; "human" for the training text itself
+    family: str  # the option's name, e.g. seqgan_gumbel; "human" for held-out text
     variant: str  # what the command line changed in it, e.g. "order=3"
     decode: str  # the decode setting in words, e.g. "temperature=0.7"
     seed: int

@@ -94,7 +94,7 @@ class EMTrainer:
         self.check(family, corpus)
         state = EMState(self, family, corpus, streams, monitor)
         if family.closed_form:
-            state.count(in_order(corpus, "train", self.batch_size, window=4096), "counting")
+            state.count(in_order(corpus, family.reads, self.batch_size, window=4096), "counting")
             return
         device = device_of(family)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -1,6 +1,7 @@
 """Likelihood on its scales: figures by hand, bounds told apart, nothing made of nothing."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,10 +40,29 @@ def test_figures_by_hand():
     assert {name: value.value for name, value in found.items()} == pytest.approx(expected)
     for name, value in found.items():
         assert value.interval[0] <= value.value <= value.interval[1]
-        assert value.signature == f"{name}|line|split:test|seqs:3|v:1"
+        version = 2 if name.startswith("bits") else 1  # of the text, whatever the vocabulary
+        assert value.signature == f"{name}|line|split:test|seqs:3|v:{version}"
         assert (value.exactness, value.higher_is_better, value.n) == ("exact", False, 3)
         if name != "word_ppl":
             assert value.per_sequence.mean() == pytest.approx(value.value)
+
+
+def test_unknown_words_are_spelled_in_figures_of_the_text_and_name_the_vocabulary_in_all_others():
+    known = scores([-6.0, -10.0, -8.0])
+    some = replace(known, vocabulary="1f0c92ab", closed=True, spelling=torch.tensor([0.0, 12.0, 0.0]).double())
+    found = values(HeldOutLikelihood(), some)
+    assert found["bits_per_char"].value == pytest.approx((24 + 12) / 60 / math.log(2))
+    assert found["bits_per_byte"].value == pytest.approx((24 + 12) / 75 / math.log(2))
+    assert found["bits_per_char"].signature == values(HeldOutLikelihood(), known)["bits_per_char"].signature
+    for name, value in (("nll_test", 8.0), ("token_nll", 2.0), ("word_ppl", math.exp(24 / 15))):
+        assert found[name].value == pytest.approx(value)
+        assert found[name].signature == f"{name}|line|vocab:1f0c92ab|split:test|seqs:3|v:1"
+    unspelled = values(HeldOutLikelihood(), replace(some, spelling=None))
+    assert isinstance(unspelled["bits_per_char"], Absent)
+    assert unspelled["nll_test"].value == 8
+    whole = values(HeldOutLikelihood(), replace(known, vocabulary="1f0c92ab", spelling=torch.zeros(3).double()))
+    told = {name: "vocab" in value.signature for name, value in whole.items()}
+    assert told == {name: name == "token_nll" for name in told}  # any vocabulary that knows all words is as good
 
 
 def test_a_bound_is_marked_and_none_is_absent():
