@@ -137,7 +137,7 @@ def _blocks(
     logs = {name: family_pages.log(Path(row.records[0].folder)) for name, row in [*first.items()][:PICTURED]}
     some = f" (the first {PICTURED} of {len(first)} families)" if len(first) > PICTURED else ""
     likelihood = next((name for name in ("word_ppl", "bits_per_char", quality) if name in board.columns), "")
-    cheap = next((name for name in ("bits_per_char", "h_pq", quality) if name in board.columns), "")
+    cheap = next((name for name in ("bits_per_char", "h_pq", "word_ppl", quality) if name in board.columns), "")
     plain, names = findings.plain(board), charts.families(board)
     curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
     blocks = [

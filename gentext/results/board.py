@@ -21,6 +21,7 @@ from gentext.value import Exactness, Value
 Z = NormalDist().inv_cdf(0.975)
 SIGNS = {"exact": "", "upper": "≤", "lower": "≥", "pseudo": "~"}  # before a figure: what it is
 ARROWS = {"higher": " ↑", "lower": " ↓", "human": " ≈", "truth": " ≈", "none": ""}
+KNOWN = "all words known"  # of a text under a vocabulary, for want of a part that names it
 SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 SPELT = ("bits_per_char", "bits_per_byte", "word_ppl")  # say nothing of a truth whose words are numbered
@@ -116,7 +117,7 @@ def rank(
     kept = _filter(records, where or {})
     if not kept:
         raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
-    known = {name for record in kept for name in (*record.values, *record.cost, *record.efficiency)}
+    known = {name for record in kept for name in values_of(record)}
     for name in (*(columns or ()), *filter(None, [sort])):
         if name not in known:
             raise ValueError(f"no record has {name}. {figures.known(known, name)}")
@@ -164,6 +165,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     notes += [f"{row.family}, {row.setting} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
     rows = _mark(rows, about, over, notes)
     notes += _ties(rows, about)
+    notes += _older(rows)
     by = sort or next((name for name in shown if about[name].axis and not about[name].cost), None)
     if by in about:
         sign = -1 if about[by].axis == "higher" else 1
@@ -184,14 +186,28 @@ def values_of(record: Record) -> dict[str, Value]:
         of, _, cost = name.partition("/")
         whole = record.values[of]
         per[name] = Value(value, f"{whole.signature}|per:{cost}", higher_is_better=True, n=whole.n)
-    return {**costs, **per, **record.values}
+    return {**costs, **per, **_shares(record), **record.values}
+
+
+def _shares(record: Record) -> dict[str, Value]:
+    """How much of the judged text's tokens the record's vocabulary lacks, and how many of its texts are cut."""
+    facts = record.fingerprints.get("splits", {}).get(record.split, {})
+    pairs = (("unknown_share", "unknown", "tokens"), ("cut_share", "cut", "lines"))
+    return {
+        name: Value(facts[part] / facts[whole], f"{name}|v:1", None, facts[whole], "share")
+        for name, part, whole in pairs
+        if part in facts and facts.get(whole)
+    }
 
 
 def _meaningful(name: str, held: Sequence[Mapping[str, Value]]) -> bool:
     """Whether a column says something of this corpus.
 
-    No share of accepted texts does where every text is accepted, and no characters or words of numbered tokens.
+    No share of accepted texts does where every text is accepted, none of unknown tokens or cut texts where there are
+    none, and no characters or words of numbered tokens.
     """
+    if name in ("unknown_share", "cut_share"):
+        return any(values[name].value > 0 for values in held if name in values)
     if name == "grammatical":
         return any(values[name].value < 1 for values in held if name in values)
     return not (name in SPELT and any("nll_oracle" in values for values in held))
@@ -204,12 +220,16 @@ def mixed(name: str, records: Sequence[Record]) -> str:
     """
     of = name if all(name in record.values for record in records) else name.partition("/")[0]
     signatures = comparable_signatures(record.values[of] for record in records if of in record.values)
-    parts = zip_longest(*(signature.split("|") for signature in signatures), fillvalue="-")
-    apart = [sorted(set(part)) for part in parts if len(set(part)) > 1]
+    held = [signature.split("|") for signature in signatures]
+    vocabularies = {next((part for part in parts if part.startswith("vocab:")), KNOWN) for parts in held}
+    others = zip_longest(*([part for part in parts if not part.startswith("vocab:")] for parts in held), fillvalue="-")
+    apart = [sorted(set(part)) for part in (*others, vocabularies) if len(set(part)) > 1]
     if not apart:
         return ""
     size = all(part[0].startswith(SIZES) for part in apart)
     advice = "eval.samples=N, or a file of as many lines" if size else "gentext score RUNS computes them one way"
+    if len(vocabularies) > 1 and figures.column(of).metric in ("HeldOutLikelihood", "PaddedLikelihood"):
+        advice = "bits_per_char, which spells unknown words and compares any vocabularies"
     return f"{name} is not shown: {'; '.join(map(' or '.join, apart))}. To rank such rows: {advice}"
 
 
@@ -342,6 +362,21 @@ def _ties(rows: Sequence[Row], about: Mapping[str, Column]) -> list[str]:
         if len(best) > 1:
             found.append(f"{name}: {', '.join(best)} are exactly equal")
     return found
+
+
+def _older(rows: Sequence[Row]) -> list[str]:
+    """Which rows hold figures that a later gentext calls otherwise, and what they are called now."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        renamed = sorted({name for record in row.records for name in record.values if name.startswith("closed_")})
+        if renamed:
+            version = row.records[0].versions.get("gentext", "an older version")
+            found.setdefault((version, ", ".join(renamed)), []).append(row.family)
+    return [
+        f"made by gentext {version} and renamed since, for unknown words cost nothing in them: {renamed} of "
+        + ("all rows" if len(families) == len(rows) else ", ".join(dict.fromkeys(families)))
+        for (version, renamed), families in found.items()
+    ]
 
 
 def _doubled(row: Row) -> str:

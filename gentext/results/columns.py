@@ -60,11 +60,15 @@ def _figure(name: str, title: str, unit: str, target: str, metric: str, meaning:
 _LIKELIHOOD, _TRUTH, _LATENT, _PAIRS = "HeldOutLikelihood", "KnownTruth", "LatentUse", "Answers"
 _MODEL = "It is of the model itself at temperature 1, whatever the row's decode setting."
 FIGURES = (
-    _figure("bits_per_char", "bits a character", "bits/character", "lower", _LIKELIHOOD, f"How many bits the model needs for one character of held-out text. {_MODEL}", "-log2 q(text) / characters, line ends counted"),
-    _figure("bits_per_byte", "bits a byte", "bits/byte", "lower", _LIKELIHOOD, f"How many bits the model needs for one UTF-8 byte of held-out text. {_MODEL}", "-log2 q(text) / bytes"),
-    _figure("word_ppl", "word perplexity", "", "lower", _LIKELIHOOD, f"Among how many equally likely words the model hesitates at each word of held-out text. {_MODEL}", "exp(-log q(text) / words), line ends counted as words"),
-    _figure("nll_test", "NLL a text", "nats/text", "lower", _LIKELIHOOD, f"Negative log-likelihood of a held-out text. {_MODEL}", "-log q(text), mean over texts"),
-    _figure("token_nll", "NLL a token", "nats/token", "lower", _LIKELIHOOD, "Negative log-likelihood of a held-out token; comparable only under one tokenizer.", "-log q(text) / tokens, EOS counted"),
+    _figure("bits_per_char", "bits a character", "bits/character", "lower", _LIKELIHOOD, f"How many bits the model needs for one character of held-out text, unknown words spelled: it compares any vocabularies. {_MODEL}", "-log2 q(text) / characters, line ends counted; an unknown word costs its token and its letters (Witten and Bell 1991)"),
+    _figure("bits_per_byte", "bits a byte", "bits/byte", "lower", _LIKELIHOOD, f"How many bits the model needs for one UTF-8 byte of held-out text, unknown words spelled. {_MODEL}", "-log2 q(text) / bytes; an unknown word costs its token and its letters"),
+    _figure("closed_bits_per_char", "bits a character, unknown words free", "bits/character", "lower", _LIKELIHOOD, "What older records called bits a character: of one vocabulary alone, for the fewer words it holds, the lower it is.", "-log2 q(tokens) / characters; an unknown word costs its token alone"),
+    _figure("closed_bits_per_byte", "bits a byte, unknown words free", "bits/byte", "lower", _LIKELIHOOD, "What older records called bits a byte: of one vocabulary alone, for the fewer words it holds, the lower it is.", "-log2 q(tokens) / bytes; an unknown word costs its token alone"),
+    _figure("word_ppl", "word perplexity", "", "lower", _LIKELIHOOD, f"Among how many equally likely words the model hesitates at each word of held-out text; all unknown words are one word, so that only one vocabulary compares. {_MODEL}", "exp(-log q(tokens) / words), line ends counted as words"),
+    _figure("nll_test", "NLL a text", "nats/text", "lower", _LIKELIHOOD, f"Negative log-likelihood of a held-out text; all unknown words are one word, so that only one vocabulary compares. {_MODEL}", "-log q(tokens), mean over texts"),
+    _figure("token_nll", "NLL a token", "nats/token", "lower", _LIKELIHOOD, "Negative log-likelihood of a held-out token; comparable only under one tokenizer.", "-log q(tokens) / tokens, EOS counted"),
+    _figure("unknown_share", "unknown tokens", "share", "none", "the tokenizer", "The share of the held-out text's tokens that the vocabulary lacks; only figures for each character or byte spell them.", "unknown tokens / tokens", cost=True),
+    _figure("cut_share", "cut texts", "share", "none", "max_len", "The share of held-out texts longer than max_len: the model trained on such texts cut, and they are scored whole.", "texts longer than max_len / texts", cost=True),
     _figure("padded_nll", "padded NLL", "nats/place", "lower", "PaddedLikelihood", "Nats of held-out text over all places of a padded batch, as RelGAN's code prints it; not comparable with NLL a token.", "-log q(text) / (texts x width)"),
     _figure("nll_div", "NLL of own samples", "nats/text", "truth", "OwnLikelihood", "The entropy of what the row draws from, which falls where it collapses; best is the truth's own entropy.", "NLL-div: -log q(sample), mean over samples (Zhu et al. 2018)", truth="h_p"),
     _figure("token_nll_div", "NLL of own tokens", "nats/token", "none", "OwnLikelihood", "The entropy of what the row draws from, for each token.", "-log q(sample) / tokens"),
@@ -144,11 +148,33 @@ ORDERS = ("bleu", "selfbleu", "distinct", "entropy", "novelty", "msj", "ngram_js
 # What a board shows where nobody asks for more, the most telling first.
 SHOWN = {
     "unconditional": (
-        *("bits_per_char", "bleu4", "selfbleu4", "h_pq", "h_qp", "grammatical", "train_seconds"),
+        *(
+            "bits_per_char",
+            "unknown_share",
+            "cut_share",
+            "bleu4",
+            "selfbleu4",
+            "h_pq",
+            "h_qp",
+            "grammatical",
+            "train_seconds",
+        ),
         *("word_ppl", "distinct2", "novelty4", "kl_pq", "kl_qp"),
     ),
     "conditional": (
-        *("sacrebleu", "chrf", "bits_per_char", "train_seconds", "rougeL", "meteor", "ter", "rouge1", "rouge2"),
+        *(
+            "sacrebleu",
+            "chrf",
+            "bits_per_char",
+            "unknown_share",
+            "cut_share",
+            "train_seconds",
+            "rougeL",
+            "meteor",
+            "ter",
+            "rouge1",
+            "rouge2",
+        ),
         *("bertscore_f1", "exact_match", "token_f1", "distinct2"),
     ),
 }

@@ -146,13 +146,55 @@ def _today(node: Any, cut: Mapping[str, Any]) -> Any:
     return made
 
 
+CLOSED = ("nll_test", "word_ppl", "nll_div", "negative_elbo", "iw_nll", "reconstruction_nll")
+TOKENS = ("token_nll", "token_nll_div", "padded_nll")  # of one way of cutting text into tokens alone
+SPELT = ("bits_per_char", "bits_per_byte")  # whose version 1 gave unknown words for nothing
+OF_WHOLE_TEXTS = (*CLOSED, *TOKENS, *SPELT, "h_pq", "kl_pq", "js", "tv")
+
+
 def record(found: dict[str, Any]) -> dict[str, Any]:
     """The plain data of a record of an older format as today's format has it."""
     if found.get("format") == 1:
         found = {**found, "format": 2}
     if isinstance(found.get("config"), Mapping):
         found = {**found, "config": configuration(found["config"])}
+    if any(_version(found, name) == "v:1" for name in SPELT):
+        found = _spelled(found)
     return found
+
+
+def _version(found: Mapping[str, Any], name: str) -> str:
+    return found["values"].get(name, {}).get("signature", "").rpartition("|")[2]
+
+
+def _spelled(found: dict[str, Any]) -> dict[str, Any]:
+    """A record made before unknown words were spelled and cut texts scored whole, its figures called what they are.
+
+    Where test held unknown words, bits_per_char was of a closed vocabulary, and is closed_bits_per_char now; where
+    max_len cut test, figures of whole texts were of what was left, and are absent now. All others are as they would be.
+    """
+    prints = found.get("fingerprints", {})
+    facts = prints.get("splits", {}).get(((found.get("config") or {}).get("eval") or {}).get("split", "test"), {})
+    vocabulary = f"|vocab:{prints.get('tokenizer_sha256', '')[:8]}|split:"
+    values, absent, over_seeds = {}, dict(found["absent"]), dict(found.get("over_seeds") or {})
+    for name, value in found["values"].items():
+        signature, called = value["signature"], name
+        if facts.get("cut") and name in OF_WHOLE_TEXTS:
+            absent[name] = f"max_len cut {facts['cut']} texts, and this gentext scored what was left; run it again"
+            over_seeds.pop(name, None)
+            continue
+        closed = bool(facts.get("unknown"))
+        if name in SPELT:
+            called = f"closed_{name}" if closed else name
+            signature = signature if closed else signature.removesuffix("|v:1") + "|v:2"
+            if closed:
+                absent[name] = f"unknown words cost nothing in this gentext's: it is {called} now; run it again"
+                if name in over_seeds:
+                    over_seeds[called] = over_seeds.pop(name)
+        if name in TOKENS or (closed and name in (*CLOSED, *SPELT)):
+            signature = signature.replace("|split:", vocabulary, 1) if "vocab:" not in signature else signature
+        values[called] = {**value, "signature": signature}
+    return {**found, "values": values, "absent": absent, "over_seeds": over_seeds}
 
 
 def former(identity: Mapping[str, Any], epochs: float | None = EPOCHS) -> list[dict[str, Any]]:

@@ -47,6 +47,49 @@ def test_quality_per_cost_is_in_every_record_and_on_the_board(tmp_path):
     assert [row.cells["bleu4/train_seconds"].value for row in ranked.rows] == [0.25, 0.2]
 
 
+def of_tokens(record: Record, unknown: int, vocabulary: str, cut: int = 0) -> Record:
+    """The record with a closed-vocabulary figure, of 10 texts and 100 tokens."""
+    known = f"|vocab:{vocabulary}" if unknown else ""
+    values = {**record.values, "word_ppl": Value(50.0, f"word_ppl|line{known}|split:test|seqs:10|v:1", False, 10)}
+    splits = {"test": {"sha256": "abc", "tokens": 100, "unknown": unknown, "cut": cut, "lines": 10}}
+    return replace(record, values=values, fingerprints={"splits": splits})
+
+
+def test_shares_of_unknown_tokens_and_cut_texts_stand_on_the_board_where_above_0():
+    (ranked,) = board.rank([of_tokens(made(), 0, ""), of_tokens(made("lstm"), 0, "")])
+    assert not {"unknown_share", "cut_share"} & set(ranked.columns)
+    (ranked,) = board.rank([of_tokens(made(), 4, "1f0c92ab"), of_tokens(made("lstm"), 4, "1f0c92ab", cut=3)])
+    assert ranked.columns[1:3] == ("unknown_share", "cut_share")
+    shares = {row.family: (row.cells["unknown_share"].value, row.cells["cut_share"].value) for row in ranked.rows}
+    assert shares == {"ngram": (0.04, 0.0), "lstm": (0.04, 0.3)}
+    assert not any(cell.best for row in ranked.rows for name, cell in row.cells.items() if name.endswith("_share"))
+
+
+def test_closed_figures_of_two_vocabularies_share_no_column():
+    one, two = of_tokens(made(), 4, "1f0c92ab"), of_tokens(made("lstm"), 9, "44f0c349")
+    (ranked,) = board.rank([one, two])
+    assert "word_ppl" not in ranked.columns
+    assert "bits_per_char" in ranked.columns
+    assert any(
+        "word_ppl is not shown: vocab:1f0c92ab or vocab:44f0c349. To rank such rows: bits_per_char" in note
+        for note in ranked.notes
+    )
+    (ranked,) = board.rank([one, of_tokens(made("bpe"), 0, "")])
+    assert any("all words known or vocab:1f0c92ab. To rank" in note for note in ranked.notes)
+
+
+def test_rows_of_older_numerics_are_named():
+    old = made()
+    bits = replace(old.values["bits_per_char"], signature="closed_bits_per_char|line|vocab:1f0c92ab|split:test|v:1")
+    old = replace(
+        old, values={"bleu4": old.values["bleu4"], "closed_bits_per_char": bits}, versions={"gentext": "0.1.0"}
+    )
+    (ranked,) = board.rank([old, made("lstm")])
+    assert any("made by gentext 0.1.0 and renamed since" in note and "of ngram" in note for note in ranked.notes)
+    (row,) = (row for row in ranked.rows if row.family == "ngram")
+    assert "bits_per_char" not in row.cells
+
+
 def test_a_broken_record_is_named(tmp_path):
     (tmp_path / "record.x.json").write_text('{"form')
     with pytest.raises(ValueError, match=r"record\.x\.json is not a record"):

@@ -18,7 +18,7 @@ from gentext.results.run_folder import adopt, locked
 
 FORMAT1 = Path(__file__).parent / "format1"
 NGRAM = FORMAT1 / "captions" / "ngram-s0-d3d3ba6f"
-COMMAND = ["family=ngram", "data.train=60", "data.valid=20", "data.test=30", "eval.samples=20"]
+COMMAND = ["family=ngram", "data.train=60", "data.valid=20", "data.test=30", "eval.samples=20", "tokenizer.min_count=1"]
 NAMES = json.loads((FORMAT1 / "names.json").read_text())  # what the code of format 1 called the runs of these commands
 
 
@@ -29,7 +29,8 @@ def today(command: str) -> list[str]:
         group, _, option = word.partition("=")
         word = f"{group}={migrations.OPTIONS.get(group, {}).get(option, option)}"
         words.append(word.replace("epochs=", "train.epochs=") if group == "epochs" else word)
-    return words
+    words_known = any(word.startswith("tokenizer=") for word in words)
+    return words if words_known else [*words, "tokenizer.min_count=1"]  # its default for words was 1
 
 
 GAMES = ("seqgan", "maligan", "rankgan", "relgan", "scratchgan")  # whose folders hold the weights that were chosen
@@ -52,7 +53,7 @@ def test_a_game_of_format_1_is_not_gone_on_with(command):
 
 
 def test_what_a_sweep_gave_to_all_is_found_where_it_is_for_some_now():
-    job = ["family=ngram", "++train.epochs=4"]
+    job = ["family=ngram", "++train.epochs=4", "tokenizer.min_count=1"]
     cfg = config.compose(job, with_hydra=True)
     names = config.former_names(cfg, cfg.hydra.runtime.choices, job)
     assert NAMES["family=ngram"] in names  # the root key was left alone
@@ -79,6 +80,50 @@ def test_records_of_format_1_are_read_as_todays(capsys):
     assert config.compose(COMMAND).eval == OmegaConf.create(ngram.config["eval"])
     assert main(["board", str(FORMAT1 / "records.jsonl"), "--format", "csv"]) == 0
     assert "lstm" in capsys.readouterr().out
+
+
+def older(unknown: int, cut: int = 0) -> dict:
+    """What format 2 held before unknown words were spelled, of a test split of 10 texts and 100 tokens."""
+
+    def value(name: str) -> dict:
+        return {"value": 1.5, "signature": f"{name}|line|split:test|seqs:10|v:1", "interval": None}
+
+    names = ("bits_per_char", "bits_per_byte", "word_ppl", "nll_test", "token_nll", "kl_pq", "bleu4")
+    splits = {"test": {"tokens": 100, "unknown": unknown, "cut": cut, "lines": 10}}
+    return {
+        "format": 2,
+        "values": {name: value(name) for name in names},
+        "absent": {},
+        "over_seeds": {"bits_per_char": {"mean": 1.5}},
+        "fingerprints": {"splits": splits, "tokenizer_sha256": "1f0c92ab5"},
+        "config": {"eval": {"split": "test"}},
+    }
+
+
+def test_bits_that_gave_unknown_words_for_nothing_are_called_closed():
+    found = migrations.record(older(unknown=4))
+    assert "bits_per_char" not in found["values"]
+    assert found["values"]["closed_bits_per_char"]["value"] == 1.5
+    assert found["over_seeds"] == {"closed_bits_per_char": {"mean": 1.5}}
+    assert "run it again" in found["absent"]["bits_per_char"]
+    for name in ("closed_bits_per_char", "word_ppl", "nll_test", "token_nll"):
+        assert "|line|vocab:1f0c92ab|split:test|" in found["values"][name]["signature"]
+    assert found["values"]["bleu4"] == older(4)["values"]["bleu4"]
+    assert migrations.record(found) == found
+
+
+def test_bits_of_known_words_are_what_they_are_today():
+    found = migrations.record(older(unknown=0))
+    assert found["values"]["bits_per_char"]["signature"] == "bits_per_char|line|split:test|seqs:10|v:2"
+    assert found["values"]["word_ppl"] == older(0)["values"]["word_ppl"]
+    assert "vocab:1f0c92ab" in found["values"]["token_nll"]["signature"]
+    assert migrations.record(found) == found
+
+
+def test_figures_of_what_max_len_left_are_absent():
+    found = migrations.record(older(unknown=0, cut=3))
+    assert found["values"].keys() == {"bleu4"}
+    assert "max_len cut 3 texts" in found["absent"]["kl_pq"]
 
 
 def test_a_metric_that_was_told_other_words_keeps_them():
