@@ -1,155 +1,30 @@
-"""What the commands of `gentext` do, as functions: `gentext.run`, `score`, `rescore`, `board`, `compare`, `frontier`.
+"""What the commands of `gentext` do, as functions: `gentext.run`, `sweep`, `score`, `board`, `compare`, `explain`, ...
 
 What they return prints as a table in a terminal, is one in a notebook, and becomes a pandas frame by `.frame()`.
 """
 
 from __future__ import annotations
 
-import html
-import io
 import json
 import shlex
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from omegaconf import open_dict
+from omegaconf import DictConfig, open_dict
 
 from gentext import config
+from gentext.display import Boards, Explanation, Results, Run, Tables, Tabular
 from gentext.panels import Table
 from gentext.results import board as boards
 from gentext.results import compare as comparisons
+from gentext.results import explain as explanations
 from gentext.results import frontier as frontiers
-from gentext.results import record as records
-from gentext.results import render_board, render_table, run_folder
-from gentext.results.board import Board
+from gentext.results import merge as merging
+from gentext.results import record as store
+from gentext.results import render_table, run_folder
 from gentext.results.record import Record
-
-if TYPE_CHECKING:
-    import pandas
-
-
-class Boards(Sequence[Board]):
-    """Leaderboards, one per corpus: `print` shows them, `.text("markdown")` gives another form."""
-
-    def __init__(self, ranked: Sequence[Board]) -> None:
-        self.boards = tuple(ranked)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.boards[index]
-
-    def __len__(self) -> int:
-        return len(self.boards)
-
-    def text(self, form: str = "terminal") -> str:
-        """As text: terminal, markdown, csv, json or latex."""
-        with redirect_stdout(io.StringIO()) as out:
-            render_board.show(self.boards, form)
-        return out.getvalue()
-
-    def frame(self) -> pandas.DataFrame:
-        """A pandas frame: a row per row of the boards; a figure, its interval's ends and its kind in columns."""
-        return _pandas().read_csv(io.StringIO(self.text("csv")))
-
-    def __repr__(self) -> str:
-        return self.text().rstrip()
-
-    def _repr_html_(self) -> str:
-        return "".join(_html(board.title, *boards.table(board)) for board in self.boards)
-
-
-class Results(Sequence[Record]):
-    """Records of what was run or judged, one per run and decode setting."""
-
-    def __init__(self, found: Sequence[Record]) -> None:
-        self.records = tuple(found)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.records[index]
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def board(self, **options: Any) -> Boards:
-        """Their leaderboard; `options` are those of `gentext.board`."""
-        return Boards(boards.rank(self.records, **options))
-
-    def figures(self, decode: str | None = None) -> dict[str, float]:
-        """Every figure of the first record, or of the first of a decode setting, by its name."""
-        return {name: value.value for name, value in self._first(decode).values.items()}
-
-    def frame(self) -> pandas.DataFrame:
-        """A pandas frame: a row per record and figure, with its interval, its kind and how it was computed."""
-        return _pandas().DataFrame(list(self._rows()))
-
-    def _first(self, decode: str | None) -> Record:
-        """The first record, or the first of a decode setting."""
-        for record in self.records:
-            if decode in (None, record.decode):
-                return record
-        raise ValueError(f"no record has decode {decode!r}. Known: {', '.join(r.decode for r in self.records)}")
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        for record in self.records:
-            for name, value in record.values.items():
-                low, high = value.interval or (None, None)
-                yield {
-                    **{key: getattr(record, key) for key in ("data", "family", "variant", "decode", "seed")},
-                    **{"figure": name, "value": value.value, "low": low, "high": high},
-                    **{"exactness": value.exactness, "n": value.n, "signature": value.signature},
-                }
-
-    def __repr__(self) -> str:
-        return repr(self.board())
-
-    def _repr_html_(self) -> str:
-        return self.board()._repr_html_()
-
-
-class Run(Results):
-    """A finished run: its records, one per decode setting, and its folder."""
-
-    def __init__(self, found: Sequence[Record], folder: Path) -> None:
-        super().__init__(found)
-        self.folder = folder
-
-    def samples(self, decode: str | None = None) -> list[str] | None:
-        """The stored samples of its first decode setting, or of the one named; None where they are not stored."""
-        return records.samples(self._first(decode))
-
-    def load(self, **options: Any) -> Any:
-        """The trained model; `options` are those of `gentext.load`."""
-        from gentext.trained import load
-
-        return load(self.folder, **options)
-
-    def __repr__(self) -> str:
-        return f"{super().__repr__()}\n{self.folder}"
-
-
-class Tabular:
-    """A table: `print` shows it, `.text("markdown")` gives another form."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
-
-    def text(self, form: str = "terminal") -> str:
-        """As text: terminal, markdown, csv or json."""
-        with redirect_stdout(io.StringIO()) as out:
-            render_table.show(self.table, form)
-        return out.getvalue()
-
-    def frame(self) -> pandas.DataFrame:
-        """A pandas frame of its cells."""
-        return _pandas().DataFrame(list(self.table.rows), columns=list(self.table.columns))
-
-    def __repr__(self) -> str:
-        return self.text().rstrip()
-
-    def _repr_html_(self) -> str:
-        return _html(self.table.title, self.table.columns, *self.table.rows)
 
 
 def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> Run:
@@ -164,31 +39,62 @@ def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> R
 
     Example:
         >>> import gentext
-        >>> small = ["data.train=200", "data.valid=20", "data.test=50", "eval.samples=20"]
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10"]
         >>> done = gentext.run("family=ngram", *small, seed=1)
         >>> done.figures()["bits_per_char"] < 2
         True
         >>> len(done.load().sample(3, prompt="a"))
         3
     """
+    with config.searching(config_dir):
+        words = config.completed(spelled(overrides, keys))
+        cfg = config.compose(words, with_hydra=True)
+        choices, folder = cfg.hydra.runtime.choices, Path(cfg.hydra.run.dir)
+        with open_dict(cfg):
+            del cfg["hydra"]
+        config.check_run(config.settle(cfg, words))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Run(run_job(cfg, folder, choices, words, config_dir=config_dir), folder)
+
+
+def run_job(
+    cfg: DictConfig,
+    folder: Path,
+    choices: Mapping[str, Any],
+    overrides: Sequence[str],
+    *,
+    shared: Collection[str] = (),
+    config_dir: str | Path | None = None,
+) -> list[Record]:
+    """The records of one run, a sweep's job or not, in its folder, which an older version may have named otherwise.
+
+    Args:
+        cfg: as composed, without Hydra's own node.
+        folder: of the run.
+        choices: the option of each group.
+        overrides: what the user gave, for the run's label and command.
+        shared: those that an experiment gives to all its jobs, which therefore label none.
+        config_dir: a folder of options of the user's own.
+    """
     from gentext.run_pipeline import Label
     from gentext.run_pipeline import run as pipeline
 
-    with config.searching(config_dir):
-        words = config.completed([*overrides, *(f"{key}={_spelled(value)}" for key, value in keys.items())])
-        cfg = config.compose(words, with_hydra=True)
-        choices, folder = cfg.hydra.runtime.choices, Path(cfg.hydra.run.dir)
-        former = [Path(cfg.out) / name for name in config.former_names(cfg, choices, words)]
-        family = choices["family"]
-        with open_dict(cfg):
-            del cfg["hydra"]
-        cfg = config.settle(cfg, words)
-        config.check_run(cfg)
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    name = label([override for override in overrides if override not in shared], choices["family"])
+    with config.searching(config_dir):  # a worker process of a sweep has not entered it
+        former = [Path(cfg.out) / name for name in config.former_names(cfg, choices, overrides)]
         run_folder.adopt(folder, former)
-        where = [] if config_dir is None else ["--config-dir", str(config_dir)]
-        command = shlex.join(["gentext", "run", *where, *words])
-        return Run(pipeline(cfg, folder, Label(*label(words, family), command)), folder)
+        return pipeline(config.settle(cfg, overrides), folder, Label(*name, command_line(overrides, config_dir)))
+
+
+def command_line(overrides: Sequence[str], config_dir: str | Path | None = None) -> str:
+    """The command of a run.
+
+    Example:
+        >>> command_line(["family=lstm", "title=my run"])
+        "gentext run family=lstm 'title=my run'"
+    """
+    where = [] if config_dir is None else ["--config-dir", str(config_dir)]
+    return shlex.join(["gentext", "run", *where, *overrides])
 
 
 IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
@@ -212,16 +118,18 @@ def score(
     name: str | None = None,
     eval: str | Sequence[str] = "default",
     out: str | Path = "runs",
+    column: str = "text",
     config_dir: str | Path | None = None,
 ) -> Results:
     """Judge anyone's texts, as `gentext score --samples` does; no model is needed.
 
     Args:
-        texts: the texts, or the path of a file with one a line.
+        texts: the texts, or the path of a file with one a line, or of a table (JSONL, CSV, TSV, Parquet).
         references: what to judge them against, such as `"data=coco"`, or several such words.
         name: how the row is called on the board (texts, or the file's name).
         eval: an option of the eval group, or that and changes in it.
         out: where its record goes.
+        column: of a table, the one that holds them: a name, or a number from 0.
         config_dir: a folder of options of your own.
 
     Example:
@@ -237,7 +145,7 @@ def score(
     judged = [eval] if isinstance(eval, str) else list(eval)
     with config.searching(config_dir), tempfile.TemporaryDirectory() as folder:
         if isinstance(texts, str | Path):
-            return Results([external(str(texts), words, name, judged, str(out), config_dir=config_dir)])
+            return Results([external(str(texts), words, name, judged, str(out), column, config_dir=config_dir)])
         path = Path(folder) / "texts.jsonl"
         path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
         made = external(str(path), words, name, judged, str(out), config_dir=config_dir, temporary=True)
@@ -264,12 +172,30 @@ def rescore(
         return Results(stored(_paths(runs), [eval] if isinstance(eval, str) else list(eval), trusted))
 
 
+def records(*runs: str | Path, merge: bool = False) -> Results:
+    """The records of folders of runs; `.board()`, `.frame()`, `.save(path)` and `.publish(folder)` go on from there.
+
+    Args:
+        *runs: folders of runs, or a records.jsonl.
+        merge: refuse a run that stands twice, and corpora of one name that differ, as `gentext board --merge`.
+
+    Example:
+        >>> import gentext
+        >>> _ = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> kept = gentext.records("runs").save("records.jsonl")
+        >>> [record.family for record in gentext.records(kept, merge=True)]
+        ['ngram']
+    """
+    return Results((merging.merge if merge else store.find)(_paths(runs)))
+
+
 def board(
     *runs: str | Path,
     columns: Sequence[str] | None = None,
     sort: str | None = None,
     where: Mapping[str, str] | None = None,
     group: Sequence[str] = (),
+    merge: bool = False,
 ) -> Boards:
     """The leaderboards of folders of runs, as `gentext board`.
 
@@ -279,10 +205,17 @@ def board(
         sort: the figure to rank by.
         where: which records, such as `{"family": "lstm"}`.
         group: a board for each of these, such as `["decode"]`.
+        merge: refuse a run that stands twice, and corpora of one name that differ.
 
     Raises: ValueError where there is nothing to rank.
+
+    Example:
+        >>> import gentext
+        >>> _ = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> [row.family for row in gentext.board("runs", columns=["bits_per_char"])[0].rows]
+        ['ngram']
     """
-    return Boards(boards.rank(records.find(_paths(runs)), columns=columns, sort=sort, where=where, group=group))
+    return records(*runs, merge=merge).board(columns=columns, sort=sort, where=where, group=group)
 
 
 def compare(
@@ -301,6 +234,13 @@ def compare(
         among: folders of runs, all seeds of which are compared.
         decode: of several decode settings the one to compare.
         test: bootstrap or randomisation.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10"]
+        >>> first, second = (gentext.run(*small, f"family.order={order}") for order in (2, 3))
+        >>> gentext.compare(first.folder, second.folder).table.columns[0]
+        'metric'
     """
     rows = comparisons.find(str(first), str(second), None if among is None else _paths(among), decode)
     return Tabular(comparisons.comparison_table(*rows, test=test))
@@ -308,7 +248,7 @@ def compare(
 
 def frontier(
     *runs: str | Path, quality: str = "bleu4", diversity: str = "selfbleu4", at: float | None = None
-) -> list[Tabular]:
+) -> Tables:
     """What each family's decode settings trade, a table per corpus, as `gentext frontier`.
 
     Args:
@@ -318,9 +258,104 @@ def frontier(
         at: the diversity to read quality at; None: where all families can be read.
 
     Raises: ValueError where a corpus holds no family with both figures.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10"]
+        >>> _ = gentext.run(*small, "decode=temperatures")
+        >>> len(gentext.frontier("runs"))
+        1
     """
-    ranked = boards.rank(records.find(_paths(runs)), columns=[quality, diversity])
-    return [Tabular(table) for table in frontiers.tables(ranked, quality, diversity, x=at)]
+    ranked = boards.rank(store.find(_paths(runs)), columns=[quality, diversity])
+    return Tables(list(frontiers.tables(ranked, quality, diversity, x=at)))
+
+
+def explain(figure: str, run: str | Path | None = None, *, decode: str | None = None) -> Explanation:
+    """What a figure is, or how a run's value of it came about, as `gentext explain`.
+
+    Args:
+        figure: its name, such as `"bleu4"`.
+        run: a run's folder.
+        decode: of several decode settings the one to explain.
+
+    Raises: ValueError for an unknown figure, and for one that the run does not hold, with the reason.
+
+    Example:
+        >>> import gentext
+        >>> print(gentext.explain("bits_per_char").splitlines()[0])
+        bits_per_char: bits a character
+    """
+    if run is None:
+        return Explanation(explanations.figure(figure))
+    return Explanation(explanations.value(store.find([run]), figure, decode))
+
+
+def inspect(run: str | Path) -> Tables:
+    """What a trained run shows of its inside (states, attention, latent maps), a table each, as `gentext inspect`.
+
+    Raises: ValueError where its family shows nothing.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10"]
+        >>> done = gentext.run("family=hmm", *small, "family.states=4", "train.iterations=2")
+        >>> gentext.inspect(done.folder)[0].frame is not None
+        True
+    """
+    return Tables(render_table.panels_of(run))
+
+
+def export_arpa(run: str | Path, out: str | Path, *, trusted: Collection[str] = ()) -> Path:
+    r"""Write a trained n-gram as an ARPA file, which KenLM and SRILM read, as `gentext export`.
+
+    Args:
+        run: a folder that `gentext run` wrote.
+        out: the file.
+        trusted: modules of your own that the run may name.
+
+    Raises: ValueError where the run is no n-gram.
+
+    Example:
+        >>> import gentext
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> print(gentext.export_arpa(done.folder, "model.arpa").read_text().split()[0])
+        \data\
+    """
+    from gentext.models import NGram
+    from gentext.trained import load
+
+    model = load(run, trusted=trusted)
+    if not isinstance(model.family, NGram):
+        raise ValueError(f"{run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
+    blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
+    tokenizer = model.tokenizer
+    tokens = [tokenizer.model.id_to_token(i).translate(blanks) for i in range(tokenizer.vocab_size)]
+    model.family.export_arpa(out, tokens)
+    return Path(out)
+
+
+def training_corpus(model: Any, *, trusted: Collection[str] = ()) -> Any:
+    """The corpus that a loaded model was trained on, with its tokenizer.
+
+    Args:
+        model: what `gentext.load` gives.
+        trusted: modules of your own that the run may name.
+
+    Raises: ValueError where the text is another now, or cannot be found.
+
+    Example:
+        >>> import gentext
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> len(gentext.training_corpus(done.load()).lines("train"))
+        60
+    """
+    from gentext.run_pipeline import open_corpus
+
+    corpus = open_corpus(model.config, model.tokenizer, trusted=trusted)
+    manifest = run_folder.Manifest.read(model.folder)
+    if manifest is not None:
+        run_folder.check_data(model.folder, manifest.fingerprints, corpus.fingerprint())
+    return corpus
 
 
 def write_report(*runs: str | Path, out: str | Path = "report.html", trusted: Collection[str] = ()) -> list[Path]:
@@ -336,6 +371,94 @@ def write_report(*runs: str | Path, out: str | Path = "report.html", trusted: Co
     return write.write(_paths(runs), out, trusted=trusted)
 
 
+def check_report(*files: str | Path) -> list[Path]:
+    """Prove that committed tables are what the records beside them say, as `gentext report --check`; the files.
+
+    Args:
+        *files: Markdown files, or folders of them.
+
+    Raises: ValueError, naming the first part that its records do not make.
+    """
+    from gentext.report.check import check
+
+    return check(files)
+
+
+def update_report(*files: str | Path) -> list[Path]:
+    """Write committed tables and pictures anew from the records beside them, as `gentext report --update`; the files.
+
+    Args:
+        *files: Markdown files, or folders of them.
+    """
+    from gentext.report.check import update
+
+    return update(files)
+
+
+def options(group: str | None = None, *, config_dir: str | Path | None = None) -> Tabular:
+    """Every option of a group, or of all, with a line on each, as `gentext list`; `options("data")` are the corpora.
+
+    Raises: ValueError for an unknown group.
+
+    Example:
+        >>> import gentext
+        >>> print(gentext.options("tokenizer").text("csv").splitlines()[1][:14])
+        tokenizer,bpe,
+    """
+    with config.searching(config_dir):
+        found = config.groups()
+    if group and group not in found:
+        raise ValueError(f"{group} is no group. {config.near(group, found, 'groups')}")
+    chosen = [group] if group else list(found)
+    rows = [[each, name, line] for each in chosen for name, line in found[each].items()]
+    return Tabular(Table("Options", "", ["group", "option", "what it is"], rows))
+
+
+def describe_data(name: str, *overrides: str, config_dir: str | Path | None = None) -> Tabular:
+    """What a corpus is: origin, licence, splits, sizes, how they begin; as `gentext data show NAME`.
+
+    Args:
+        name: an option of the data group.
+        *overrides: such as `"data.path=my.txt"`.
+        config_dir: a folder of options of your own.
+
+    Example:
+        >>> import gentext
+        >>> shown = gentext.describe_data("captions", "data.train=60", "data.valid=10", "data.test=20")
+        >>> dict(shown.table.rows)["train"].split(",")[0]
+        'lines 60'
+    """
+    from gentext.data.corpus import Corpus
+    from gentext.data.source import describe
+
+    with config.searching(config_dir):
+        cfg = config.compose([f"data={name}", *overrides])
+        source = config.build(cfg.data)
+        facts = describe(source)
+        corpus = Corpus.open(source, config.build(cfg.tokenizer), max_len=cfg.max_len)
+    facts |= {"tokenizer": corpus.tokenizer.signature(), "max_len": corpus.max_len}
+    for split, known in corpus.fingerprint()["splits"].items():
+        facts[split] = ", ".join(f"{key} {value}" for key, value in known.items())
+        facts[f"{split} begins"] = "\n".join(corpus.lines(split)[:3])
+    return Tabular(Table(name, "", ["fact", "value"], [[key, str(value)] for key, value in facts.items()]))
+
+
+def fetch_data(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Path]:
+    """The files of a corpus, downloaded where they are not there, and verified; as `gentext data fetch NAME`."""
+    with config.searching(config_dir):
+        return config.build(config.compose([f"data={name}", *overrides]).data).fetch()
+
+
+def spelled(overrides: Sequence[str], keys: Mapping[str, Any]) -> list[str]:
+    """Overrides, and keys with values of Python as overrides spell them.
+
+    Example:
+        >>> spelled(["family=lstm"], {"seed": 1, "resume": False})
+        ['family=lstm', 'seed=1', 'resume=false']
+    """
+    return [*overrides, *(f"{key}={_spelled(value)}" for key, value in keys.items())]
+
+
 def _paths(runs: Sequence[str | Path]) -> list[str]:
     return [str(path) for path in runs]
 
@@ -343,19 +466,3 @@ def _paths(runs: Sequence[str | Path]) -> list[str]:
 def _spelled(value: Any) -> str:
     """A value of Python as an override spells it."""
     return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
-
-
-def _html(title: str, header: Sequence[Any], *rows: Sequence[Any]) -> str:
-    def row(tag: str, cells: Sequence[Any]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
-
-    body = row("th", header) + "".join(row("td", cells) for cells in rows)
-    return f"<table><caption>{html.escape(title)}</caption>{body}</table>"
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("a frame needs pandas, which is not installed; pip install pandas") from error
-    return pandas

@@ -52,6 +52,26 @@ def test_what_is_returned_prints_and_is_a_table_in_a_notebook():
     assert gentext.write_report("runs", out="report.md")[0].name == "report.md"
 
 
+def test_what_lists_and_explains_prints_as_the_commands_do(capsys):
+    for shown, command in (
+        (gentext.explain("bleu4"), ["explain", "bleu4"]),
+        (gentext.describe_data("captions", *SMALL[:3]).table.rows[0][1], ["data", "show", "captions", *SMALL[:3]]),
+        (gentext.options("loss").table.rows[0][2], ["list", "loss"]),
+    ):
+        assert main(command) == 0
+        assert shown in capsys.readouterr().out
+    assert repr(gentext.explain("bleu4")) == gentext.explain("bleu4")
+    with pytest.raises(ValueError, match="Did you mean loss"):
+        gentext.options("los")
+    with pytest.raises(ValueError, match="holds no panels"):
+        gentext.inspect(".")
+
+
+def test_a_wrong_word_ends_a_sweep_before_any_job():
+    with pytest.raises(ValueError, match="Did you mean lstm"):
+        gentext.sweep("family=ngram,lstmm")
+
+
 def test_a_frame_needs_pandas_and_says_so(monkeypatch):
     made = gentext.score(["a man sits ."], references=["data=captions", *SMALL[:3]])
     monkeypatch.setitem(sys.modules, "pandas", None)

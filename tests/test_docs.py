@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import gentext
 from gentext import config
 from gentext.cli.commands import HANDLERS
 from gentext.cli.parser import parser
@@ -54,6 +55,23 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
     overrides = [word for word in words[1:] if word not in ("-m", "--config-dir", folder)]
     with config.searching(folder):
         check(config.completed(overrides), sweep="-m" in words)
+
+
+@pytest.mark.slow
+def test_the_page_on_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("python", "python"):
+        exec(block, names)
+    assert len(names["swept"]) == 4
+    assert len(names["found"]) >= 8
+
+
+def test_each_thing_that_a_command_does_takes_three_lines_of_python():
+    lines = {block: len(block.splitlines()) for block in blocks("python", "python")}
+    assert [block for block, n in lines.items() if n > 3] == []
+    shown = "\n".join([*lines, PAGES["python"]])
+    assert [name for name in gentext.__all__ if f"gentext.{name}" not in shown and name != "TrainedModel"] == []
 
 
 def test_the_references_hold_every_option_and_every_figure(tmp_path):

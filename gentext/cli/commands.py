@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gentext.display import Tabular
 
 
 def _sample(args: argparse.Namespace) -> None:
@@ -46,8 +48,6 @@ def _given(args: argparse.Namespace, flag: str) -> bool:
 def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked of a VAE's latent space, line by line."""
     import gentext
-    from gentext.results.run_folder import Manifest, check_data
-    from gentext.run_pipeline import open_corpus
 
     unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
     ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
@@ -56,10 +56,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
         raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
     model = gentext.load(args.run, trusted=args.trust)
     if mode == "neighbours":
-        corpus = open_corpus(model.config, model.tokenizer, trusted=args.trust)
-        manifest = Manifest.read(model.folder)
-        if manifest is not None:
-            check_data(model.folder, manifest.fingerprints, corpus.fingerprint())
+        corpus = gentext.training_corpus(model, trusted=args.trust)
         for text, distance in model.space.neighbours(
             args.neighbours, corpus.lines("train"), 1 if args.n is None else args.n
         ):
@@ -76,144 +73,123 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
 
 
 def _inspect(args: argparse.Namespace) -> None:
-    from gentext.results.render_table import show_panels
+    import gentext
 
-    show_panels(args.run)
+    for panel in gentext.inspect(args.run):
+        panel.show()
+        print()
 
 
 def _export(args: argparse.Namespace) -> None:
     import gentext
-    from gentext.models import NGram
 
-    model = gentext.load(args.run, trusted=args.trust)
-    if not isinstance(model.family, NGram):
-        raise ValueError(f"{args.run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
-    blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
-    tokenizer = model.tokenizer
-    tokens = [tokenizer.model.id_to_token(i).translate(blanks) for i in range(tokenizer.vocab_size)]
-    model.family.export_arpa(args.out, tokens)
-    print(args.out)
+    print(gentext.export_arpa(args.run, args.out, trusted=args.trust))
 
 
 def _score(args: argparse.Namespace) -> None:
-    from gentext.results import board, render_board
-    from gentext.score_pipeline import external, stored
+    import gentext
+    from gentext.results import render_board
 
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
     if args.runs:
-        made = stored(args.runs, args.eval, args.trust)
+        made = gentext.rescore(*args.runs, eval=args.eval, trusted=args.trust)
     elif args.references:
-        given = (args.samples, args.references, args.name, args.eval, args.out, args.column)
-        made = [external(*given, config_dir=args.config_dir)]
+        options = {"name": args.name, "eval": args.eval, "out": args.out, "column": args.column}
+        made = gentext.score(args.samples, references=args.references, config_dir=args.config_dir, **options)
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
-    render_board.show(board.rank(made))
+    render_board.show(made.board())
 
 
 def _board(args: argparse.Namespace) -> None:
-    from gentext.results import board, merge, record, render_board
+    import gentext
+    from gentext.results import record, render_board
 
-    found = (merge.merge if args.merge else record.find)(args.runs)
+    found = gentext.records(*args.runs, merge=args.merge)
     if args.publish:
-        from gentext.report import write
-
-        for path in write.publish(found, args.publish, trusted=args.trust):
+        for path in found.publish(args.publish, trusted=args.trust):
             print(path)
         return
     if args.format == "jsonl":
-        for one in found:
-            print(json.dumps(record.plain(one), ensure_ascii=False))
+        print(record.to_jsonl(found), end="")
         return
-    rows = board.rank(
-        found,
+    ranked = found.board(
         columns=args.columns.split(",") if args.columns else None,
         sort=args.sort,
         where=dict(pair.partition("=")[::2] for pair in args.where),
         group=args.group.split(",") if args.group else (),
     )
-    render_board.show(rows, args.format, whole=bool(args.columns), signatures=args.signatures)
+    render_board.show(ranked, args.format, whole=bool(args.columns), signatures=args.signatures)
     if args.samples:
-        render_board.show_samples(rows, args.samples)
+        render_board.show_samples(ranked, args.samples)
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from gentext.results import compare, render_table
+    import gentext
 
-    first, second = compare.find(args.first, args.second, args.among, args.decode)
-    render_table.show(compare.comparison_table(first, second, test=args.test), args.format)
+    options = {"among": args.among, "decode": args.decode, "test": args.test}
+    gentext.compare(args.first, args.second, **options).show(args.format)
 
 
 def _explain(args: argparse.Namespace) -> None:
-    from gentext.results import explain, record
+    import gentext
 
     *run, figure = args.words
     if len(run) > 1:
         raise ValueError(f"gentext explain takes a figure, or a run and a figure; got {' '.join(args.words)}")
-    print(explain.value(record.find(run), figure, args.decode) if run else explain.figure(figure))
+    print(gentext.explain(figure, *run, decode=args.decode))
 
 
 def _frontier(args: argparse.Namespace) -> None:
-    from gentext.results import board, frontier, record, render_table
+    import gentext
 
-    ranked = board.rank(record.find(args.runs), columns=[args.quality, args.diversity])
-    for table in frontier.tables(ranked, args.quality, args.diversity, x=args.at):
-        render_table.show(table, args.format)
+    options = {"quality": args.quality, "diversity": args.diversity, "at": args.at}
+    for table in gentext.frontier(*args.runs, **options):
+        table.show(args.format)
 
 
 def _report(args: argparse.Namespace) -> None:
-    from gentext.report import write
-    from gentext.report.check import check, update
+    import gentext
 
-    act = (
-        check if args.check else update if args.update else lambda runs: write.write(runs, args.out, trusted=args.trust)
-    )
-    for path in act(args.runs):
-        print(f"{path}: its tables are what the records say" if args.check else path)
+    if args.check:
+        for path in gentext.check_report(*args.runs):
+            print(f"{path}: its tables are what the records say")
+        return
+    update = gentext.update_report
+    for path in update(*args.runs) if args.update else gentext.write_report(*args.runs, out=args.out, trusted=args.trust):
+        print(path)
 
 
 def _data(args: argparse.Namespace) -> None:
-    from gentext import config
+    import gentext
 
-    known = config.groups()["data"]
+    corpora = [name for _, name, _ in gentext.options("data").table.rows]
     if args.verb == "list":
-        _table(known)
+        _table(gentext.options("data"))
         return
-    from gentext.data.corpus import Corpus
-    from gentext.data.source import describe
-
     if not args.name:
-        raise ValueError(f"gentext data {args.verb} needs a name. Known: {', '.join(known)}")
-    cfg = config.compose([f"data={args.name}", *args.pairs])
-    source = config.build(cfg.data)
+        raise ValueError(f"gentext data {args.verb} needs a name. Known: {', '.join(corpora)}")
     if args.verb == "fetch":
-        for path in source.fetch():
+        for path in gentext.fetch_data(args.name, *args.pairs):
             print(path)
         return
-    facts = describe(source)
-    corpus = Corpus.open(source, config.build(cfg.tokenizer), max_len=cfg.max_len)
-    facts |= {"tokenizer": corpus.tokenizer.signature(), "max_len": corpus.max_len}
-    for split, said in corpus.fingerprint()["splits"].items():
-        facts[split] = ", ".join(f"{key} {value}" for key, value in said.items())
-        facts[f"{split} begins"] = "\n".join(corpus.lines(split)[:3])
-    for key, value in facts.items():
-        print(f"{key:13} " + str(value).replace("\n", "\n" + " " * 14))
+    for key, value in gentext.describe_data(args.name, *args.pairs).table.rows:
+        print(f"{key:13} " + value.replace("\n", "\n" + " " * 14))
 
 
 def _list(args: argparse.Namespace) -> None:
-    from gentext import config
+    import gentext
 
-    found = config.groups()
-    if args.group and args.group not in found:
-        raise ValueError(f"{args.group} is no group. {config.near(args.group, found, 'groups')}")
-    for group in [args.group] if args.group else found:
+    found = gentext.options(args.group)
+    for group in dict.fromkeys(row[0] for row in found.table.rows):
         print(group)
-        _table(found[group], indent="  ")
+        _table(gentext.options(group), indent="  ")
 
 
-def _table(rows: dict[str, str], indent: str = "") -> None:
-    width = max(map(len, rows), default=0)
-    for name, line in rows.items():
+def _table(found: Tabular, indent: str = "") -> None:
+    width = max((len(name) for _, name, _ in found.table.rows), default=0)
+    for _, name, line in found.table.rows:
         print(f"{indent}{name:{width}}  {line}")
 
 

@@ -7,9 +7,9 @@ import errno
 import json
 import logging
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
-from gentext.api import label
+from gentext.api import command_line, run_job, spelled
 from gentext.checks import out_of_memory
 from gentext.cli.parser import COMMANDS, refuse
+from gentext.display import Sweep
+from gentext.results import record as store
 
 log = logging.getLogger("gentext")
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
@@ -41,19 +43,40 @@ def launch(argv: Sequence[str]) -> int:
             print(help_text(args.overrides))
             return 0
         flags = list(_flags(argv, args.overrides))
-        overrides = config.completed(args.overrides)
-        config.register()
-        start = hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
-        # the completion that Hydra installs is of one word, the program
-        program = "gentext" if args.shell_completion else "gentext run"
-        shell, sys.argv = sys.argv, [program, *flags, *overrides]
-        try:
-            if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
+        if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
+            # the completion that Hydra installs is of one word, the program
+            program = "gentext" if args.shell_completion else "gentext run"
+            with _hydra([program, *flags, *config.completed(args.overrides)]) as start:
                 start()
-                return 0
-            return _launch(start, check(overrides, sweep=args.multirun), sweep=args.multirun)
-        finally:
-            sys.argv = shell
+            return 0
+        return _launch(flags, args.overrides, sweep=args.multirun)[1]
+
+
+def sweep(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> Sweep:
+    """Run every combination of values, as `gentext run -m` does, launchers and sweepers included.
+
+    Prints what the command prints: each job's progress, the leaderboard, where the report lies. One job's failure does
+    not end the others; see `failures` of what is returned.
+
+    Args:
+        *overrides: as on the command line, such as `"family=ngram,lstm"`, `"seed=range(3)"`.
+        config_dir: a folder of options of your own.
+        **keys: keys of the root, such as `seed="0,1"`, `out="runs"`.
+
+    Raises: ValueError with advice for a wrong key or value, before any work begins.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10"]
+        >>> done = gentext.sweep("family.order=2,3", *small)  # doctest: +ELLIPSIS
+        captions...
+        >>> len(done), len(done.failures)
+        (2, 0)
+    """
+    with config.searching(config_dir):
+        jobs, _ = _launch(["-m"], spelled(overrides, keys), sweep=True)
+    done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
+    return Sweep(store.find(done), [job for job in jobs if job["code"] != 0])
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -63,16 +86,30 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     return known.parse_intermixed_args(list(argv))
 
 
-def _launch(start: Callable[[], None], out: Path, *, sweep: bool) -> int:
-    """Let Hydra run what is checked; the exit code of the worst job."""
+@contextmanager
+def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
+    """What starts Hydra as if these words were the command line."""
+    config.register()
+    shell, sys.argv = sys.argv, list(words)
+    try:
+        yield hydra.main(version_base="1.3", config_path=str(config.folder()), config_name="config")(_job)
+    finally:
+        sys.argv = shell
+
+
+def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:
+    """Check a run or a sweep, and let Hydra run it; how each job ended, and the exit code of the worst."""
+    overrides = config.completed(overrides)
+    out = check(overrides, sweep=sweep)
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
-    sys.argv.append(f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}")
+    inherited = f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}"
     full, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"  # Hydra would print a traceback and exit
     code = 0
     try:
         try:
-            start()
+            with _hydra(["gentext run", *flags, *overrides, inherited]) as start:
+                start()
         except Exception as error:
             if not sweep:
                 raise
@@ -81,7 +118,7 @@ def _launch(start: Callable[[], None], out: Path, *, sweep: bool) -> int:
             code = 2
         jobs = _jobs(ended)
         write_seed_summaries(jobs)
-        return max(code, max((job["code"] for job in jobs), default=1))
+        return jobs, max(code, max((job["code"] for job in jobs), default=1))
     finally:
         _unwritten.clear()
         del os.environ[SWEEP]
@@ -146,8 +183,6 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
 
 def _job(cfg: DictConfig) -> float | None:
     """One run; how it ended is written down, and an error of one job never ends the others."""
-    from gentext.results import run_folder as folders
-    from gentext.run_pipeline import Label, run  # torch only now, so that a wrong key fails at once
     from gentext.trackers import show_log
 
     show_log()
@@ -155,20 +190,15 @@ def _job(cfg: DictConfig) -> float | None:
     folder = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
     config_dir = config.config_dir(context.runtime.config_sources)
-    where = [] if config_dir is None else ["--config-dir", config_dir]
-    command = shlex.join(["gentext", "run", *where, *overrides])
+    command = command_line(overrides, config_dir)
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))
     _note({**ended, "code": 2, "reason": KILLED})  # until it says otherwise
     try:
-        with config.searching(config_dir):  # a worker process of a sweep has not entered it
-            former = [Path(cfg.out) / name for name in config.former_names(cfg, context.runtime.choices, overrides)]
-            cfg = config.settle(cfg, overrides)
-            folders.adopt(folder, former)
-            shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
-            own = [override for override in overrides if override not in shared]  # what an experiment gives every job
-            records = run(cfg, folder, Label(*label(own, context.runtime.choices["family"]), command))
+        shared = [f"{key}={value}" for key, value in (context.sweeper.get("params") or {}).items()]
+        choices = context.runtime.choices
+        records = run_job(cfg, folder, choices, overrides, shared=shared, config_dir=config_dir)
         if context.mode == RunMode.RUN:
             _show(folder)
         return objective(records)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -48,8 +47,7 @@ def publish(found: Sequence[Record], folder: str | Path, *, trusted: Collection[
     folder = Path(folder)
     ranked = board.rank(found)
     files = {f"board.{ending}": render_board.FORMS[form](ranked) for ending, form in PUBLISHED.items()}
-    lines = [json.dumps(records.plain(record), ensure_ascii=False) + "\n" for record in found]
-    files["records.jsonl"] = "".join(lines)
+    files["records.jsonl"] = records.to_jsonl(found)
     index = page.build(found, material(found, trusted), files=tuple(files))
     return [*export.write(index, folder / "index.html"), *(export.put(folder / n, text) for n, text in files.items())]
 

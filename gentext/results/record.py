@@ -204,6 +204,11 @@ def plain(record: Record) -> dict[str, Any]:
     return {**node, "sha256": _digest(node)}
 
 
+def to_jsonl(records: Sequence[Record]) -> str:
+    """Records as plain data, a line each: what records.jsonl holds."""
+    return "".join(json.dumps(plain(record), ensure_ascii=False) + "\n" for record in records)
+
+
 def _plain(value: Value) -> dict[str, Any]:
     kept = asdict(value)
     del kept["per_sequence"]

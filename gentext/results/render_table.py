@@ -66,8 +66,8 @@ def _in_words(table: Table, column: int) -> bool:
     return any(isinstance(cell, str) and not cell[:1].isdigit() and cell[:1] not in tuple("-+≤≥") for cell in cells)
 
 
-def show_panels(folder: str | Path) -> None:
-    """Print the panels of a run's folder, each as a table. Raises ValueError where there are none."""
+def panels_of(folder: str | Path) -> list[Table]:
+    """The panels of a run's folder, each as a table. Raises ValueError where there are none."""
     folder = Path(folder)
     stored(folder, PANELS)
     found = panels.read(folder / PANELS)
@@ -75,6 +75,4 @@ def show_panels(folder: str | Path) -> None:
         near = sorted(str(path.parent) for path in folder.rglob(PANELS))[:3] if folder.is_dir() else []
         hint = f"Below it lie those of {', '.join(near)}" if near else "Its family offers none, or it was never trained"
         raise ValueError(f"{folder} holds no panels. {hint}")
-    for panel in found:
-        show(panel.table())
-        print()
+    return [panel.table() for panel in found]

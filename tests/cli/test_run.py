@@ -1,7 +1,8 @@
 import pytest
 
 from gentext import config
-from gentext.cli.run import explain, label
+from gentext.api import label
+from gentext.cli.run import explain
 
 
 def test_the_label_is_the_family_and_what_was_changed_in_it():
