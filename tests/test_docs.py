@@ -17,7 +17,8 @@ from gentext.cli.run import check
 from gentext.results import columns
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (*DOCS.glob("*.md"), DOCS.parent / "README.md")}
+ROOT = [DOCS.parent / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (*DOCS.glob("*.md"), *ROOT)}
 
 
 def blocks(page: str, *languages: str) -> list[str]:
@@ -42,8 +43,8 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
             path = tmp_path / name[1]
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(file[name.end() :], encoding="utf-8")
+    (tmp_path / "examples").symlink_to(DOCS.parent / "examples")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     words = shlex.split(line.replace("device=cuda", "device=cpu"), comments=True)  # a GPU is not all machines'
     words = words[words.index("gentext") + 1 :]
     if words[0] != "run":
@@ -87,7 +88,7 @@ def test_the_references_hold_every_option_and_every_figure(tmp_path):
 
 def test_pages_link_to_what_is_there():
     links = [(page, link) for page, text in PAGES.items() for link in re.findall(r"\]\((?!http)([^)#]+)", text)]
-    roots = {"README": DOCS.parent}
+    roots = dict.fromkeys((page.stem for page in ROOT), DOCS.parent)
     made = ("docs/reference/", "reference/")  # when the site is built
     gone = [(page, to) for page, to in links if not to.startswith(made) and not (roots.get(page, DOCS) / to).exists()]
     assert gone == []

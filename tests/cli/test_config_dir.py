@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from gentext import config
 from gentext.cli import main
 from gentext.results import record
+from gentext.types import Samples
 
 MINE = str(Path(__file__).parents[2] / "examples" / "my_family")
 
@@ -18,14 +21,32 @@ def test_every_command_finds_the_user_s_own_family_and_corpus(tmp_path, monkeypa
     assert main(["data", "show", "my_text", "data.path=text.txt", "--config-dir", MINE]) == 0
     assert "whitespace" in capsys.readouterr().out
     small = ["data=my_text", "data.path=text.txt", "eval.samples=10", "train.steps=3", "family.width=8"]
-    assert main(["run", "--config-dir", MINE, "family=my_gru", *small]) == 0
+    assert main(["run", "--config-dir", MINE, "family=my_gru", "eval=my_metrics", *small]) == 0
     (made,) = record.find(["runs"])
     assert made.family == "my_gru"
+    questions = made.values["questions"]
+    assert (questions.signature, questions.n, questions.interval_kind) == ("questions|hyps:10|v:1", 10, "wilson")
     assert f"--config-dir {MINE}" in made.command
     capsys.readouterr()
     assert main(["sample", made.folder, "-n", "2", "--config-dir", MINE, "--trust", "my_family"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert main(["score", made.folder, "--config-dir", MINE, "--trust", "my_family"]) == 0
+    words = ["--config-dir", MINE, "--trust", "my_family", "--eval", "my_metrics"]
+    assert main(["score", made.folder, *words]) == 0
+    assert record.find(["runs"])[0].values["questions"].value == questions.value
+    assert main(["board", "runs", "--columns", "questions", "--format", "csv"]) == 0
+    assert "questions" in capsys.readouterr().out
+
+
+def test_a_metric_of_the_user_s_own_counts(monkeypatch):
+    monkeypatch.syspath_prepend(MINE)
+    from my_metric import Questions
+
+    metric = Questions()
+    with pytest.raises(ValueError, match="need samples"):
+        metric.values()
+    metric.update(Samples(("Who sits ?", "A dog sits .")))
+    metric.update(Samples(("Why ? ", "No ! ?!")))
+    assert metric.compute() == {"questions": 0.5}
 
 
 def test_a_swept_family_takes_the_keys_of_its_trainer(tmp_path, monkeypatch, capsys):
