@@ -156,8 +156,11 @@ def _report(args: argparse.Namespace) -> None:
         for path in gentext.check_report(*args.runs):
             print(f"{path}: its tables are what the records say")
         return
-    update = gentext.update_report
-    for path in update(*args.runs) if args.update else gentext.write_report(*args.runs, out=args.out, trusted=args.trust):
+    if args.update:
+        written = gentext.update_report(*args.runs)
+    else:
+        written = gentext.write_report(*args.runs, out=args.out, trusted=args.trust)
+    for path in written:
         print(path)
 
 

@@ -26,6 +26,7 @@ from gentext.api import command_line, run_job, spelled
 from gentext.checks import out_of_memory
 from gentext.cli.parser import COMMANDS, refuse
 from gentext.display import Sweep
+from gentext.files import read_jsonl
 from gentext.results import record as store
 
 log = logging.getLogger("gentext")
@@ -289,8 +290,8 @@ def _show(*folders: Path, samples: int = 0) -> None:
 
 def _jobs(ended: Path) -> list[dict[str, Any]]:
     """How each job of the sweep stands that has begun."""
-    lines = ended.read_text(encoding="utf-8").splitlines() if ended.exists() else []
-    return list({job["command"]: job for job in [*map(json.loads, lines), *_unwritten]}.values())
+    written = [node for _, node in read_jsonl(ended)] if ended.exists() else []
+    return list({job["command"]: job for job in [*written, *_unwritten]}.values())
 
 
 def explain(error: BaseException) -> str:

@@ -57,13 +57,13 @@ def _prove(file: Path) -> None:
     if BEGIN not in text:
         raise ValueError(f"{file} cannot be proven without a marked part; write it with gentext report RUNS -o {file}")
     inside = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         inside = line.startswith(BEGIN) or (inside and line != export.END)
         if line.startswith(LED) and not inside:
             raise ValueError(f"{file}: a table of families stands outside the marks that prove it:\n  {line}\n")
     made = _rewritten(text, file)
     if made != text:
-        lines = zip([*text.splitlines(), "its end"], [*made.splitlines(), "its end"], strict=False)
+        lines = zip([*text.split("\n"), "its end"], [*made.split("\n"), "its end"], strict=False)
         one, two = next((a, b) for a, b in lines if a != b)
         raise ValueError(
             f"{file}: it says\n  {one}\nwhere the records say\n  {two}\n. Write it anew from the records: "
@@ -73,7 +73,8 @@ def _prove(file: Path) -> None:
 
 def _rewritten(text: str, file: Path) -> str:
     """The text with every marked part as the records make it."""
-    lines, sections, kept = text.splitlines(), _Sections(file), []
+    # str.splitlines would also end lines at form feeds and at U+2028, which are part of a text
+    lines, sections, kept = text.split("\n"), _Sections(file), []
     i = 0
     while i < len(lines):
         if not lines[i].startswith(BEGIN):
@@ -85,7 +86,7 @@ def _rewritten(text: str, file: Path) -> str:
         end = lines.index(export.END, i)
         kept += [lines[i], "", *sections.part(lines[i]), export.END]
         i = end + 1
-    return "\n".join(kept) + "\n" * text.endswith("\n")
+    return "\n".join(kept)
 
 
 class _Sections:
@@ -103,7 +104,7 @@ class _Sections:
                 ranked = boards.rank(self._held(folder), columns=columns.split(","), where={"data": data})
             except ValueError as error:
                 raise ValueError(f"{self.file}: {mark}: {error}") from error
-            return [*render_board.markdown(ranked[0]).splitlines(), "", f"*{render_board.LEGEND}*", ""]
+            return [*render_board.markdown(ranked[0]).split("\n"), "", f"*{render_board.LEGEND}*", ""]
         if folder not in self.parts:
             made = page.build(self._held(folder), {})
             self.parts[folder] = {s.board.data: export.provable(s, self.file.stem) for s in made.sections}

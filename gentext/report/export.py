@@ -98,7 +98,7 @@ def provable(section: Section, stem: str) -> dict[str, list[str]]:
     """The lines of Markdown that records alone make: findings, board, and the blocks of tables and charts by title."""
     parts = {
         "findings": [*(f"- {sentence}" for sentence in section.findings), ""],
-        "board": [*render_board.markdown(section.board).splitlines(), "", f"*{render_board.LEGEND}*", ""],
+        "board": [*render_board.markdown(section.board).split("\n"), "", f"*{render_board.LEGEND}*", ""],
     }
     return parts | {b.title: _block(b, stem, section.board.data) for b in section.blocks if b.of_records}
 
@@ -112,7 +112,7 @@ def _block(block: ReportBlock, stem: str, data: str) -> list[str]:
     lines = []
     for chart in block.charts:
         lines += [f"![{chart.alternative}]({stem}-{data}-{chart.name}.svg)", "", f"*{chart.caption}*", ""]
-    return lines + [line for table in block.tables for line in (*render_table.markdown(table).splitlines(), "")]
+    return lines + [line for table in block.tables for line in (*render_table.markdown(table).split("\n"), "")]
 
 
 def _listed(sample: Sample) -> str:

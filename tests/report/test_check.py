@@ -50,6 +50,16 @@ def test_a_figure_that_no_record_holds_is_found(folder, old, new, said):
         check([folder])
 
 
+def test_only_a_newline_ends_a_line(folder):
+    """str.splitlines would end one at form feeds and at U+2028 too, and so write the file anew without them."""
+    file = folder / "README.md"
+    text = file.read_text(encoding="utf-8") + "- a sample \u2028 with \x0c separators \x85 inside\n"
+    file.write_text(text, encoding="utf-8")
+    check([folder])
+    assert main(["report", "--update", str(folder)]) == 0
+    assert file.read_text(encoding="utf-8") == text
+
+
 def test_what_cannot_be_proven_is_told(folder):
     (folder / "records.jsonl").unlink()
     with pytest.raises(ValueError, match="no Markdown beside"):
