@@ -73,7 +73,8 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
                 given = f"decode.{name}.min_len is {decoder.min_len}"
                 raise ValueError(f"{given}, above max_len, which is {cfg.max_len}; lower it, or raise max_len")
         decoders = {config.setting(decoder): decoder for decoder in named.values()}
-        manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus))
+        decided = config.decides_its_text(cfg.data)
+        manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus), decided=decided)
         found = {place: standing(cfg, place, decoders) for place in places(folder)}
         if any(None in stand.values() for stand in found.values()):
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator

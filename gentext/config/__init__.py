@@ -2,7 +2,7 @@
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, check_run, decoder, setting, settings
-from gentext.config.compose import completed, compose, expand, jobs
+from gentext.config.compose import completed, compose, decides_its_text, expand, jobs
 from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
@@ -26,6 +26,7 @@ __all__ = [
     "completed",
     "compose",
     "config_dir",
+    "decides_its_text",
     "decoder",
     "expand",
     "fingerprint",

@@ -31,6 +31,15 @@ WORD = re.compile("null|true|false|yes|no|on|off|inf|nan", re.IGNORECASE)
 PLAIN_PATH = re.compile(r"(?!(?:null|true|false|yes|no|on|off|inf|nan)$)[A-Za-z_/.~][A-Za-z0-9_/.~-]*", re.IGNORECASE)
 
 
+def decides_its_text(data: DictConfig) -> bool:
+    """Whether the options of a corpus alone say which text it is: published files, or a draw from a known distribution.
+
+    What a path leads to, and what a class of the user's own reads, may change from one day to the next.
+    """
+    paths = [OmegaConf.select(data, key.removeprefix("data.")) for key in PATHS]
+    return data._target_.startswith("gentext.") and paths == [None] * len(PATHS)
+
+
 def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     """The composed configuration. Raises ValueError with advice where it cannot be composed.
 

@@ -191,13 +191,20 @@ def run_of(folder: Path) -> Path:
     return folder.parent.parent if folder.parent.name == KEPT_WEIGHTS else folder
 
 
-def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, Callable[[Path], None]]) -> Manifest:
+def begin(
+    folder: Path,
+    fingerprints: Mapping[str, Any],
+    writers: Mapping[str, Callable[[Path], None]],
+    *,
+    decided: bool = False,
+) -> Manifest:
     """The manifest of a locked run folder, every file of it verified; of a new run it is written here.
 
     Args:
         folder: of the run.
         fingerprints: of the corpus and the tokenizer, as they are now.
         writers: what writes the files that a run begins with, by their names.
+        decided: the run's options, a hash of which names the folder, say by themselves which text its data is.
 
     Raises: ValueError where the folder is of other data, or where a file of it is damaged.
     """
@@ -214,21 +221,24 @@ def begin(folder: Path, fingerprints: Mapping[str, Any], writers: Mapping[str, C
                 log.warning("%s is missing; where a record needs it no more, the record stands", folder / name)
         return manifest
     manifest = Manifest(folder, fingerprints)
-    if new:
-        for name, write in writers.items():
+    if not new:
+        _check_older(folder, fingerprints, decided=decided)
+    for name, write in writers.items():
+        if not (folder / name).exists():
             write(folder / name)
-    else:
-        _check_older(folder, fingerprints)
     manifest.add(*(name for name in FILES if (folder / name).exists()))
     return manifest
 
 
-def _check_older(folder: Path, fingerprints: Mapping[str, Any]) -> None:
-    """Raises: ValueError where a folder without a manifest has no record, or one that is of other data."""
+def _check_older(folder: Path, fingerprints: Mapping[str, Any], *, decided: bool) -> None:
+    """Raises: ValueError where a folder without a manifest is of other data, by its records, or may be."""
     known = []
     for path in sorted(folder.glob("record.*.json")):
         with suppress(ValueError):
             known.append(records.read(path).fingerprints)
+    if not known and decided:
+        log.info("%s is of an older gentext, and its options say of which data: it is gone on with", folder)
+        return
     if not known:
         raise ValueError(
             f"{folder} is of an older gentext, without a {MANIFEST}, and holds no record that says of which data it "

@@ -171,6 +171,21 @@ def test_a_run_of_format_1_is_gone_on_with_under_its_new_name(tmp_path, monkeypa
     assert (folder / "model.safetensors").read_bytes() == model
 
 
+def test_an_interrupted_run_of_format_1_goes_on_to_its_end(tmp_path, monkeypatch):
+    """Killed in step 14 of 20 by the code of format 1; what that code made of the whole run stands here as figures."""
+    monkeypatch.chdir(tmp_path)
+    command = next(command for command, name in NAMES.items() if name == "captions/lstm-s0-f5499140")
+    shutil.copytree(FORMAT1 / "captions" / "lstm-s0-f5499140", tmp_path / "runs" / "captions" / "lstm-s0-f5499140")
+    assert main(["run", *today(command), "eval.metrics={}"]) == 0
+    (folder,) = (tmp_path / "runs" / "captions").iterdir()
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().split("\n") if "valid/nll" in line]
+    assert [line["step"] for line in log] == [5, 10, 15, 20]  # its own two, and ours
+    whole = [6.38142121827238, 6.380423866505185, 6.379644535514465, 6.379446770947053]
+    assert [line["valid/nll"] for line in log] == pytest.approx(whole, abs=1e-5)
+    assert not (folder / "checkpoint").exists()
+    assert gentext.load(folder).sample(2, seed=1)
+
+
 def test_a_folder_is_adopted_whole_and_only_where_nobody_is_at_work(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
