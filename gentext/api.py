@@ -329,7 +329,7 @@ def export_arpa(run: str | Path, out: str | Path, *, trusted: Collection[str] = 
         raise ValueError(f"{run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
     blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
     tokenizer = model.tokenizer
-    tokens = [tokenizer.model.id_to_token(i).translate(blanks) for i in range(tokenizer.vocab_size)]
+    tokens = [(tokenizer.model.id_to_token(i) or "").translate(blanks) for i in range(tokenizer.vocab_size)]
     model.family.export_arpa(out, tokens)
     return Path(out)
 

@@ -42,8 +42,8 @@ class LatentSpace:
         self, z: Float[Tensor, "n z"], *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
     ) -> list[str]:
         """The text under every z."""
-        decoder, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample", self.device)
-        draw = self.family.given_latent(z.to(self.device)).sample(len(z), self.max_len, decoder=decoder, rng=rng)
+        made, rng = config.decoder(decoder, settings, max_len=self.max_len), Streams(seed)("sample", self.device)
+        draw = self.family.given_latent(z.to(self.device)).sample(len(z), self.max_len, decoder=made, rng=rng)
         return self.tokenizer.decode(draw.tokens.tolist())
 
     def reconstruct(
@@ -72,7 +72,8 @@ class LatentSpace:
         if steps < 2:
             raise ValueError(f"asked for {steps} steps from one text to another; ask for 2 or more")
         path = path or ("sphere" if self.family.spherical else "line")
-        return self.write(between(*self.encode([one, other]), steps, path), decoder=decoder, seed=seed, **settings)
+        start, end = self.encode([one, other])
+        return self.write(between(start, end, steps, path), decoder=decoder, seed=seed, **settings)
 
     def analogy(
         self, one: str, other: str, third: str, *, decoder: Decoder | str = "greedy", seed: int = 0, **settings: Any
@@ -92,7 +93,10 @@ class LatentSpace:
         places = self._places(among, self.tokenizer.encode(among))  # of these, unknown words are not news
         distance = (places - self.encode([text])).norm(dim=1)
         nearest = distance.topk(min(n, len(among)), largest=False)
-        return [(among[i], far) for far, i in zip(nearest.values.tolist(), nearest.indices.tolist(), strict=True)]
+        return [
+            (among[int(i)], float(far))
+            for far, i in zip(nearest.values.tolist(), nearest.indices.tolist(), strict=True)
+        ]
 
     @torch.inference_mode()
     def _places(self, texts: Sequence[str], rows: list[list[int]]) -> Float[Tensor, "n z"]:

@@ -47,9 +47,9 @@ class Graph:
 
     def table(self) -> Table:
         """Each node with the successors that most weight leads to."""
-        successors: dict[int, list[tuple[float, str]]] = {}
+        successors: dict[float, list[tuple[float, str]]] = {}
         for start, end, weight in self.edges:
-            successors.setdefault(start, []).append((weight, self.nodes[end]))
+            successors.setdefault(start, []).append((weight, self.nodes[int(end)]))
         rows = []
         for i, node in enumerate(self.nodes):
             main = sorted(successors.get(i, []), reverse=True)[:SUCCESSORS]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -38,7 +38,7 @@ from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.trained import load_weights, needed
-from gentext.types import Batch, Scores
+from gentext.types import Batch, Samples, Scores
 
 PREPARED = "prepared.pt"
 WITH = "versions"  # in trained.json, beside the cost
@@ -94,7 +94,7 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
                             found[place][setting] = evaluate(job, decoders[setting], setting)
         else:
             log.info("%s is finished: its records stand (resume=false starts anew)", folder)
-        return [record for stand in found.values() for record in stand.values()]
+        return [record for stand in found.values() for record in stand.values() if record is not None]
 
 
 def places(folder: Path) -> list[Path]:
@@ -186,8 +186,8 @@ def open_corpus(
 
 def stored_tokenizer(folder: Path) -> Tokenizer | None:
     """The tokenizer that a run has begun with; None where its folder holds none."""
-    paths = [run_folder.stored(folder, name) for name in ("tokenizer.json", "tokenizer.rules.json")]
-    return Tokenizer.load(paths[0]) if None not in paths else None
+    path, rules = (run_folder.stored(folder, name) for name in ("tokenizer.json", "tokenizer.rules.json"))
+    return Tokenizer.load(path) if path and rules else None
 
 
 def writers(cfg: DictConfig, corpus: Corpus) -> dict[str, Callable[[Path], None]]:
@@ -295,7 +295,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         decoded = decoded or replace(job.evidence.scores, kind="none")  # the family's own are not this setting's
     evidence = replace(
         job.evidence,
-        samples=replace(job.evidence.references, texts=tuple(texts)),
+        samples=replace(cast(Samples, job.evidence.references), texts=tuple(texts)),
         sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.eval.split) if known is not None else None,
         decoded_scores=decoded,
     )
@@ -348,13 +348,13 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
     n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
-        prompt = corpus.batch([], prompts).prompt.to(cfg.device)
+        prompt = cast(torch.Tensor, corpus.batch([], prompts).prompt).to(cfg.device)
         n = len(prompt)
     if isinstance(job.family, SupportsTexts):
         texts = job.family.texts(corpus, n, split=cfg.eval.split, rng=Streams(cfg.seed)(stream))
         return corpus.batch(texts, whole=True), texts
     if length is not None:
-        decoder = replace(decoder, min_len=length)
+        decoder = replace(cast(Any, decoder), min_len=length)  # every decoder that has a length is a dataclass
     job.family.eval()
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""), torch.inference_mode():
         rng = Streams(cfg.seed)(stream, cfg.device)
@@ -364,4 +364,4 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
     """A configuration as plain data, interpolations resolved."""
-    return OmegaConf.to_container(cfg, resolve=True)
+    return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -22,6 +23,7 @@ from gentext.results import seeds
 from gentext.results.record import Record
 from gentext.results.run_folder import check_data, locked, run_of, versions
 from gentext.run_pipeline import open_corpus, plain, stored_tokenizer
+from gentext.types import Samples
 
 AS_GIVEN = "as given"  # the decode setting of texts that somebody else drew
 SAMPLES = f"samples.{records.file_stem(AS_GIVEN)}.txt"
@@ -158,7 +160,8 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
         own = {"scores", "sample_scores", "autoencoder"}
         metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
     evidence = harness.gather(corpus, cfg.eval.split)
-    prompts = evidence.references.prompts
+    references = cast(Samples, evidence.references)
+    prompts = references.prompts
     if prompts is not None and len(prompts) != len(texts):
         raise ValueError(f"{len(texts)} samples answer {len(prompts)} prompts of {corpus.name}; give one line for each")
-    return harness.evaluate(metrics, replace(evidence, samples=replace(evidence.references, texts=texts)))
+    return harness.evaluate(metrics, replace(evidence, samples=replace(references, texts=texts)))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, get_args, runtime_checkable
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -57,14 +57,17 @@ class Jsonl:
         self.file.close()
 
 
+Mode = Literal["online", "offline", "disabled"]  # of Weights & Biases
+
+
 class Wandb:
     """Mirrors to Weights & Biases, one run per job (`mode` online, offline or disabled)."""
 
     def __init__(self, *, project: str = "gentext", mode: str = "offline", entity: str | None = None) -> None:
-        if mode not in ("online", "offline", "disabled"):
+        if mode not in get_args(Mode):
             raise ValueError(f"tracker wandb has mode {mode!r}; it needs online, offline or disabled")
         self.project = project
-        self.mode = mode
+        self.mode: Mode = cast(Mode, mode)
         self.entity = entity
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -169,7 +172,8 @@ class ProgressBar:
 
     def update(self, n: float = 1, **shown: float | str) -> None:
         text = " ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
-        self._progress.update(self._task, advance=n, **({"shown": text} if shown else {}))
+        fields: dict[str, Any] = {"shown": text} if shown else {}
+        self._progress.update(self._task, advance=n, **fields)
 
 
 @contextmanager

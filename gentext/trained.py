@@ -71,7 +71,7 @@ class TrainedModel:
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
         max_len = int(self.config.max_len)
-        decoder = config.decoder(decoder, settings, max_len=max_len)
+        made = config.decoder(decoder, settings, max_len=max_len)
         given = None
         if prompt is not None:
             ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
@@ -81,12 +81,10 @@ class TrainedModel:
         family = self._given(infill, contains, length, prompt)
         with torch.inference_mode():
             rng = Streams(seed)("sample", self.device)
-            if (
-                isinstance(decoder, Beam) and n > 1 and not isinstance(family, SupportsLatent)
-            ):  # of a VAE they differ in z
-                draw = _best(family, n, max_len, decoder, rng, given)
+            if isinstance(made, Beam) and n > 1 and not isinstance(family, SupportsLatent):  # of a VAE they differ in z
+                draw = _best(family, n, max_len, made, rng, given)
             else:
-                draw = family.sample(n, max_len, decoder=decoder, rng=rng, prompt=given)
+                draw = family.sample(n, max_len, decoder=made, rng=rng, prompt=given)
         tokens, said = draw.tokens, 0
         if given is not None and not self._pairs:
             tokens, said = torch.cat([given[: len(tokens)], tokens], 1), len(self.tokenizer.decode([ids])[0])
@@ -179,7 +177,7 @@ def stored_config(folder: Path) -> DictConfig:
         found = OmegaConf.to_container(OmegaConf.load(path))
         if not isinstance(found, dict) or not found.keys() >= {"family", "data", "max_len"}:
             raise ValueError("it lacks family, data or max_len")
-        return OmegaConf.create(migrations.configuration(found))
+        return OmegaConf.create(migrations.configuration({str(key): value for key, value in found.items()}))
     except (OSError, ValueError, TypeError, KeyError, YAMLError, OmegaConfBaseException) as error:
         raise ValueError(f"{path} is damaged: it is no configuration of a run ({error}). {ANEW}") from error
 

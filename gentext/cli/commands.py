@@ -167,7 +167,7 @@ def _report(args: argparse.Namespace) -> None:
 def _data(args: argparse.Namespace) -> None:
     import gentext
 
-    corpora = [name for _, name, _ in gentext.options("data").table.rows]
+    corpora = [str(name) for _, name, _ in gentext.options("data").table.rows]
     if args.verb == "list":
         _table(gentext.options("data"))
         return
@@ -178,20 +178,20 @@ def _data(args: argparse.Namespace) -> None:
             print(path)
         return
     for key, value in gentext.describe_data(args.name, *args.pairs).table.rows:
-        print(f"{key:13} " + value.replace("\n", "\n" + " " * 14))
+        print(f"{key:13} " + str(value).replace("\n", "\n" + " " * 14))
 
 
 def _list(args: argparse.Namespace) -> None:
     import gentext
 
     found = gentext.options(args.group)
-    for group in dict.fromkeys(row[0] for row in found.table.rows):
+    for group in dict.fromkeys(str(row[0]) for row in found.table.rows):
         print(group)
         _table(gentext.options(group), indent="  ")
 
 
 def _table(found: Tabular, indent: str = "") -> None:
-    width = max((len(name) for _, name, _ in found.table.rows), default=0)
+    width = max((len(str(name)) for _, name, _ in found.table.rows), default=0)
     for _, name, line in found.table.rows:
         print(f"{indent}{name:{width}}  {line}")
 

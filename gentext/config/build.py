@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import hydra
 from hydra.errors import HydraException
@@ -88,7 +88,7 @@ def check(node: Any, where: str = "") -> None:
     Raises: ValueError, naming the key, where an argument is unknown, missing, or of a type that the class cannot take.
     """
     if isinstance(node, ListConfig):
-        children = [(i, node._get_node(i)) for i in range(len(node))]
+        children: list[tuple[Any, Any]] = [(i, node._get_node(i)) for i in range(len(node))]
     elif isinstance(node, DictConfig) and not node._is_none() and not node._is_interpolation():
         if "_target_" in node:
             _check_target(node, where)
@@ -103,15 +103,17 @@ def check(node: Any, where: str = "") -> None:
 def check_nodes(nodes: DictConfig, where: str) -> None:
     """Check a group of named nodes. Raises: ValueError where one of them is none, such as `tracker.console=null`."""
     for name in nodes:
-        if not isinstance(nodes._get_node(name), DictConfig) or nodes._get_node(name)._is_none():
-            value = nodes._get_node(name)._value()
+        node: Any = nodes._get_node(name)
+        if not isinstance(node, DictConfig) or node._is_none():
+            value = node._value()
             said = "null" if value is None else repr(value)
             raise ValueError(f"{where}{name} is {said}, and stands for an object; ~{where}{name} leaves it out")
     check(nodes, where)
 
 
 def _check_target(node: DictConfig, where: str) -> None:
-    target = node._get_node("_target_")._value()
+    named: Any = node._get_node("_target_")
+    target = named._value()
     if not isinstance(target, str):
         raise ValueError(f"{where}_target_ is {target!r}; it must be the dotted name of a class")
     made = located(target, where)
@@ -128,7 +130,7 @@ def _check_target(node: DictConfig, where: str) -> None:
         return
     hints = get_type_hints(made.__init__ if inspect.isclass(made) else made)
     for key in given:
-        hint = hints.get(key if key in known else rest.name, Any)
+        hint = hints.get(key if key in known or rest is None else rest.name, Any)
         if not OmegaConf.is_interpolation(node, key) and not _fits(node[key], hint):
             value = OmegaConf.to_container(node[key]) if OmegaConf.is_config(node[key]) else node[key]
             leave = f"; ~{where}{key} leaves it out" if value is None and key not in known else ""
@@ -174,7 +176,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         if "=" not in pair:
             raise ValueError(f"{pair!r} is no setting; write NAME=VALUE, such as temperature=0.7")
-    return dict(OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.from_dotlist(list(pairs))))
 
 
 def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_len: int) -> Any:

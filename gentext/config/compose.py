@@ -12,8 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.core.plugins import Plugins
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import VersionBase
@@ -72,7 +71,7 @@ def completed(overrides: Sequence[str]) -> list[str]:
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
     chosen = [compose(_choices(job)) for job in jobs(_choices(overrides))]
-    fixed = compose([each.input_line for each in _parsed(_choices(overrides)) if not each.is_sweep_override()])
+    fixed = compose([each.input_line or "" for each in _parsed(_choices(overrides)) if not each.is_sweep_override()])
     return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
 
 
@@ -149,9 +148,9 @@ def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
     choices = []
     for override in _parsed(overrides):
         if override.is_sweep_override():
-            key = override.get_key_element()
-            if override.value_type.name == "GLOB_CHOICE_SWEEP":
-                names = override.value().filter(list(groups().get(key, {})))
+            key, value = override.get_key_element(), override.value()
+            if isinstance(value, Glob):
+                names = value.filter(list(groups().get(key, {})))
             elif override.is_discrete_sweep():
                 names = list(override.sweep_string_iterator())
             else:
@@ -170,6 +169,6 @@ def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
 
 def _parsed(overrides: Sequence[str]) -> list[Override]:
     try:
-        return OverridesParser.create(Plugins.instance()).parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
         raise one_line(error, overrides) from error

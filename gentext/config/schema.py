@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.utils import _locate
 from hydra.core.config_store import ConfigStore
@@ -98,7 +98,7 @@ def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
-    plain = OmegaConf.to_container(cfg, resolve=False)
+    plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, "hydra", "vocab_size")}
 
 

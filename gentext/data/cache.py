@@ -41,7 +41,7 @@ def keep(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]
             draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
             try:
                 meta = write(draft)
-                name = name or meta["sha256"]
+                name = name or str(meta["sha256"])
                 meta = {**meta, FILES: {path.name: sha256(path) for path in sorted(draft.iterdir())}}
                 (draft / META).write_text(json.dumps(meta), encoding="utf-8")
                 meta = json.loads((draft / META).read_text(encoding="utf-8"))  # as the next reader has it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class RaggedWriter:
             return
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         if isinstance(rows[0], bytes):
-            self._values.write(b"".join(rows))
+            self._values.write(b"".join(cast("Sequence[bytes]", rows)))
         else:
             flat = (number for row in rows for number in row)
             self._values.write(np.fromiter(flat, self._dtype, int(lengths.sum())).tobytes())

@@ -88,8 +88,8 @@ def separated(
     Columns given as numbers mean that there is no header.
     """
     table = _tsv(path, lines, bad) if delimiter == "\t" else _csv(path, lines, bad)
-    at = columns
-    if not all(isinstance(column, int) for column in columns):
+    at = [column for column in columns if isinstance(column, int)]
+    if len(at) < len(columns):
         _, header = next(table, (1, []))
         at = [header.index(known_column(f"{path}, line 1", column, header)) for column in columns]
     for number, cells in table:
@@ -122,7 +122,7 @@ def parquet(path: Path, columns: list[Column], bad: BadRows) -> Iterator[list[st
 
 def known_column(place: str, column: Column, known: Sequence[str]) -> str:
     """The name of a column that occurs once. Raises ValueError where it does not."""
-    count = list(known).count(column)
+    count = sum(name == column for name in known)
     if count == 0:
         raise ValueError(f"{place} has {_lacks(column, known)}")
     if count > 1:

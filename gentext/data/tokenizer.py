@@ -77,7 +77,7 @@ class Tokenizer:
         self.rules = rules
         self.vocab_size: int = model.get_vocab_size()
         self._ids: dict[str, int] = model.get_vocab()
-        self._spelling = [UNKNOWN if i == UNK else model.id_to_token(i) for i in range(self.vocab_size)]
+        self._spelling = [UNKNOWN if i == UNK else model.id_to_token(i) or "" for i in range(self.vocab_size)]
         rule = word_rule(rules.words) if rules.kind == "word" else WordRule(list, "".join)
         self._cut, self._join = rule.split, rules.spacing.join if rules.spacing else rule.join
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
 from gentext.decode.sampling import likeliest
 from gentext.language_model import LanguageModel, SupportsHidden
-from gentext.types import EOS, PAD, Batch, select
+from gentext.types import EOS, PAD, Batch, State, select
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,22 @@ class Contrastive(BaseDecoder):
             )
         check(n, max_len, prompt, self.min_len)
         parts = split(n, family.vocab_size, max(1, self.batch_size // self.top_k), prompt)
-        return join([self._rows(family, rows, max_len, rng, given) for rows, given in parts], prompt)
+        return join([self._rows(family, family.hidden, rows, max_len, rng, given) for rows, given in parts], prompt)
 
-    def _rows(self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Tensor | None) -> Tensor:
+    def _rows(
+        self,
+        family: LanguageModel,
+        hidden_of: Callable[[State], Tensor],
+        n: int,
+        max_len: int,
+        rng: torch.Generator,
+        prompt: Tensor | None,
+    ) -> Tensor:
         at = family.start(n, rng=rng) if prompt is None else family.prime(prompt, rng=rng)
         tokens = torch.full((n, max_len), PAD, device=at.logits.device)
         row = torch.arange(n, device=tokens.device)
         given = 0 if prompt is None else prompt.shape[1]
-        past = _unit(family.hidden(at.state))[:, None]  # n x t x d
+        past = _unit(hidden_of(at.state))[:, None]  # n x t x d
         for i in range(max_len):
             logits = at.logits if self.rules.idle else self.rules(at.logits, tokens[row, :i])
             if family.limit is not None and given + 1 + i >= family.limit:  # no candidate can be read: the last token
@@ -67,8 +76,8 @@ class Contrastive(BaseDecoder):
             k = min(self.top_k, logits.shape[-1])
             value, candidate = logits.softmax(-1).topk(k, -1)
             line = torch.arange(len(row), device=row.device).repeat_interleave(k)
-            ahead = family.step(select(at.state, line), candidate.flatten())
-            hidden = _unit(family.hidden(ahead.state)).unflatten(0, (-1, k))  # n x k x d
+            longer = family.step(select(at.state, line), candidate.flatten())
+            hidden = _unit(hidden_of(longer.state)).unflatten(0, (-1, k))  # n x k x d
             likeness = torch.einsum("nkd,ntd->nkt", hidden, past).amax(-1)
             merit = ((1 - self.alpha) * value - self.alpha * likeness).masked_fill(value == 0, -torch.inf)
             best = likeliest(merit)
@@ -77,7 +86,7 @@ class Contrastive(BaseDecoder):
             live = (chosen != EOS).nonzero()[:, 0]
             if len(live) == 0 or i + 1 == max_len:
                 break
-            at = select(ahead, live * k + best[live])
+            at = select(longer, live * k + best[live])
             past = torch.cat([past[live], hidden[live, best[live]][:, None]], 1)
             row = row[live]
         return tokens

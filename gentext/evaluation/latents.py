@@ -39,6 +39,7 @@ class LatentReader:
 
     @torch.inference_mode()
     def _reading(self, texts: int, importance: int) -> Latents:
+        assert isinstance(self.family, SupportsLatent)  # `reader` makes none of other families
         self.family.eval()
         rng = torch.Generator(self.device).manual_seed(self.seed)
         weights, posteriors, draws = [], [], []

@@ -168,7 +168,8 @@ class SelfBLEU(WordMetric):
         shared = overlap(samples, self.max_order, None if alone else sides)
 
         def mean(kept: ndarray) -> ndarray:
-            return shared.bleu(*(sides & kept[:, None]).T, self.smoothing, alone).mean(1)
+            ours, theirs = (sides & kept[:, None]).T
+            return shared.bleu(ours, theirs, self.smoothing, alone).mean(1)
 
         figures = mean(np.ones(len(samples), dtype=bool))
         groups = self.groups if min(hypotheses, references) >= FEW else 0

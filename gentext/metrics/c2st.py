@@ -110,7 +110,7 @@ def ngram_counts(sentences: Sentences, order: int = 2) -> sparse.csr_matrix:
     for grams in orders(sentences, order):
         ones = np.ones(len(grams.rank), dtype=np.float32)
         blocks.append(sparse.csr_matrix((ones, (grams.sentence, grams.rank)), shape=(len(sentences), grams.size)))
-    return sparse.hstack(blocks, format="csr")
+    return sparse.csr_matrix(sparse.hstack(blocks, format="csr"))
 
 
 CLASSIFIERS: dict[str, Classifier] = {"naive_bayes": naive_bayes, "logistic": logistic, "cnn": cnn}

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import sacrebleu
 from torchmetrics.text import ROUGEScore
@@ -85,8 +85,8 @@ class Rouge(WordPairMetric):
         rule = None if self.words == OWN else self.segmentation().words
         rouge = ROUGEScore(
             use_stemmer=self.stemmer,
-            normalizer=rule and str.lower,
-            tokenizer=rule and word_rule(rule).split,
+            normalizer=str.lower if rule else None,
+            tokenizer=word_rule(rule).split if rule else None,
             rouge_keys=ROUGE,
         )
         rouge.update(samples, references)
@@ -114,7 +114,7 @@ class Meteor(WordPairMetric):
         rule = self.segmentation().words
         split = word_rule(rule).split  # NLTK lower-cases the words itself
         each = [
-            single_meteor_score(split(reference), split(sample), wordnet=NoSynonyms)
+            single_meteor_score(split(reference), split(sample), wordnet=cast(Any, NoSynonyms))
             for sample, reference in zip(samples, references, strict=True)
         ]
         signature = f"meteor|match:exact+porter|synonyms:none|tok:{rule}+lower|nltk:{version('nltk')}"

@@ -98,7 +98,7 @@ class Pair:
             for kept in (np.append(ours, theirs & False), np.append(ours & False, theirs))
         )
         if not samples.any() or not references.any():
-            return (np.nan,) * 4
+            return np.nan, np.nan, np.nan, np.nan
         a, b = samples / np.count_nonzero(ours), references / np.count_nonzero(theirs)
         jaccard = np.minimum(a, b).sum() / np.maximum(a, b).sum()
         p, q = samples / samples.sum(), references / references.sum()

@@ -52,46 +52,43 @@ def resample(columns: Float[ndarray, "n k"], resamples: int, seed: int) -> Float
         return np.concatenate([np.zeros((0, k)), *pool.map(means, zip(counts, seeds, strict=True))])
 
 
-def bootstrap(
-    per_sequence: Float[ndarray, " n"] | Float[ndarray, "n k"], *, resamples: int = 10_000, seed: int = 0
-) -> Interval | list[Interval]:
-    """The percentile interval of the mean; of every column's mean where there are columns.
+def bootstrap(per_sequence: Shaped[ndarray, " n"], *, resamples: int = 10_000, seed: int = 0) -> Interval:
+    """The percentile interval of the mean.
 
     None where there are fewer than two rows or a row is infinite; normal from 50,000 rows on.
     """
-    columns = np.asarray(per_sequence, dtype=np.float64)
-    if columns.ndim == 1:
-        return bootstrap(columns[:, None], resamples=resamples, seed=seed)[0]
+    return bootstraps(np.asarray(per_sequence, dtype=np.float64)[:, None], resamples=resamples, seed=seed)[0]
+
+
+def bootstraps(columns: Float[ndarray, "n k"], *, resamples: int = 10_000, seed: int = 0) -> list[Interval]:
+    """That of every column's mean, from the same draws of rows."""
     n, k = columns.shape
     if n < 2 or not resamples:
         return [NO_INTERVAL] * k
     if n >= LARGE:
         return [mean_normal(column) for column in columns.T]
-    finite = np.isfinite(columns).all(0)
+    finite = [bool(np.isfinite(column).all()) for column in columns.T]
     means = resample(np.where(finite, columns, 0.0), resamples, seed).T
     return [percentiles(mean) if there else NO_INTERVAL for mean, there in zip(means, finite, strict=True)]
 
 
 def bootstrap_ratio(
-    numerator: Float[ndarray, " n"] | Float[ndarray, "n k"],
-    denominator: Shaped[ndarray, " n"] | Shaped[ndarray, "n k"],
-    *,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval | list[Interval]:
-    """The percentile interval of sum(numerator) / sum(denominator), sentences resampled: bits per character, say.
+    numerator: Float[ndarray, " n"], denominator: Shaped[ndarray, " n"], *, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """The percentile interval of sum(numerator) / sum(denominator), sentences resampled: bits per character, say."""
+    return bootstrap_ratios(numerator[:, None], denominator[:, None], resamples=resamples, seed=seed)[0]
 
-    Of every column's ratio where there are columns.
-    """
-    if numerator.ndim == 1:
-        one = bootstrap_ratio(numerator[:, None], denominator[:, None], resamples=resamples, seed=seed)
-        return one[0]
+
+def bootstrap_ratios(
+    numerator: Float[ndarray, "n k"], denominator: Shaped[ndarray, "n k"], *, resamples: int = 10_000, seed: int = 0
+) -> list[Interval]:
+    """That of every column's ratio, from the same draws of rows."""
     n, k = numerator.shape
     if n < 2 or not resamples:
         return [NO_INTERVAL] * k
     if n >= LARGE:
         return [_delta(above, below) for above, below in zip(numerator.T, denominator.T, strict=True)]
-    finite = np.isfinite(numerator).all(0)
+    finite = [bool(np.isfinite(column).all()) for column in numerator.T]
     means = resample(np.concatenate([np.where(finite, numerator, 0.0), denominator], 1), resamples, seed).T
     return [
         percentiles(above[below > 0] / below[below > 0]) if there and below.any() else NO_INTERVAL

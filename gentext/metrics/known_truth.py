@@ -170,7 +170,7 @@ def bounds(kl_pq: Value | Absent, grammatical: Value | Absent, rest: str) -> dic
     found: dict[str, Value | Absent] = {"js": Absent("js needs an exact likelihood of held-out text and of samples")}
     if isinstance(kl_pq, Value):
         value = bretagnolle_huber(kl_pq.value)
-        ends = kl_pq.interval and tuple(map(bretagnolle_huber, kl_pq.interval))
+        ends = kl_pq.interval and (bretagnolle_huber(kl_pq.interval[0]), bretagnolle_huber(kl_pq.interval[1]))
         found["tv"] = Value(value, f"tv|{rest}", False, kl_pq.n, "share", ends, kl_pq.interval_kind, "upper")
     elif isinstance(grammatical, Value):
         value = 1 - grammatical.value

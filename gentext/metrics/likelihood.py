@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import bootstrap_ratio
+from gentext.metrics.intervals import bootstrap_ratios
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
@@ -48,7 +48,7 @@ class Costs:
         n = len(self.nats)
         units = np.stack([self.counts[what] for what, _, _ in figures.values()], 1)
         scaled = np.stack([self._of(what) * scale for what, _, scale in figures.values()], 1)
-        intervals = bootstrap_ratio(scaled, units, resamples=resamples, seed=seed)
+        intervals = bootstrap_ratios(scaled, units, resamples=resamples, seed=seed)
         found: dict[str, Value | Absent] = {}
         for (name, (what, unit, scale)), total, interval in zip(figures.items(), units.sum(0), intervals, strict=True):
             nats = self._of(what)
@@ -204,7 +204,9 @@ class PaddedLikelihood(ScoredMetric):
             raise Absent(f"a sequence of {costs.split} has {longest} tokens, more than the {width} of the padded width")
         padded = replace(costs, counts={"places": np.full(len(costs.nats), width)})
         found = padded.shared(self.resamples, self.seed, padded_nll=("places", "nats/place", 1.0))["padded_nll"]
-        return {"padded_nll": replace(found, signature=found.signature.replace("|", f"|width:{width}|", 1))}
+        if isinstance(found, Value):
+            found = replace(found, signature=found.signature.replace("|", f"|width:{width}|", 1))
+        return {"padded_nll": found}
 
 
 def perplexity(value: Value | Absent) -> Value | Absent:

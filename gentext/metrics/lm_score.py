@@ -30,7 +30,10 @@ class Scorer(Protocol):
     A vocabulary of its own for each text would make rare words cheap: both directions must score the same events.
     """
 
-    signature: str  # kn5|vocab:4655: a name for all that moves its figures, but for the text it is fitted on
+    @property
+    def signature(self) -> str:
+        """kn5|vocab:4655: a name for all that moves its figures, but for the text it is fitted on."""
+        ...
 
     def fit(self, texts: Sequence[str]) -> None:
         """Forget the text before, and learn from this."""
@@ -101,19 +104,21 @@ class LMScore(TextMetric):
         if not samples:
             raise Absent("LMScore needs samples, and there are none")
         return {
-            self.name: self._score(self.name, training, samples, "training text"),
-            f"reverse_{self.name}": self._score(f"reverse_{self.name}", samples, references, "held-out text"),
+            self.name: self._score(self.scorer, self.name, training, samples, "training text"),
+            f"reverse_{self.name}": self._score(
+                self.scorer, f"reverse_{self.name}", samples, references, "held-out text"
+            ),
         }
 
-    def _score(self, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
+    def _score(self, scorer: Scorer, name: str, learned: list[str], judged: list[str], what: str) -> Value | Absent:
         if not learned or not judged:
             return Absent(f"{name} needs {what}, and there is none")
         how = self.segmentation()
         words = np.array([len(how.split(text)) + 1 for text in judged])
         reverse = name != self.name
-        spread = self._spread(learned, judged[:READ_BY_PARTS], words[:READ_BY_PARTS]) if reverse else 0.0
-        self.scorer.fit(learned)
-        nats = -np.asarray(self.scorer.log_prob(judged), dtype=np.float64)
+        spread = self._spread(scorer, learned, judged[:READ_BY_PARTS], words[:READ_BY_PARTS]) if reverse else 0.0
+        scorer.fit(learned)
+        nats = -np.asarray(scorer.log_prob(judged), dtype=np.float64)
         ratio = float(nats.sum() / words.sum())
         interval = bootstrap_ratio(nats, words, resamples=self.resamples, seed=self.seed)
         if reverse:
@@ -121,7 +126,7 @@ class LMScore(TextMetric):
             interval = student(ratio, error, self.parts, f"parts:{self.parts}+normal")
         return Value(
             ratio,
-            f"{name}|{self.scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{how.tok}|v:1",
+            f"{name}|{scorer.signature}|fit:{len(learned)}|seqs:{len(judged)}|tok:{how.tok}|v:1",
             False,
             len(judged),
             "nats/word",
@@ -129,7 +134,7 @@ class LMScore(TextMetric):
             per_sequence=None if reverse else nats * (len(nats) / words.sum()),  # its sentences share one fitted judge
         )
 
-    def _spread(self, learned: list[str], judged: list[str], words: np.ndarray) -> float:
+    def _spread(self, scorer: Scorer, learned: list[str], judged: list[str], words: np.ndarray) -> float:
         """The standard error of the reverse score that comes from the samples: NaN where it is not known.
 
         From judges fitted on `parts` equal parts of them. A judge's variance falls with its text as 1 / size or faster,
@@ -140,6 +145,6 @@ class LMScore(TextMetric):
         order = np.random.default_rng(self.seed).permutation(len(learned))
         found = []
         for rows in np.array_split(order, self.parts):
-            self.scorer.fit([learned[row] for row in rows])
-            found.append(-np.sum(self.scorer.log_prob(judged)) / words.sum())
+            scorer.fit([learned[row] for row in rows])
+            found.append(-np.sum(scorer.log_prob(judged)) / words.sum())
         return float(np.std(found, ddof=1)) / self.parts**0.5

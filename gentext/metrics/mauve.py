@@ -88,7 +88,7 @@ class Mauve(VectorMetric):
             ours, theirs = rows & (np.arange(len(rows)) < n), rows & (np.arange(len(rows)) >= n)
             counts = [[np.bincount(label[side], minlength=clusters) for side in (ours, theirs)] for label in labels]
             shares = np.array(counts) + self.smoothing
-            return np.array([area(*pair, self.scale) for pair in shares / shares.sum(2, keepdims=True)])
+            return np.array([area(p, q, self.scale) for p, q in shares / shares.sum(2, keepdims=True)])
 
         m = len(references)
         found = each(np.ones(n, dtype=bool), np.ones(m, dtype=bool))
@@ -118,8 +118,8 @@ def quantise(
     """The cluster that k-means puts each of these distinct points in; its own, where there are no more of them."""
     if len(points) <= clusters:
         return np.arange(len(points))
-    means = KMeans(clusters, init="random", n_init=1, random_state=seed)
-    return means.fit(points, sample_weight=weight.astype(np.float32)).labels_
+    means = KMeans(clusters, init="random", n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
+    return np.asarray(means.fit(points, sample_weight=weight.astype(np.float32)).labels_)
 
 
 def area(p: Float[ndarray, " k"], q: Float[ndarray, " k"], scale: float) -> float:

@@ -10,7 +10,7 @@ import torch
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import bootstrap
+from gentext.metrics.intervals import bootstraps
 from gentext.types import Samples, Value
 
 SIDES = ("samples", "references")
@@ -56,7 +56,7 @@ class PairMetric(TextMetric):
             unit: of every figure.
         """
         table = np.array([each for each, _ in figures.values()], dtype=np.float64).T
-        intervals = bootstrap(table, resamples=self.resamples, seed=self.seed)
+        intervals = bootstraps(table, resamples=self.resamples, seed=self.seed)
         return {
             name: Value(
                 float(each.mean()),

@@ -38,7 +38,8 @@ class PretrainedEncoder:
 
     @property
     def width(self) -> int:
-        return _loaded(self.model, self.device)[1].config.hidden_size
+        config: Any = _loaded(self.model, self.device)[1].config
+        return config.hidden_size
 
     def encode(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         vectors = torch.zeros(len(texts), self.width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -112,4 +112,5 @@ def zipf_exponent(counts: Int[ndarray, " v"]) -> float:
 
     if excess(0.0) <= 1e-12:  # all words are equally frequent
         return 0.0
-    return float(brentq(excess, 0.0, STEEPEST)) if excess(STEEPEST) < 0 else STEEPEST
+    root: Any = brentq(excess, 0.0, STEEPEST) if excess(STEEPEST) < 0 else STEEPEST
+    return float(root)

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from gentext.types import BOS, PAD, UNK, Batch
+
+if TYPE_CHECKING:
+    M = TypeVar("M", bound=nn.Module)
+
+    class ModuleList(nn.ModuleList, Generic[M]):
+        """torch's, which tells a type checker of what class its modules are."""
+
+        def __init__(self, modules: Iterable[M]) -> None: ...
+        def __iter__(self) -> Iterator[M]: ...
+        @overload
+        def __getitem__(self, idx: int) -> M: ...
+        @overload
+        def __getitem__(self, idx: slice) -> ModuleList[M]: ...
+        def __getitem__(self, idx: Any) -> Any: ...
+
+else:
+    ModuleList = nn.ModuleList
 
 
 def teacher_forced(

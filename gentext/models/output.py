@@ -31,6 +31,8 @@ class Output(nn.Module):
     `tied` shares the embedding's matrix (Press and Wolf 2017).
     """
 
+    floor: Tensor
+
     def __init__(self, vocab_size: int, width: int, *, tied: Embedding | None = None, bias: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(vocab_size, width)) if tied is None else tied.weight

@@ -26,7 +26,7 @@ def draw(panel: Panel, name: str) -> Chart | None:
     return titled(name, panel.title, said, note, drawn, height=height, table=panel.table())
 
 
-def _graph(panel: Graph) -> tuple[alt.LayerChart, int, str]:
+def _graph(panel: Graph) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
     """Nodes laid out by their springs; an edge narrows towards where it leads."""
     graph = networkx.DiGraph()
     graph.add_nodes_from(range(len(panel.nodes)))
@@ -62,7 +62,7 @@ def _graph(panel: Graph) -> tuple[alt.LayerChart, int, str]:
     return drawn.resolve_scale(size="independent"), 520, said
 
 
-def _points(panel: Points) -> tuple[alt.LayerChart, int, str]:
+def _points(panel: Points) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
     groups = panel.groups or [""] * len(panel.x)
     rows = [
         {"x": x, "y": y, "label": label, "group": group}

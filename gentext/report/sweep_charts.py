@@ -38,8 +38,8 @@ def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, f
     levels = [{"family": row.family, "y": row.cells[metric].value} for row, parts in named if key not in parts]
     numbers = [point["x"] for point in points]
     wide = min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
-    x = alt.X("x:Q", title=key, scale=alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False))
-    x.axis = alt.Axis(values=sorted(set(numbers)))
+    scale = alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False)
+    x = alt.X("x:Q", title=key, scale=scale, axis=alt.Axis(values=sorted(set(numbers))))
     y = alt.Y("y:Q", title=title, scale=alt.Scale(zero=False))
     looks = encoding([*points, *levels], [*curves, *families])
     tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=title, format=".4~g")]

@@ -167,7 +167,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     notes += _ties(rows, about)
     notes += _older(rows)
     by = sort or next((name for name in shown if about[name].axis and not about[name].cost), None)
-    if by in about:
+    if by is not None and by in about:
         sign = -1 if about[by].axis == "higher" else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
     kept = tuple(naming.shared(records))
@@ -326,7 +326,7 @@ def _may_win(row: Row, name: str, column: Column, over: str) -> bool:
 def _aims(rows: Sequence[Row], name: str, column: Column) -> tuple[list[tuple[float, float] | None] | None, str]:
     """For every row the value that is best in a column, and its standard error; None, and why, where none is known."""
     if column.target in ("higher", "lower"):
-        return [(0.0, 0.0)] * len(rows), ""
+        return [(0.0, 0.0) for _ in rows], ""
     if column.target == "truth":
         aims = [_true_value(row, column.truth) for row in rows]
         if any(aim is not None for aim in aims):
@@ -338,7 +338,7 @@ def _aims(rows: Sequence[Row], name: str, column: Column) -> tuple[list[tuple[fl
     if column.unseen and _is_training_text(people):
         return None, "best is nearest to held-out human text, and the human row here is training text"
     cell = people.cells[name]
-    return [(cell.value, 0.0 if math.isnan(cell.error) else cell.error)] * len(rows), ""
+    return [(cell.value, 0.0 if math.isnan(cell.error) else cell.error) for _ in rows], ""
 
 
 def _true_value(row: Row, truth: str) -> tuple[float, float] | None:

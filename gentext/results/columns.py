@@ -51,7 +51,7 @@ class Column:
         return tuple(track for track, names in SHOWN.items() if self.name in names)
 
 
-def _figure(name: str, title: str, unit: str, target: str, metric: str, meaning: str, source: str, **more) -> Column:
+def _figure(name: str, title: str, unit: str, target: Target, metric: str, meaning: str, source: str, **more) -> Column:
     axis = target if target in ("higher", "lower") else ""
     return Column(name, title, unit, meaning, target, metric, source, **{"axis": axis, **more})
 
@@ -200,10 +200,19 @@ def column(name: str, value: Value | None = None) -> Column:
     if name.startswith("reverse_lm_score") or name.startswith("lm_score"):
         base = "reverse_lm_score" if name.startswith("reverse") else "lm_score"
         return replace(COLUMNS[base], name=name, title=f"{COLUMNS[base].title} {name.removeprefix(base).strip('_')}")
-    better = {True: "higher", False: "lower", None: "none"}[value.higher_is_better if value else None]
-    axis = "" if better == "none" else better
+    directions: dict[bool | None, Literal["higher", "lower"]] = {True: "higher", False: "lower"}
+    better = directions.get(value.higher_is_better if value else None)
     unit = value.unit if value else ""
-    return Column(name, name.replace("_", " "), unit, "A figure that gentext does not define.", better, "", "", axis)
+    return Column(
+        name,
+        name.replace("_", " "),
+        unit,
+        "A figure that gentext does not define.",
+        better or "none",
+        "",
+        "",
+        better or "",
+    )
 
 
 def _ordered(base: Column, name: str, order: str) -> Column:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def compare(
             )
         return corrected({name: found.comparison for name, found in over_seeds(first, second).items()})
     act = bootstrap_test if test == "bootstrap" else randomisation_test
-    size = {"resamples" if test == "bootstrap" else "trials": draws}
+    size: dict[str, Any] = {"resamples" if test == "bootstrap" else "trials": draws}
     found = {}
     for name, (a, b, paired) in _comparable(first, second).items():
         whole = len(a[0]) == 1  # a figure of all texts together
@@ -60,7 +61,7 @@ def _by_intervals(first: Record, second: Record, name: str) -> Comparison:
     """A normal test of two figures whose intervals are known, as if the rows had no text in common."""
     values = [record.values[name] for record in (first, second)]
     difference = values[0].value - values[1].value
-    error = float(np.hypot(*(standard_error(value) for value in values)))
+    error = float(np.hypot(standard_error(values[0]), standard_error(values[1])))
     interval = (difference - Z * error, difference + Z * error)
     return Comparison(difference, two_sided(difference, error, np.inf), interval, "intervals|unpaired")
 
@@ -148,7 +149,7 @@ def _names(known: Sequence[Record]) -> list[str]:
     return [called[i] for i in range(len(known))]
 
 
-def comparison_table(first: Sequence[Record], second: Sequence[Record], **options: object) -> Table:
+def comparison_table(first: Sequence[Record], second: Sequence[Record], **options: Any) -> Table:
     """`compare` as a table; of several seeds with a plain test over seeds, and what so many seeds can find, beside it.
 
     A bound carries its sign, and the difference is then one of what is bounded and not of the figures themselves.

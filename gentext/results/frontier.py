@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def dominated(curve: Curve) -> np.ndarray:
     points = _upward(curve)
     weakly = (points[None] >= points[:, None]).all(2)  # [i, j]: j is at least as good as i
     strictly = (points[None] > points[:, None]).any(2)
-    return (weakly & strictly).any(1)
+    return np.asarray((weakly & strictly).any(axis=-1))
 
 
 def frontier(curve: Curve) -> list[int]:
@@ -155,20 +156,31 @@ def trade(board: Board, quality: str, diversity: str, *, x: float | None = None)
     means = {name: _mean(each) for name, each in curves.items()}
     several = [name for name, curve in means.items() if len(frontier(curve)) > 1]
     span = common_range([curve for name in several for curve in curves[name]]) if len(several) > 1 else None
-    x = sum(span) / 2 if x is None and span else x
-    areas = {name: _each(each, lambda c: area(c, *span)) for name, each in curves.items()} if span else {}
-    matched = {name: _each(each, lambda c: at(c, x).y) for name, each in curves.items()} if x is not None else {}
+    place = sum(span) / 2 if x is None and span else x
+    areas, matched = {}, {}
+    if span is not None:
+        low, high = span
+        areas = {name: _each(each, lambda c: area(c, low, high)) for name, each in curves.items()}
+    if place is not None:
+        where = place
+        matched = {name: _each(each, lambda c: at(c, where).y) for name, each in curves.items()}
     kept = {name: frontier(curve) for name, curve in means.items()}
     return Traded(
         quality,
         diversity,
         span,
-        x,
+        place,
         {name: tuple(means[name].settings[i] for i in index) for name, index in kept.items()},
         {name: tuple(s for i, s in enumerate(means[name].settings) if i not in kept[name]) for name in means},
         {name: found for name, found in areas.items() if found is not None},
         {name: found for name, found in matched.items() if found is not None},
     )
+
+
+def _curve(name: str, points: Sequence[tuple[str, float, float]], *options: Any) -> Curve:
+    """The curve of one seed's decode settings, each with its diversity and its quality."""
+    settings, xs, ys = zip(*points, strict=True)
+    return Curve(name, settings, xs, ys, *options)
 
 
 def _each(curves: Sequence[Curve], read: Callable[[Curve], float]) -> tuple[float, tuple[float, float] | None] | None:
@@ -227,10 +239,7 @@ def _curves(board: Board, quality: str, diversity: str, up: Mapping[str, bool]) 
             if math.isfinite(x) and math.isfinite(y):
                 points.setdefault(row.family, {}).setdefault(record.seed, []).append((row.decode, x, y))
     return {
-        name: [
-            Curve(name, *zip(*each, strict=True), up[diversity], up[quality], diversity, quality)
-            for each in seeds.values()
-        ]
+        name: [_curve(name, each, up[diversity], up[quality], diversity, quality) for each in seeds.values()]
         for name, seeds in points.items()
     }
 

@@ -132,7 +132,8 @@ def _today(node: Any, cut: Mapping[str, Any]) -> Any:
         return [_today(value, cut) for value in node]
     if not isinstance(node, Mapping):
         return node
-    target = TARGETS.get(node.get("_target_"), node.get("_target_"))
+    given = node.get("_target_")
+    target = None if given is None else TARGETS.get(given, given)
     names = {"lower": "lowercase", **RENAMED.get(str(target), {})}
     made = {names.get(key, key): _today(value, cut) for key, value in node.items() if key != "epochs"}
     if "epochs" in node:

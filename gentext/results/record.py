@@ -114,7 +114,8 @@ def write(record: Record, folder: Path, texts: Sequence[str] | None = None) -> P
     arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
     draft = _next(_companion(folder, record.decode, "values"))
     with atomic(draft) as path, path.open("wb") as file:
-        np.savez_compressed(file, **{name: np.asarray(array) for name, array in arrays.items()})
+        named: dict[str, Any] = {name: np.asarray(array) for name, array in arrays.items()}
+        np.savez_compressed(file, **named)
     made["values"] = sha256(draft)
     if texts is not None:
         draft = _next(_companion(folder, record.decode, "samples"))
@@ -285,7 +286,10 @@ def find(paths: Sequence[str | Path]) -> list[Record]:
         if not path.exists():
             raise ValueError(f"{path} does not exist; give a folder that `gentext run` wrote, such as runs/")
         for found in _below(path):
-            (broken if isinstance(found, ValueError) else records).append(found)
+            if isinstance(found, ValueError):
+                broken.append(found)
+            else:
+                records.append(found)
     if broken and not records:
         raise broken[0]
     for error in broken:

@@ -50,10 +50,10 @@ def summary(row: Sequence[Record]) -> dict[str, dict[str, Any]]:
         return {}
     found = {}
     for name, value in row[0].values.items():
-        held = [record.values.get(name) for record in row]
-        if all(one is not None and one.signature == value.signature for one in held):
+        held = [record.values[name] for record in row if name in record.values]
+        if len(held) == len(row) and all(one.signature == value.signature for one in held):
             mean, interval = over_seeds([one.value for one in held])
-            found[name] = {"mean": mean, "interval": list(interval), "seeds": seeds}
+            found[name] = {"mean": mean, "interval": list(interval or ()), "seeds": seeds}
     return found
 
 

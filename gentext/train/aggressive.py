@@ -71,7 +71,7 @@ class AggressiveEncoder:
         rng = state.streams("information", state.device)
         with torch.no_grad():
             batches = [batch.to(state.device) for batch in islice(state.valid(), SEEN)]
-            found = torch.cat([state.family.information(batch, rng) for batch in batches])
+            found = torch.cat([latent(state.family).information(batch, rng) for batch in batches])
         information = float(found.mean()) if len(found) else 0.0
         state.monitor.log(state.progress.step, {"valid/information": information})
         if information > state.progress.information:
@@ -81,10 +81,16 @@ class AggressiveEncoder:
         log.info("step %d: z tells no more of the text: all parts train together now", state.progress.step)
 
 
+def latent(family: LanguageModel) -> SupportsLatent:
+    """The family, which `check` has found to have a latent vector."""
+    assert isinstance(family, SupportsLatent)
+    return family
+
+
 @contextmanager
 def _alone(family: LanguageModel) -> Iterator[None]:
     """Inside, only the encoder's parameters ask for a gradient."""
-    mine = {id(parameter) for parameter in family.inference()}
+    mine = {id(parameter) for parameter in latent(family).inference()}
     others = [p for p in family.parameters() if p.requires_grad and id(p) not in mine]
     for parameter in others:
         parameter.requires_grad_(False)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -113,7 +113,7 @@ def _damaged(path: Path) -> TrainingError:
 def save(state: TrainState, *, best: bool = False) -> None:
     """Write a checkpoint of a training; `best`: the averaged weights are the best on valid so far."""
     rest = state_dict(state)
-    writers: dict[str, Writer] = {STATE: lambda path: torch.save(rest, path)}
+    writers: dict[str, Writer] = {STATE: lambda path: torch.save(rest, cast(Path, path))}
     if best:
         writers[BEST] = lambda path: _save_averaged(state, path)
     writers[WEIGHTS] = lambda path: _save_weights(state, path)
@@ -189,8 +189,8 @@ def _read(state: TrainState) -> dict[str, Any] | None:
     if files is None:
         return None
     try:
-        held = torch.load(files[STATE], map_location="cpu", weights_only=True)
-        held = {FORMAT_1.get(key, key): value for key, value in held.items()}
+        stored: dict[str, Any] = torch.load(files[STATE], map_location="cpu", weights_only=True)
+        held = {FORMAT_1.get(key, key): value for key, value in stored.items()}
         if WEIGHTS in files:
             load_model(state.shell, files[WEIGHTS], device=str(state.device))
         else:

@@ -62,7 +62,7 @@ def _bar(state: TrainState) -> Iterator[Callable[[Mapping[str, float]], None]]:
         return
     budget = state.budget
     timed = budget.steps is None
-    total = float(budget.seconds if timed else budget.steps)
+    total = float((budget.seconds if timed else budget.steps) or 0)
     with state.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
         done, figures = 0.0, {}
 

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,7 @@ class GradientState:
         self.loader = TrainLoader(corpus, options.batch_size, options.window, rng, family.context, mixed=pooled)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         group.shard(family, self.device)
-        compiled = torch.compile(family) if options.compile else family
+        compiled = cast(torch.nn.Module, torch.compile(family)) if options.compile else family
         self.model = group.wrap(LossOf(compiled, options.loss), self.device)
         self.tokens_per_step = self.loader.tokens_per_batch * options.accumulate
         self.optimizers = options.optimizer.build(family)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -41,15 +41,16 @@ class Muon(torch.optim.Optimizer):
     def _move(self, matrices: list[nn.Parameter], group: dict[str, Any]) -> None:
         for matrix in matrices:
             self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
-        gradients = [matrix.grad for matrix in matrices]
+        gradients = [cast(torch.Tensor, matrix.grad) for matrix in matrices]
+        moved: list[torch.Tensor] = [*matrices]
         buffers = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
         torch._foreach_lerp_(buffers, gradients, 1 - group["momentum"])
-        ahead = torch._foreach_lerp(gradients, buffers, group["momentum"])
-        steps = orthogonal(torch.stack([_wide(gather_tensor(tensor)) for tensor in ahead]))
+        nesterov = torch._foreach_lerp(gradients, buffers, group["momentum"])
+        steps = orthogonal(torch.stack([_wide(gather_tensor(tensor)) for tensor in nesterov]))
         turned = [step if len(step) == len(matrix) else step.mT for step, matrix in zip(steps, matrices, strict=True)]
         rate = group["lr"] * 0.2 * steps.shape[2] ** 0.5
-        torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(matrices, [shard_like(s, m) for s, m in zip(turned, matrices, strict=True)], alpha=-rate)
+        torch._foreach_mul_(moved, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(moved, [shard_like(s, m) for s, m in zip(turned, matrices, strict=True)], alpha=-rate)
 
 
 def orthogonal(matrices: Float[Tensor, "n k d"]) -> Float[Tensor, "n k d"]:

@@ -82,7 +82,7 @@ def _embeddings(family: nn.Module) -> set[int]:
     return {key for key in matrices if users[key] == 1}
 
 
-def _hidden(family: LanguageModel) -> list[nn.Parameter]:
+def _hidden(family: nn.Module) -> list[nn.Parameter]:
     """The matrices between embedding and output: those of linear and recurrent layers, whatever their size.
 
     A linear layer of a family's own, not of a part of it, with an output for each token is an output layer.

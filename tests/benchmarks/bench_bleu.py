@@ -21,7 +21,6 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from gentext.data.ngram_arrays import Sentences, hashed
 from gentext.data.words import word_rule
 from gentext.metrics.bleu_counts import overlap
-from gentext.metrics.intervals import bootstrap
 
 ORDER = 5
 WEIGHTS = {n: (1 / n,) * n for n in range(2, ORDER + 1)}
@@ -93,7 +92,7 @@ def small() -> None:
     print(f"    from NLTK at most {np.abs(mine[:, :NLTK_HYPOTHESES].T - exact).max():.1e},", end=" ")
     print(f"from fast-bleu {np.abs(mine - np.array([theirs[n] for n in WEIGHTS])).max():.1e}")
     begun = time.process_time()
-    ours, _ = best(lambda: bootstrap(mine.T.copy()), 5)
+    ours, _ = best(lambda: bootstraps(mine.T.copy()), 5)
     row("10,000 resamples of four columns", ours, 1.0)
     print(f"    {(time.process_time() - begun) / 5:.2f} s of processor time on average, by two threads")
 

@@ -17,7 +17,7 @@ def test_bootstrap_equals_scipys_up_to_draws():
 
 def test_columns_share_their_draws_and_the_seed_repeats_them():
     x = np.random.default_rng(0).random((50, 2))
-    both = intervals.bootstrap(x, seed=3)
+    both = intervals.bootstraps(x, seed=3)
     assert both[0].interval == pytest.approx(intervals.bootstrap(x[:, 0], seed=3).interval, abs=1e-12)
     assert both[0].interval != pytest.approx(intervals.bootstrap(x[:, 0], seed=4).interval, abs=1e-12)
     draws = intervals.resample(np.stack([x[:, 0], 2 * x[:, 0]], 1), 100, 0)

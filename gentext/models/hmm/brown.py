@@ -49,7 +49,7 @@ class Window:
     def __init__(self, bigrams: csr_array, k: int) -> None:
         self.rows, self.columns = csr_array(bigrams), csc_array(bigrams)
         self.left, self.right = np.asarray(bigrams.sum(1)).ravel(), np.asarray(bigrams.sum(0)).ravel()
-        self.slot_of = np.full(bigrams.shape[0], -1)
+        self.slot_of = np.full(len(self.left), -1)
         self.free = list(range(k, -1, -1))
         size = k + 1
         self.used = np.zeros(size, bool)

@@ -46,6 +46,9 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     Differs: the prior is added to the counts (posterior mean, not mode), so that it may lie below 1.
     """
 
+    text: Tensor
+    steps: Tensor
+
     def __init__(
         self,
         vocab_size: int,
@@ -118,6 +121,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
             ).to(self.block.device)
             seed.block.copy_(self.block)
             seed._begin(batches, words, bigrams, rng)
+            total = 0.0
             for _ in range(PASSES):
                 total = sum(float(seed.accumulate(batch).sum()) for batch in batches)
                 seed.maximize()
@@ -140,8 +144,8 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         k, small = self.states // self.blocks, seed.states // seed.blocks
         within = torch.arange(k, device=self.block.device) * small // k
         across = (torch.arange(self.blocks, device=within.device)[:, None] * small + within).view(-1)
-        self.initial += seed.initial[across]
-        self.emission += seed.emission[:, within]
+        self.initial.add_(seed.initial[across])
+        self.emission.add_(seed.emission[:, within])
         for i, (mine, theirs) in enumerate(zip(self.factors, seed.factors, strict=True)):
             theirs = theirs[across] if i == 0 else theirs
             mine += theirs[:, across] if i == len(self.factors) - 1 else theirs
@@ -186,6 +190,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     def _run_on(self, counts: HMMParameters) -> HMMParameters:
         """The running counts, moved towards a mini-batch's, scaled to the whole training text."""
         self.steps += 1
+        assert self.stepwise is not None
         rate = float(self.steps) ** -self.stepwise
         seen = float(counts.emission.sum())
         scale = float(self.text or seen) / max(seen, 1.0)

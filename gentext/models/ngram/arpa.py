@@ -8,16 +8,15 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 
-from torch import nn
-
 from gentext.files import atomic
+from gentext.models.layers import ModuleList
 from gentext.models.ngram.table import NgramTable
 from gentext.types import BOS, EOS, PAD, RESERVED, UNK
 
 NAMES = {PAD: "<pad>", BOS: "<s>", EOS: "</s>", UNK: "<unk>"}
 
 
-def write_arpa(path: Path, levels: nn.ModuleList, vocabulary: Sequence[str]) -> None:
+def write_arpa(path: Path, levels: ModuleList[NgramTable], vocabulary: Sequence[str]) -> None:
     """Writes all n-grams with log10 of their probability and of their back-off; the file appears whole or not at all.
 
     The reserved ids are spelt <s>, </s> and <unk>, whatever the vocabulary calls them; PAD is left out.

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gentext.models.layers import ModuleList
 from gentext.models.ngram.kneser_ney import Counts
 from gentext.models.ngram.table import NgramTable
 from gentext.types import BOS, EOS, PAD
@@ -20,11 +21,13 @@ class Backoff(nn.Module):
     A context is known by the numbers of its last 1, 2, .. order - 1 tokens as n-grams, a column each.
     """
 
+    discounts: Tensor
+
     def __init__(self, counts: list[Counts], discounts: Float[Tensor, "k 3"], vocab_size: int) -> None:
         super().__init__()
         self.vocab_size = vocab_size
         self.register_buffer("discounts", discounts)
-        self.orders = nn.ModuleList(NgramTable(order, vocab_size) for order in counts)
+        self.orders = ModuleList(NgramTable(order, vocab_size) for order in counts)
         self.derive()
         self.register_load_state_dict_post_hook(_loaded)
 

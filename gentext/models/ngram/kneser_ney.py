@@ -72,7 +72,7 @@ def estimate(
     text = rank = torch.cat([text, text.new_tensor([BOS])])  # so that a token follows every n-gram
     levels, discounts = [], []
     for k in range(1, order + 1):
-        longer, adjusted, last = None, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
+        longer, adjusted, last = seen, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
         if k < order:
             longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
             adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()

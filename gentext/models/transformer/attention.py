@@ -50,6 +50,8 @@ class Learned(Positions):
 class Sinusoidal(Positions):
     """Sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5), halves side by side."""
 
+    frequency: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.register_buffer("frequency", _frequencies(width, 10_000.0), persistent=False)
@@ -62,6 +64,8 @@ class Sinusoidal(Positions):
 
 class Rotary(Positions):
     """Queries and keys turned by an angle that grows with the position (Su et al. 2021), halves paired."""
+
+    frequency: Tensor
 
     def __init__(self, head_width: int, base: float = 10_000.0) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class Gaussian(nn.Module):
         if self.norm is not None:
             norm, by_batch = self.norm, self.training and len(mean) > 1  # one text has no spread
             held = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-            mean = F.batch_norm(mean, *held, by_batch, norm.momentum, norm.eps)
+            mean = F.batch_norm(mean, *held, by_batch, cast(float, norm.momentum), norm.eps)
         return Normal(mean, self.log_var(hidden))
 
     def prior(self, n: int, rng: torch.Generator | None = None) -> Float[Tensor, "n z"]:
