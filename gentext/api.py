@@ -165,6 +165,12 @@ def rescore(
         eval: an option of the eval group, or that and changes in it.
         trusted: modules of your own that the runs may name.
         config_dir: a folder of options of your own.
+
+    Example:
+        >>> import gentext
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> gentext.rescore(done.folder).figures()["bleu4"] == done.figures()["bleu4"]
+        True
     """
     from gentext.score_pipeline import stored
 
@@ -444,7 +450,13 @@ def describe_data(name: str, *overrides: str, config_dir: str | Path | None = No
 
 
 def fetch_data(name: str, *overrides: str, config_dir: str | Path | None = None) -> list[Path]:
-    """The files of a corpus, downloaded where they are not there, and verified; as `gentext data fetch NAME`."""
+    """The files of a corpus, downloaded where they are not there, and verified; as `gentext data fetch NAME`.
+
+    Example:
+        >>> import gentext
+        >>> gentext.fetch_data("captions")  # it is drawn, and rests on no file
+        []
+    """
     with config.searching(config_dir):
         return config.build(config.compose([f"data={name}", *overrides]).data).fetch()
 

@@ -26,6 +26,13 @@ class LatentSpace:
     """What can be done with the z of a trained VAE. Texts are written greedily where no decoder is named.
 
     decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=2", "eval.metrics={}"]
+        >>> run = gentext.run("family=vae", *small, "train.steps=1", "train.epochs=null")
+        >>> len(run.load().space.interpolate("a man sits .", "a dog sits .", steps=3))
+        3
     """
 
     family: SupportsLatent

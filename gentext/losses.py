@@ -80,7 +80,12 @@ class Objective:
 
 
 def no_loss() -> None:
-    """`loss=none`: of trainers without an objective, such as EM."""
+    """`loss=none`: of trainers without an objective, such as EM.
+
+    Example:
+        >>> no_loss() is None
+        True
+    """
 
 
 class NLL:
@@ -88,6 +93,13 @@ class NLL:
 
     smoothing: the share of the target that is spread evenly over the vocabulary (Szegedy et al. 2016, section 7); the
     family says the mean log-probability over the vocabulary as the term `uniform`, per token.
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> NLL()(Outputs(torch.tensor([[-1.0, -2.0]])), batch)
+        tensor([3.])
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0, smoothing: float = 0.0) -> None:
@@ -103,7 +115,15 @@ class NLL:
 
 
 class ModelTerm:
-    """A term that the family adds itself, per token or per sequence: `ar` and `tar` of an LSTM, `bow` of a VAE."""
+    """A term that the family adds itself, per token or per sequence: `ar` and `tar` of an LSTM, `bow` of a VAE.
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> ModelTerm("ar")(Outputs(torch.zeros(1, 2), terms={"ar": torch.tensor([[1.0, 2.0]])}), batch)
+        tensor([3.])
+    """
 
     def __init__(self, name: str, *, weight: float | Schedule = 1.0) -> None:
         self.name = name
@@ -118,6 +138,13 @@ class KL:
     """KL(q(z | x) || p(z)) of a VAE, which makes -log p(x | z) the negative evidence lower bound.
 
     weight: a schedule is annealing (Bowman et al. 2016; Fu et al. 2019), a number is beta (Higgins et al. 2017).
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> KL(weight=0.5)(Outputs(torch.zeros(1, 2), terms={"kl": torch.tensor([0.5])}), batch)  # unweighted
+        tensor([0.5000])
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0) -> None:
@@ -132,6 +159,14 @@ class FreeBits:
 
     per: `text` bounds the mean KL of the batch, `unit` that of each part of z.
     Source: Kingma et al. 2016, appendix C.8 (means over the minibatch); Li et al. 2019, section 3.2 (each unit).
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> outputs = Outputs(torch.zeros(1, 2), terms={"kl_units": torch.tensor([[0.5, 3.0]])})
+        >>> FreeBits(2.0)(outputs, batch), FreeBits(2.0, per="unit")(outputs, batch)
+        (tensor([3.5000]), tensor([5.]))
     """
 
     def __init__(self, nats: float, *, per: Literal["text", "unit"] = "text", weight: float | Schedule = 1.0) -> None:
@@ -149,6 +184,13 @@ class TargetRate:
     """How far the batch's mean KL is from `nats`: a fixed rate at the least distortion.
 
     Source: Alemi et al. 2018, section 4; Burgess et al. 2018, equation 8.
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> TargetRate(2.0)(Outputs(torch.zeros(1, 2), terms={"kl": torch.tensor([0.5])}), batch)
+        tensor([1.5000])
     """
 
     def __init__(self, nats: float, *, weight: float | Schedule = 1.0) -> None:
@@ -165,6 +207,14 @@ class MMD:
 
     Unbiased, so that it may be negative; 0 for a single text. It has no unit: `weight` says what it is worth in nats.
     Source: Tolstikhin et al. 2018 (WAE), section 4 and algorithm 2; with KL a part of InfoVAE (Zhao et al. 2019).
+
+    Example:
+        >>> import torch
+        >>> from gentext.types import Batch, Outputs
+        >>> batch = Batch(torch.tensor([[4, 2]]), torch.ones(1, 2, dtype=torch.bool))
+        >>> draws = {"z": torch.tensor([[0.0], [1.0]]), "prior": torch.tensor([[0.0], [1.0]])}
+        >>> MMD()(Outputs(torch.zeros(2, 2), terms=draws), batch)
+        tensor([-0.3333, -0.3333])
     """
 
     def __init__(self, *, weight: float | Schedule = 1.0) -> None:

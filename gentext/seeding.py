@@ -8,7 +8,14 @@ import torch
 
 
 class Streams:
-    """`Streams(seed)("sample")` is the generator of one purpose: a new consumer never shifts another's numbers."""
+    """`Streams(seed)("sample")` is the generator of one purpose: a new consumer never shifts another's numbers.
+
+    Example:
+        >>> one, other = Streams(0), Streams(0)
+        >>> _ = torch.rand(9, generator=other("a new consumer"))
+        >>> torch.equal(torch.rand(3, generator=one("sample")), torch.rand(3, generator=other("sample")))
+        True
+    """
 
     def __init__(self, seed: int) -> None:
         if not 0 <= seed < 2**63:

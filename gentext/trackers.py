@@ -45,7 +45,17 @@ class Tracker(Protocol):
 
 
 class Jsonl:
-    """Appends each set of figures as a line of `log.jsonl` in the run's folder; curves are drawn from it."""
+    """Appends each set of figures as a line of `log.jsonl` in the run's folder; curves are drawn from it.
+
+    Example:
+        >>> import tempfile
+        >>> tracker, folder = Jsonl(), Path(tempfile.mkdtemp())
+        >>> tracker.open(folder, {})
+        >>> tracker.log(3, {"train/nll": 2.5})
+        >>> tracker.close()
+        >>> '"train/nll": 2.5' in (folder / "log.jsonl").read_text()
+        True
+    """
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.file = (folder / "log.jsonl").open("a", encoding="utf-8", buffering=1)

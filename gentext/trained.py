@@ -58,10 +58,10 @@ class TrainedModel:
         seed: int = 0,
         **settings: Any,
     ) -> list[str]:
-        """`n` texts, each cut before the first of the strings `stop` that it says after the prompt.
+        """`n` texts, each cut before the first of the strings `stop` that follow the prompt.
 
-        prompt: the beginning of every text; where the run's corpus is of pairs, the source, of which the texts are told
-          alone. Of a VAE, z comes from the prior, whatever the prompt is.
+        prompt: the beginning of every text; where the run's corpus is of pairs, the source, which no text repeats.
+          Of a VAE, z comes from the prior, whatever the prompt is.
         `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
         decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
           beam they are its `n` best, best first, and fewer where it finds no more.
@@ -85,10 +85,10 @@ class TrainedModel:
                 draw = _best(family, n, max_len, made, rng, given)
             else:
                 draw = family.sample(n, max_len, decoder=made, rng=rng, prompt=given)
-        tokens, said = draw.tokens, 0
+        tokens, start = draw.tokens, 0
         if given is not None and not self._pairs:
-            tokens, said = torch.cat([given[: len(tokens)], tokens], 1), len(self.tokenizer.decode([ids])[0])
-        return [_until(text, stop, said) for text in self.tokenizer.decode(tokens.tolist())]
+            tokens, start = torch.cat([given[: len(tokens)], tokens], 1), len(self.tokenizer.decode([ids])[0])
+        return [_until(text, stop, start) for text in self.tokenizer.decode(tokens.tolist())]
 
     @property
     def space(self) -> LatentSpace:
@@ -209,9 +209,9 @@ def _best(
     return best.batch.rows(best.scores[0] > -torch.inf)
 
 
-def _until(text: str, stop: Sequence[str], said: int) -> str:
-    """The text before the first stop string at or after the character `said`."""
-    return text[: min((at for at in (text.find(string, said) for string in stop) if at >= 0), default=None)]
+def _until(text: str, stop: Sequence[str], start: int) -> str:
+    """The text before the first stop string at or after the character `start`."""
+    return text[: min((at for at in (text.find(string, start) for string in stop) if at >= 0), default=None)]
 
 
 @dataclass
@@ -237,8 +237,8 @@ class FittedTruth(Truth):
         if (rules.kind, rules.words) == ("word", "whitespace"):  # else its words are not those of the texts it draws
             self.words = tuple(self._model.tokenizer.vocabulary)
         weights = sha256(Path(self.run) / "model.safetensors")
-        said = f"{weights}/{self._model.tokenizer.sha256}/{self._model.config.max_len}"
-        self.digest = hashlib.sha256(said.encode()).hexdigest()
+        identity = f"{weights}/{self._model.tokenizer.sha256}/{self._model.config.max_len}"
+        self.digest = hashlib.sha256(identity.encode()).hexdigest()
 
     def sample(self, n: int, rng: torch.Generator) -> list[str]:
         model = self._model

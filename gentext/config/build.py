@@ -106,8 +106,8 @@ def check_nodes(nodes: DictConfig, where: str) -> None:
         node: Any = nodes._get_node(name)
         if not isinstance(node, DictConfig) or node._is_none():
             value = node._value()
-            said = "null" if value is None else repr(value)
-            raise ValueError(f"{where}{name} is {said}, and stands for an object; ~{where}{name} leaves it out")
+            shown = "null" if value is None else repr(value)
+            raise ValueError(f"{where}{name} is {shown}, and stands for an object; ~{where}{name} leaves it out")
     check(nodes, where)
 
 

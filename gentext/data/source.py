@@ -129,8 +129,8 @@ def identity_of(source: Any, files: Mapping[str, str]) -> str:
     """A hash of a source's options and of its files' contents; where the files lie does not count."""
     elsewhere = ("path", "name", "files", "folder", "origin", "licence", "truth")
     options = {key: value for key, value in vars(source).items() if key not in elsewhere and not key.startswith("_")}
-    said = [gentext.__version__, READING, options, dict(files)]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=dict).encode()).hexdigest()
+    parts = [gentext.__version__, READING, options, dict(files)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=dict).encode()).hexdigest()
 
 
 @runtime_checkable

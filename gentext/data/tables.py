@@ -35,11 +35,11 @@ class BadRows:
         self.counts[file] = 0
 
     def __call__(self, file: str, place: str, problem: str) -> None:
-        said = f"{file}, {place}: {problem}"
+        message = f"{file}, {place}: {problem}"
         if not self.skip:
-            raise ValueError(f"{said}. Mend it, or leave such rows out with data.skip_bad=true")
+            raise ValueError(f"{message}. Mend it, or leave such rows out with data.skip_bad=true")
         self.counts[file] += 1
-        self.first = self.first or said
+        self.first = self.first or message
 
     @property
     def total(self) -> int:

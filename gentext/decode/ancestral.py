@@ -25,6 +25,13 @@ class Ancestral(BaseDecoder):
 
     Applied in this order: the rules (see Rules), temperature, top_k (0: off), top_p, min_p, typical (1: off).
     batch_size: rows drawn at once at most. The same `rng` gives the same draw for the same batch_size.
+
+    Example:
+        >>> import torch
+        >>> from gentext.models import LSTM
+        >>> draw = Ancestral(temperature=0.7, top_k=5)
+        >>> draw(LSTM(9, layers=1, width=8), 3, 4, rng=torch.Generator().manual_seed(0)).tokens.shape
+        torch.Size([3, 4])
     """
 
     temperature: float = 1.0

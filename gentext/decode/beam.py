@@ -35,6 +35,13 @@ class Beam(BaseDecoder):
     groups, diversity: the beam is split into groups that decode in turn; a token costs `diversity` nats for every
       time that an earlier group chose it at this position. Source: Vijayakumar et al. 2018, eq. 4 and 5.
     batch_size: hypotheses live at once at most.
+
+    Example:
+        >>> import torch
+        >>> from gentext.models import LSTM
+        >>> best = Beam(width=2)(LSTM(9, layers=1, width=8), 3, 4, rng=torch.Generator())
+        >>> best.tokens[0].tolist() == best.tokens[1].tolist()  # a search draws nothing
+        True
     """
 
     width: int = 5

@@ -24,6 +24,11 @@ class Contrastive(BaseDecoder):
     s is the greatest cosine between its hidden state and those before it. Source: Su et al. 2022, eq. 5.
     Differs: of a prompt only the last token's hidden state is compared, for a prompt may be a source to translate.
       A last token that a model of limited length cannot read is the most probable one.
+
+    Example:
+        >>> from gentext.models import LSTM
+        >>> Contrastive(top_k=2)(LSTM(9, layers=1, width=8), 3, 4, rng=torch.Generator()).tokens.shape[0]
+        3
     """
 
     top_k: int = 4

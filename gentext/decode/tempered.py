@@ -1,4 +1,4 @@
-"""A family at another temperature, or told how long a text is: itself a distribution, whose likelihood is known."""
+"""A family at another temperature, or given the length of a text: itself a distribution, whose likelihood is known."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Tempered(LanguageModel):
         return self._begin(self.family.start(n, rng=rng))
 
     def step(self, state: State, tokens: Tokens) -> Step:
-        inner, said = state
-        return self._at(self.family.step(inner, tokens), said + 1)
+        inner, written = state
+        return self._at(self.family.step(inner, tokens), written + 1)
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
         return self._begin(self.family.prime(prompt, rng=rng))
@@ -38,10 +38,10 @@ class Tempered(LanguageModel):
     def _begin(self, step: Step) -> Step:
         return self._at(step, torch.zeros(len(step.logits), dtype=torch.long, device=step.logits.device))
 
-    def _at(self, step: Step, said: Int[Tensor, " n"]) -> Step:
+    def _at(self, step: Step, written: Int[Tensor, " n"]) -> Step:
         logits = step.logits / self.temperature
         if self.length is not None:
             ends = torch.arange(logits.shape[1], device=logits.device) == EOS
-            over = (said >= self.length)[:, None]
+            over = (written >= self.length)[:, None]
             logits = logits.masked_fill(torch.where(over, ~ends, ends), -torch.inf)
-        return Step(logits, (step.state, said))
+        return Step(logits, (step.state, written))

@@ -71,8 +71,8 @@ class C2ST(WordMetric):
             np.concatenate(parts)
             for parts in zip(*((rows[:held], rows[held:each]) for rows in _sides(generated, rng)), strict=True)
         )
-        said = CLASSIFIERS[self.classifier](samples + references, generated, rng.permutation(train), self.seed)
-        right = said[test] == generated[test]
+        predicted = CLASSIFIERS[self.classifier](samples + references, generated, rng.permutation(train), self.seed)
+        right = predicted[test] == generated[test]
         name = f"c2st_{self.classifier}"
         signature = (
             f"{name}|held-out:{held}x2|train:{each - held}x2|seed:{self.seed}|refs:{len(references)}"

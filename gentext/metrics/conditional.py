@@ -25,6 +25,14 @@ class Sacrebleu(PairMetric):
     """sacrebleu, chrf and ter by sacrebleu, 0 to 100, ter the lower the better; its own signatures and bootstrap.
 
     `tokenize` is sacrebleu's (13a, intl, zh, char, none, ...) and is BLEU's alone; `chrf_words=2` makes chrF++.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "a dog runs"))
+        >>> metric = Sacrebleu()
+        >>> metric.update(samples=sample, references=reference)
+        >>> round(metric.compute()["ter"], 1)  # one word of three
+        33.3
     """
 
     higher_is_better: ClassVar[bool | None] = None
@@ -50,10 +58,10 @@ class Sacrebleu(PairMetric):
         for name, metric in metrics.items():
             score = metric.corpus_score(samples, [references], n_bootstrap=self.resamples if n > 1 else 1)
             signature = str(metric.get_signature())
-            told = json.loads(score.format(width=9, signature=signature, is_json=True))
+            reported = json.loads(score.format(width=9, signature=signature, is_json=True))
             interval, kind = None, ""
-            if "confidence_mean" in told:
-                middle, reach = told["confidence_mean"], told["confidence_var"]
+            if "confidence_mean" in reported:
+                middle, reach = reported["confidence_mean"], reported["confidence_var"]
                 interval, kind = (middle - reach, middle + reach), f"bootstrap:{self.resamples}"
             found[name] = Value(score.score, f"{name}|{signature}|pairs:{n}", name != "ter", n, "%", interval, kind)
         return found
@@ -68,6 +76,14 @@ class Rouge(WordPairMetric):
         stemmer: compare the words' Porter stems.
 
     Source: Lin 2004.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "a dog runs"))
+        >>> metric = Rouge()
+        >>> metric.update(samples=sample, references=reference)
+        >>> round(metric.compute()["rouge2"], 3)
+        0.5
     """
 
     higher_is_better: ClassVar[bool | None] = True
@@ -100,6 +116,14 @@ class Meteor(WordPairMetric):
     """meteor: the mean over pairs, by NLTK, from words that are equal or have the same Porter stem.
 
     Source: Lavie and Agarwal 2007. Differs: no synonyms, since WordNet is a download; scores are a little lower.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "a dog runs"))
+        >>> metric = Meteor(words="whitespace")
+        >>> metric.update(samples=sample, references=reference)
+        >>> metric.compute()["meteor"]
+        0.625
     """
 
     higher_is_better: ClassVar[bool | None] = True
@@ -133,6 +157,14 @@ class Answers(WordPairMetric):
     """exact_match, the share of samples that are their reference word by word, and token_f1, the mean F1 of words.
 
     Source: Rajpurkar et al. 2016. Differs: articles and punctuation are words as others are.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "a dog runs"))
+        >>> metric = Answers(words="whitespace")
+        >>> metric.update(samples=sample, references=reference)
+        >>> {name: round(value, 3) for name, value in metric.compute().items()}
+        {'exact_match': 0.0, 'token_f1': 0.667}
     """
 
     higher_is_better: ClassVar[bool | None] = True

@@ -26,6 +26,13 @@ class Diversity(WordMetric):
     left out or put in. repetition: the mean share of a sample's n-grams of order `repeats` that it has used before.
     All but the last depend on how many samples there are; their intervals come from a jackknife of `groups` groups.
     Source: Li et al. 2016 (distinct); Welleck et al. 2020 (repetition, seq-rep-n).
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> metric = Diversity(words="whitespace")
+        >>> metric.update(samples=Samples(("a dog sits .", "a dog runs .")))
+        >>> metric.compute()["distinct1"]  # 5 different words of 8
+        0.625
     """
 
     higher_is_better: ClassVar[bool | None] = None

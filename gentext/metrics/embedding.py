@@ -84,6 +84,14 @@ class Vendi(VectorMetric):
     From 1 (all alike) to the dimension of the space, where it saturates.
     Source: Friedman and Dieng 2023, definition 3.1, with the cosine as similarity, computed in the dual (their section
     3.3): the eigenvalues of K / n are those of the vectors' second moments.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> from gentext.metrics import HashedNgrams
+        >>> metric = Vendi(HashedNgrams())
+        >>> metric.update(samples=Samples(("a dog sits .", "a dog sits .")))
+        >>> round(metric.compute()["vendi"], 3)  # two equal texts count as one
+        1.0
     """
 
     higher_is_better: ClassVar[bool | None] = True

@@ -48,6 +48,10 @@ class HashedNgrams:
     depends on its texts alone. On captions a latent semantic analysis fitted to the references (256 dimensions) puts a
     3-gram model of those references nearer to them than fresh human captions, and gives captions with their words
     shuffled a MAUVE of 0.90 where human ones have 0.96; here these are farther off, with 0.91 and 0.55.
+
+    Example:
+        >>> HashedNgrams().encode(["a dog sits ."]).shape
+        torch.Size([1, 256])
     """
 
     width: int = 256

@@ -96,24 +96,24 @@ class LatentUse(TextMetric):
         if n < 2:
             raise Absent("the use of a latent space shows over 2 texts or more")
         (how,) = set(unpack(self.column("how"), self.column("how_lengths")))
-        told = f"{how}|seqs:{n} of {self.column('of').max()}|v:1"
-        iw_nll = self._mean(f"iw_nll|iw:{self.importance}|{told}", -figures["bound"], "upper" if bounded else "exact")
+        rest = f"{how}|seqs:{n} of {self.column('of').max()}|v:1"
+        iw_nll = self._mean(f"iw_nll|iw:{self.importance}|{rest}", -figures["bound"], "upper" if bounded else "exact")
         if not bounded:
             return {"iw_nll": iw_nll}
         units = self.column("mean").reshape(n, -1).var(0, ddof=1)
         active = int((units > self.threshold).sum())
         return {
             "iw_nll": iw_nll,
-            "negative_elbo": self._mean(f"negative_elbo|{told}", -figures["elbo"], "upper"),
+            "negative_elbo": self._mean(f"negative_elbo|{rest}", -figures["elbo"], "upper"),
             "reconstruction_nll": self._mean(
-                f"reconstruction_nll|{told}", -figures["elbo"] - figures["kl"], direction=None
+                f"reconstruction_nll|{rest}", -figures["elbo"] - figures["kl"], direction=None
             ),
-            "posterior_kl": self._mean(f"posterior_kl|{told}", figures["kl"], direction=None),
+            "posterior_kl": self._mean(f"posterior_kl|{rest}", figures["kl"], direction=None),
             "mutual_information": self._mean(
-                f"mutual_information|{told}", figures["information"], "lower", direction=None
+                f"mutual_information|{rest}", figures["information"], "lower", direction=None
             ),
             "active_units": Value(
-                float(active), f"active_units|of:{len(units)}|above:{self.threshold:g}|{told}", None, n, "units"
+                float(active), f"active_units|of:{len(units)}|above:{self.threshold:g}|{rest}", None, n, "units"
             ),
         }
 

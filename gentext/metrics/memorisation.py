@@ -25,6 +25,13 @@ class Memorisation(WordMetric):
     verbatim: the share of samples that are a training text. copied_span: words of a sample's longest span that stands
     in one training text; copied_share: the same by the sample's length.
     Source: McCoy et al. 2023 (novelty).
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> metric = Memorisation(words="whitespace")
+        >>> metric.update(samples=Samples(("a dog sits .", "a dog runs .")), training=Samples(("a dog sits .",)))
+        >>> metric.compute()["verbatim"]
+        0.5
     """
 
     collections = ("samples", "training")

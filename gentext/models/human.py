@@ -22,6 +22,16 @@ class Human(LanguageModel, SupportsEM, SupportsTexts):
 
     Its probability for any new sequence is zero, so that it has no likelihood to report.
     State: (sequence, position), both [n].
+
+    Example:
+        >>> from gentext.decode import Ancestral
+        >>> from gentext.types import pad
+        >>> model = Human(9)
+        >>> _ = model.accumulate(pad([[4, 5, 2], [6, 2]]))
+        >>> model.maximize()
+        >>> drawn = model.sample(2, 9, decoder=Ancestral(), rng=torch.Generator().manual_seed(0))
+        >>> sorted(drawn.tokens.tolist())
+        [[4, 5, 2], [6, 2, 0]]
     """
 
     likelihood = "none"

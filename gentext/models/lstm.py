@@ -32,6 +32,14 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016); drop_words drops types.
     Differs: TAR is averaged over t tokens and not t - 1; the optimiser is the loop's; a given vector is projected and
     added to the embedding where He et al. 2019 concatenate it, which comes to the same gates.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> model = LSTM(9, layers=1, width=8)
+        >>> model(pad([[4, 5, 2], [6, 2]])).log_prob.shape
+        torch.Size([2, 3])
+        >>> model.step(model.start(2).state, torch.tensor([4, 6])).logits.shape
+        torch.Size([2, 9])
     """
 
     def __init__(

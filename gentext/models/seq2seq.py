@@ -42,6 +42,11 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     2015 for the other score and the bidirectional encoder.
     Differs: Bahdanau's score stands in Luong's order, after the decoder's step; the decoder's first state is one
     projection of the encoder's two ends; source and text share the embedding; dropout has one mask a sequence.
+
+    Example:
+        >>> prompt, answer = torch.tensor([[4, 5, 2]]), torch.tensor([[6, 2]])
+        >>> Seq2Seq(9, width=8).log_prob(Batch(answer, answer > 0, prompt)).shape
+        torch.Size([1])
     """
 
     def __init__(

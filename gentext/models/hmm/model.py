@@ -44,6 +44,14 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     the running ones by the rest; null forgets the running ones.
     Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise).
     Differs: the prior is added to the counts (posterior mean, not mode), so that it may lie below 1.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> model, batch = HMM(6, states=2), pad([[4, 5, 2], [4, 4, 2]])
+        >>> before = model.accumulate(batch).sum()  # an E-step
+        >>> model.maximize()  # an M-step
+        >>> bool(model.log_prob(batch).sum() > before)
+        True
     """
 
     text: Tensor

@@ -25,6 +25,11 @@ class NeuralHMM(BaseHMM, SupportsPrepare):
     Source: Chiu and Rush 2020, section 3 (parametrisation, blocks, state dropout); Chiu, Deng and Rush 2021 (low rank).
     Differs: ReLU residual layers after RMS normalisation; words have vectors of their own, not made of characters, and
     a bias that begins as their frequency; features are softmaxes, not random-feature kernels.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> NeuralHMM(9, states=4, width=8).log_prob(pad([[4, 5, 2], [6, 2]])).shape
+        torch.Size([2])
     """
 
     def __init__(

@@ -23,12 +23,12 @@ def panels(probabilities: HMMParameters, tokenizer: Tokenizer) -> list[Panel]:
     mass = stationary(probabilities)
     share, states = mass.topk(min(SHOWN, len(mass)))
     ends, moves = ending(probabilities)[states], leaving(probabilities, states)
-    said = [_said(probabilities, state, tokenizer) for state in states.tolist()]
+    emitted = [_said(probabilities, state, tokenizer) for state in states.tolist()]
     which = f"The {len(states)} heaviest of {len(mass)} hidden states, which emit {float(share.sum()):.0%} of the text"
     rows = [
         [state, part, ", ".join(f"{word} {p:.2f}" for word, p in words), _successors(move, end)]
         for state, part, words, move, end in zip(
-            states.tolist(), share.tolist(), said, moves, ends.tolist(), strict=True
+            states.tolist(), share.tolist(), emitted, moves, ends.tolist(), strict=True
         )
     ]
     weights, places = moves[:, states].topk(min(SUCCESSORS, len(states)))
@@ -49,7 +49,7 @@ def panels(probabilities: HMMParameters, tokenizer: Tokenizer) -> list[Panel]:
         Graph(
             "State graph",
             f"{which}. An edge is the probability of the next state, from {FAINT:.0%} on.",
-            [f"{state} {words[0][0]}" for state, words in zip(states.tolist(), said, strict=True)],
+            [f"{state} {words[0][0]}" for state, words in zip(states.tolist(), emitted, strict=True)],
             edges,
             share.tolist(),
         ),

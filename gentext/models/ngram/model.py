@@ -39,6 +39,14 @@ class NGram(LanguageModel, SupportsEM):
     cache: the share of a unigram cache over the last `history` tokens of a row. Above 0 the model is `adaptive`: it
       learns from the text that it is judged on, and belongs under a dagger.
     Sources: Chen and Goodman 1998; Heafield et al. 2013 (KenLM).
+
+    Example:
+        >>> from gentext.types import pad
+        >>> model = NGram(6, order=2)
+        >>> _ = model.accumulate(pad([[4, 5, 2], [4, 4, 2]] * 3))
+        >>> model.maximize()
+        >>> bool(model.log_prob(pad([[4, 5, 2]])) > model.log_prob(pad([[5, 5, 2]])))
+        True
     """
 
     closed_form = True

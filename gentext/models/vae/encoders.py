@@ -18,7 +18,13 @@ from gentext.types import Batch
 
 
 class LSTMEncoder(nn.Module):
-    """Bidirectional LSTMs; a text's vector is both directions' last states. An even `width` is shared between them."""
+    """Bidirectional LSTMs; a text's vector is both directions' last states. An even `width` is shared between them.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> LSTMEncoder(9, width=8)(pad([[4, 5, 2], [6, 2]])).shape
+        torch.Size([2, 8])
+    """
 
     def __init__(self, vocab_size: int, *, layers: int = 1, width: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
@@ -39,7 +45,13 @@ class LSTMEncoder(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """A Transformer whose tokens read the whole text; a text's vector is the mean of their outputs."""
+    """A Transformer whose tokens read the whole text; a text's vector is the mean of their outputs.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> TransformerEncoder(9, layers=1, heads=2, width=8)(pad([[4, 5, 2], [6, 2]])).shape
+        torch.Size([2, 8])
+    """
 
     def __init__(
         self, vocab_size: int, *, layers: int = 2, heads: int = 4, width: int = 128, dropout: float = 0.0

@@ -45,6 +45,14 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
 
     Sources: Bowman et al. 2016; He et al. 2019 for the decoder's use of z; Burda, Grosse and Salakhutdinov 2016,
     equation 8, for `log_prob`.
+
+    Example:
+        >>> from gentext.models import LSTM, LSTMEncoder
+        >>> from gentext.types import pad
+        >>> model = VAE(LSTMEncoder(9, width=8), LSTM(9, layers=1, width=8), latent=3)
+        >>> batch = pad([[4, 5, 2], [6, 2]])
+        >>> model(batch).terms["kl"].shape, model.encode(batch).mean.shape, model.log_prob(batch).shape
+        (torch.Size([2]), torch.Size([2, 3]), torch.Size([2]))
     """
 
     likelihood = "bound"
