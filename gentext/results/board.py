@@ -275,9 +275,9 @@ def standard_error(value: Value) -> float:
 def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: list[str]) -> list[Row]:
     """The rows with the best cell of every column marked, and those not significantly worse.
 
-    Human text is no rival. A bound can win or tie only where it points the right way: its figure is then at least as
-    good as it shows. What has no error is not tested, and where others have several seeds a row of one is no rival: its
-    luck is not known.
+    Human text is no rival, and a row alone in its column is best of nothing. A bound can win or tie only where it
+    points the right way: its figure is then at least as good as it shows. What has no error is not tested, and where
+    others have several seeds a row of one is no rival: its luck is not known.
     """
     cells = [dict(row.cells) for row in rows]
     without: dict[str, list[str]] = {}
@@ -289,7 +289,7 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
             without.setdefault(reason, []).append(column.title)
             continue
         rivals = [i for i, row in enumerate(rows) if _may_win(row, name, column, over) and aims[i] is not None]
-        if not rivals:
+        if not rivals or sum(name in row.cells and not row.human for row in rows) < 2:
             continue
         held = [rows[i].cells[name] for i in rivals]
         values = np.array([cell.value for cell in held])

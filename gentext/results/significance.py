@@ -227,7 +227,8 @@ def not_worse(
 
     Each row's distance to the best, over its standard error, is held against the 95 % quantile of the largest such
     distance among rows that are equal: the best is chosen afterwards there too, so equal rows lose their place in 5 %
-    of columns however many there are.
+    of columns however many there are. Rows that are equal may have one error, of which each has its own estimate, or
+    errors as they were estimated: the larger quantile of the two holds.
 
     Args:
         scores: [n] higher is better.
@@ -245,14 +246,16 @@ def not_worse(
     if len(scores) < 2:
         return np.ones(len(scores), dtype=bool)
     rng = np.random.default_rng(seed)
-    largest = []
+    free = np.where(np.isfinite(df), df, 1.0)
+    pooled = np.full(len(errors), np.sqrt(np.square(errors).mean()))
+    largest: tuple[list[np.ndarray], ...] = ([], [])
     for start in range(0, draws, max(CELLS // len(scores), 1)):
         size = (min(max(CELLS // len(scores), 1), draws - start), len(scores))
-        drawn = rng.standard_normal(size) * errors
-        free = np.where(np.isfinite(df), df, 1.0)
-        varied = np.where(np.isfinite(df), rng.chisquare(free, size) / free, 1.0) * np.square(errors)
-        largest.append(_distances(drawn, varied).max(1))
-    limit = np.quantile(np.concatenate(largest), LEVEL)
+        drawn = rng.standard_normal(size)
+        varied = np.where(np.isfinite(df), rng.chisquare(free, size) / free, 1.0)
+        for found, true in zip(largest, (errors, pooled), strict=True):
+            found.append(_distances(drawn * true, varied * np.square(true)).max(1))
+    limit = max(np.quantile(np.concatenate(found), LEVEL) for found in largest)
     return _distances(scores[None], np.square(errors)[None])[0] <= limit
 
 

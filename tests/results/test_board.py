@@ -40,6 +40,14 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+def test_a_row_alone_is_best_of_nothing():
+    people = replace(made("human", bleu=0.6), values={"bleu4": made(bleu=0.6).values["bleu4"]})
+    (alone,) = board.rank([made(), people])
+    assert not any(cell.best or cell.equal for row in alone.rows for cell in row.cells.values())
+    (two,) = board.rank([made(), made("lstm"), people])
+    assert all(row.cells["bits_per_char"].best for row in two.rows if not row.human)
+
+
 def test_quality_per_cost_is_in_every_record_and_on_the_board(tmp_path):
     one = made()
     assert json.loads(record.write(one, tmp_path).read_text())["efficiency"] == {"bleu4/train_seconds": 0.25}
