@@ -70,7 +70,9 @@ def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
     assert "2 of 4 jobs failed" in shown.err
     assert "eval.samples is 0" in shown.err
     assert "again: gentext run" in shown.err
-    assert "human" in shown.out
+    first, *_, last = shown.out.split("rows; ")[0].splitlines()[0], shown.out
+    assert "1 row; " in first  # the board so far, before the second job ends
+    assert "human" in last
 
 
 def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_path):

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -30,6 +31,7 @@ from gentext.files import read_jsonl
 from gentext.results import record as store
 
 log = logging.getLogger("gentext")
+SHOWN_SO_FAR = 16  # jobs of a sweep, after each of which the board so far is shown
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
@@ -252,7 +254,20 @@ def objective(records: Sequence[Any]) -> float | None:
 
 
 class SweepSummary(Callback):
-    """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command."""
+    """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command.
+
+    After each of its first jobs the rows so far, so that the first board does not wait for the last family.
+    """
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        from gentext.results import board, record, render_board
+
+        if HydraConfig.get().mode != RunMode.MULTIRUN or config.hydra.job.num >= SHOWN_SO_FAR:
+            return
+        done = [Path(job["folder"]) for job in _jobs(Path(os.environ[SWEEP])) if job["code"] == 0]
+        if done:
+            with suppress(ValueError, OSError):  # what cannot be read is told at the end of the sweep
+                render_board.show(board.rank(record.find(done)), brief=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         summarise(Path(config.out), _jobs(Path(os.environ[SWEEP])), samples=config.show_samples)

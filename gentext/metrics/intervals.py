@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 LEVEL = 0.95
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 CELLS = 1 << 17  # weights held at once by one thread: 1 MB, which stays in its cache
-LARGE = 50_000  # rows, from which on a mean is normal to three digits, and 10,000 resamples of it take minutes
+LARGE = 2_000  # rows, from which on a mean is normal to three digits, and resamples of it only take time
 FEW = 16  # texts, of fewer than which a group is no sample of anything
 GROUPS = 20  # that a jackknife leaves out, one at a time
 
@@ -55,7 +55,7 @@ def resample(columns: Float[ndarray, "n k"], resamples: int, seed: int) -> Float
 def bootstrap(per_sequence: Shaped[ndarray, " n"], *, resamples: int = 10_000, seed: int = 0) -> Interval:
     """The percentile interval of the mean.
 
-    None where there are fewer than two rows or a row is infinite; normal from 50,000 rows on.
+    None where there are fewer than two rows or a row is infinite; normal from 2,000 rows on.
     """
     return bootstraps(np.asarray(per_sequence, dtype=np.float64)[:, None], resamples=resamples, seed=seed)[0]
 

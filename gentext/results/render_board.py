@@ -32,7 +32,14 @@ FIGURE = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?(±[\d.]+)?|-")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins so
 
 
-def show(boards: Sequence[Board], form: str = "terminal", *, whole: bool = False, signatures: bool = False) -> None:
+def show(
+    boards: Sequence[Board],
+    form: str = "terminal",
+    *,
+    whole: bool = False,
+    signatures: bool = False,
+    brief: bool = False,
+) -> None:
     """Print boards; in the terminal with colours where it has them.
 
     Args:
@@ -40,10 +47,11 @@ def show(boards: Sequence[Board], form: str = "terminal", *, whole: bool = False
         form: terminal, or one of FORMS.
         whole: in the terminal all columns, however wide; else those that fit it, the most telling first.
         signatures: below each board how its columns were computed, which CSV and JSON always hold.
+        brief: in the terminal the rows alone, without legend and notes.
     """
     if form == "terminal":
         for board in boards:
-            _terminal(board, whole, signatures)
+            _terminal(board, whole, signatures, brief)
     else:
         print(FORMS[form](boards, signatures), end="")
 
@@ -74,7 +82,7 @@ def plain_cell(word: str) -> str:
     return f"'{word}" if word.startswith(FORMULA) and not FIGURE.fullmatch(word) else word
 
 
-def _terminal(board: Board, whole: bool, signatures: bool) -> None:
+def _terminal(board: Board, whole: bool, signatures: bool, brief: bool) -> None:
     out = console(WIDE if whole else NARROW)
     header, *body = table(board)
     header = [re.sub(" ([↑↓≈])$", "\u00a0\\1", title) for title in header]  # an arrow stays with its word
@@ -99,6 +107,8 @@ def _terminal(board: Board, whole: bool, signatures: bool) -> None:
         shown.add_row(*(cells[i] for i in kept))
     out.print(f"[bold]{_safe(board.title)}[/bold]: {_safe(board.header)}", highlight=False)
     out.print(shown)
+    if brief:
+        return
     out.print(LEGEND, style="dim", highlight=False)
     for name, changed in configurations(board):
         out.print(f"every {_safe(name)}: {_safe(changed)}", style="dim", highlight=False)

@@ -46,7 +46,7 @@ def test_ratio_of_many_rows_is_the_delta_method():
     length = rng.integers(1, 20, intervals.LARGE)
     cost = rng.normal(2.0 * length, 1.0)
     large = intervals.bootstrap_ratio(cost, length)
-    draws = intervals.resample(np.stack([cost, length], 1).astype(float), 300, 0)
+    draws = intervals.resample(np.stack([cost, length], 1).astype(float), 3000, 0)
     assert large.interval_kind == "normal"
     width = 2 * intervals.Z * (draws[:, 0] / draws[:, 1]).std()
     assert large.interval[1] - large.interval[0] == pytest.approx(width, rel=0.15)
