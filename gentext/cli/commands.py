@@ -151,10 +151,13 @@ def _frontier(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> None:
     import gentext
+    from gentext.report.check import older
 
     if args.check:
         for path in gentext.check_report(*args.runs):
             print(f"{path}: its tables are what the records say")
+        for said in older(args.runs):
+            print(f"older than the code: {said}")
         return
     if args.update:
         written = gentext.update_report(*args.runs)

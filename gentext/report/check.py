@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from gentext.results import render_board
 from gentext.results.record import Record, find
 
 LED = "| family |"  # how a table of families begins: none may stand outside the marks
+GREP = "--grep=^Numerics: changed"  # commits that can move a figure say so
 BEGIN = export.MARK.split("{")[0]
 
 
@@ -37,6 +40,42 @@ def update(paths: Sequence[str | Path]) -> list[Path]:
             written.append(export.put(file, made))
         written += _pictures(file, made)
     return written
+
+
+def older(paths: Sequence[str | Path]) -> list[str]:
+    """A sentence for each folder of records that older code made: how many changes of figures there are since.
+
+    A record names the commit that made it, and a commit that can move a figure says `Numerics: changed`. Records of no
+    commit, or of one that this checkout does not hold, are told too; outside of a checkout there is nothing to say.
+    """
+    said = []
+    for kept in dict.fromkeys(file.parent / "records.jsonl" for file in _files(paths)):
+        if not kept.is_file() or _git(kept.parent, "rev-parse", "HEAD") is None:
+            continue
+        rows: dict[str, list[str]] = {}
+        for record in find([kept]):
+            rows.setdefault(record.versions.get("commit", ""), []).append(f"{record.family} ({record.decode})")
+        for commit, names in rows.items():
+            row = f"{kept}: {len(names)} row{'s' * (len(names) > 1)} of"
+            known = re.fullmatch("[0-9a-f]{7,40}", commit)  # a record is data, and git takes options
+            changes = known and _git(kept.parent, "log", "--format=%h %s", GREP, f"{commit}..HEAD")
+            if changes is None:
+                said.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
+            elif changes:
+                lines = changes.splitlines()
+                said.append(
+                    f"{row} {commit}, before {len(lines)} change{'s' * (len(lines) > 1)} of figures, the last of them {lines[0]}"
+                )
+    return said
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git says in a folder; None where there is no git, no checkout, or no such commit."""
+    try:
+        found = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=60)
+    except OSError:
+        return None
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def _files(paths: Sequence[str | Path]) -> list[Path]:

@@ -1,11 +1,13 @@
 import json
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gentext.cli import main
 from gentext.report import export, page
-from gentext.report.check import check
+from gentext.report.check import check, older
 from gentext.results import record
 from gentext.results.record import Record
 from gentext.types import Value
@@ -79,6 +81,34 @@ def test_what_the_records_no_longer_say_is_written_anew(folder, capsys):
     file.write_text(columns)
     assert main(["report", "--update", str(file)]) == 0
     assert "| lstm | ancestral | 1 | 0.5000 |" in file.read_text()
+
+
+def test_records_that_older_code_made_are_told(folder, capsys):
+    assert older([folder]) == []  # no checkout
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.example"]
+        command = ["git", *who, "-C", str(folder), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(message):
+        git("commit", "-q", "--allow-empty", "-m", message)
+        return git("rev-parse", "--short", "HEAD")
+
+    git("init", "-q")
+    made = commit("first\n\nNumerics: changed: all")
+    assert older([folder])[0].endswith("commit that is not known here (none recorded): lstm (ancestral), ...")
+    kept = folder / "records.jsonl"
+    rows = [replace(one, versions={"commit": made}) for one in record.find([kept])]
+    kept.write_text("".join(json.dumps(record.plain(one)) + "\n" for one in rows))
+    commit("docs: nothing\n\nNumerics: unchanged")
+    assert older([folder]) == []
+    last = commit("bleu: count otherwise\n\nNumerics: changed: bleu4 .1 .2")
+    assert older([folder]) == [
+        f"{kept}: 2 rows of {made}, before 1 change of figures, the last of them {last} bleu: count otherwise"
+    ]
+    assert main(["report", "--check", str(folder)]) == 0
+    assert "older than the code: " in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not (ROOT / "experiments").exists(), reason="not a checkout")
