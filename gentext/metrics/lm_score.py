@@ -7,6 +7,7 @@ the generator writes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -143,8 +144,13 @@ class LMScore(TextMetric):
         if not self.parts or len(learned) < self.parts * FEW:
             return float("nan")
         order = np.random.default_rng(self.seed).permutation(len(learned))
-        found = []
-        for rows in np.array_split(order, self.parts):
-            scorer.fit([learned[row] for row in rows])
-            found.append(-np.sum(scorer.log_prob(judged)) / words.sum())
+        found, log = [], logging.getLogger("gentext")
+        level = log.level
+        log.setLevel(logging.ERROR)  # that a part is small is no news of the text
+        try:
+            for rows in np.array_split(order, self.parts):
+                scorer.fit([learned[row] for row in rows])
+                found.append(-np.sum(scorer.log_prob(judged)) / words.sum())
+        finally:
+            log.setLevel(level)
         return float(np.std(found, ddof=1)) / self.parts**0.5

@@ -63,9 +63,8 @@ def older(paths: Sequence[str | Path]) -> list[str]:
                 said.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
             elif changes:
                 lines = changes.splitlines()
-                said.append(
-                    f"{row} {commit}, before {len(lines)} change{'s' * (len(lines) > 1)} of figures, the last of them {lines[0]}"
-                )
+                many = f"{len(lines)} change{'s' * (len(lines) > 1)} of figures"
+                said.append(f"{row} {commit}, before {many}, the last of them {lines[0]}")
     return said
 
 

@@ -145,7 +145,7 @@ def _blocks(
         (
             "Quality and diversity",
             [charts.frontier(board, quality, DIVERSITY)] if traded else [],
-            [frontier.table(traded)] if traded else [],
+            [frontier.table(traded)] if traded and traded.area else [],  # one setting a family is no frontier
             True,
         ),
         ("Against the known truth", [charts.directions(board)], truth_table.tables(board), True),
