@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.special import entr, expit
 
@@ -26,8 +26,10 @@ NATS = "nats/sentence"
 
 
 class KnownTruth(TextMetric):
-    """h_p, h_pq, h_qp, kl_pq, kl_qp, js, tv, grammatical, and nll_oracle where all texts have one length.
+    """h_p, h_pq, h_qp, kl_pq, kl_qp, js, tv, grammatical; h_qp_matched, or nll_oracle where all texts have one length.
 
+    h_qp_matched is h_qp among accepted samples that are as long as held-out texts, in words: each tenth of the lengths
+    of held-out text weighs what it does there. Of noise the short samples alone are accepted, which makes h_qp small.
     js and tv take both samples as one of m = (p + q) / 2, where each text counts by p / (p + q), known exactly: every
     text contributes between 0 and ln 2 to js, between 0 and 1 to tv. Where log q is a bound from below, h_pq and kl_pq
     are bounds from above, kl_qp one from below, and tv is bounded from above through kl_pq; where there is no log q at
@@ -42,6 +44,8 @@ class KnownTruth(TextMetric):
         super().__init__()
         for name in ("p_of_test", "q_of_test", "p_of_samples", "q_of_samples"):
             self.add_column(name, torch.double)
+        for name in ("words_of_test", "words_of_samples"):
+            self.add_column(name, torch.long)
         self.add_column("about", torch.double)  # for each update: entropy, length, whether log q is a bound
 
     def update(
@@ -62,6 +66,7 @@ class KnownTruth(TextMetric):
             if texts is None:
                 continue
             self.append(f"p_of_{name}", truth.log_prob(texts.texts))
+            self.append(f"words_of_{name}", np.array([len(text.split()) for text in texts.texts], dtype=np.int64))
             missing = verdict is None or verdict.kind in ("none", "pseudo")  # a divergence wants probabilities
             if verdict is None or missing or (name == "test" and verdict.open is None):
                 continue
@@ -88,6 +93,9 @@ class KnownTruth(TextMetric):
         bound = bool(about[:, 2].any())
         covered = covering(p_test, q_test, entropy, bound)
         accepted = accepting(p_samples, q_samples, length, bound)
+        words = [self.column(f"words_of_{name}") for name in ("test", "samples")]
+        if length is None and len(np.unique(words[0])) > 1:
+            accepted["h_qp_matched"] = matched(-p_samples, words[1], words[0])
         rest = f"seqs:{len(p_test)}+{len(p_samples)}|v:1"  # the same for a bound, which Value marks
         if len(q_test) and len(q_samples) and not bound:
             between = distances(p_test - q_test, p_samples - q_samples, rest)
@@ -143,6 +151,33 @@ def accepting(
     else:
         found["kl_qp"] = Absent("the model's samples have no likelihood under it")
     return found
+
+
+def matched(
+    nats: Float[ndarray, " n"], words: Int[ndarray, " n"], wanted: Int[ndarray, " m"], strata: int = 10
+) -> Value | Absent:
+    """The mean of the finite nats among texts of the lengths `wanted`: a mean of each stratum, by its share there.
+
+    Source: Cochran 1977, section 5A.9 (stratification after selection).
+    """
+    keep = np.isfinite(nats)
+    edges = np.unique(np.quantile(wanted, np.arange(1, strata) / strata, method="inverted_cdf"))
+    here, there = np.searchsorted(edges, words[keep]), np.searchsorted(edges, wanted)
+    size = len(edges) + 1
+    counts, shares = np.bincount(here, minlength=size), np.bincount(there, minlength=size) / len(wanted)
+    asked = shares > 0
+    if (counts[asked] < 2).any():
+        return Absent(f"the {int(keep.sum())} accepted samples lack texts of some lengths that held-out text has")
+    means, variances = np.zeros(size), np.zeros(size)
+    for stratum in np.flatnonzero(asked):
+        held = nats[keep][here == stratum]
+        means[stratum], variances[stratum] = held.mean(), held.var(ddof=1)
+    value = float(shares @ means)
+    inside = (np.square(shares[asked]) * variances[asked] / counts[asked]).sum()
+    error = float(np.sqrt(inside + (means[there] - value).var() / len(wanted)))
+    rest = f"over:accepted|lengths:matched-{strata}|seqs:{len(nats)}"
+    interval = normal(value, error)._asdict()
+    return Value(value, f"h_qp_matched|{rest}|v:1", False, int(keep.sum()), NATS, **interval)
 
 
 def distances(test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: str) -> dict[str, Value | Absent]:

@@ -88,6 +88,7 @@ FIGURES = (
     _figure("h_p", "H(p)", "nats/text", "none", _TRUTH, "The entropy of the true distribution.", "-E_p log p"),
     _figure("h_pq", "H(p, q)", "nats/text", "lower", _TRUTH, "Does the row cover the truth? Cross-entropy of true text under what the row draws from; at least H(p).", "-E_p log q"),
     _figure("h_qp", "H(q, p)", "nats/text", "truth", _TRUTH, "Is what the row writes likely under the truth? Over the samples that it accepts; below H(p) where only the likeliest is written.", "-E_q log p, over accepted samples", truth="h_p"),
+    _figure("h_qp_matched", "H(q, p) by length", "nats/text", "truth", _TRUTH, "H(q, p) among accepted samples of the lengths of held-out text: of noise only short samples are accepted, which lowers H(q, p).", "-E log p of each tenth of the lengths, by its share of held-out text", truth="h_p"),
     _figure("nll_oracle", "NLL-oracle", "nats/token", "none", _TRUTH, "H(q, p) for each token, as SeqGAN's oracle is reported; a row that collapses scores best.", "-log p(sample) / tokens (Yu et al. 2017)", axis="lower"),
     _figure("kl_pq", "KL(p, q)", "nats/text", "lower", _TRUTH, "What the row fails to cover of the truth: zero only where it is the truth.", "E_p log p - log q"),
     _figure("kl_qp", "KL(q, p)", "nats/text", "lower", _TRUTH, "How far the accepted samples are from the truth.", "E_q log q - log p, over accepted samples"),
@@ -148,33 +149,12 @@ ORDERS = ("bleu", "selfbleu", "distinct", "entropy", "novelty", "msj", "ngram_js
 # What a board shows where nobody asks for more, the most telling first.
 SHOWN = {
     "unconditional": (
-        *(
-            "bits_per_char",
-            "unknown_share",
-            "cut_share",
-            "bleu4",
-            "selfbleu4",
-            "h_pq",
-            "h_qp",
-            "grammatical",
-            "train_seconds",
-        ),
-        *("word_ppl", "distinct2", "novelty4", "kl_pq", "kl_qp"),
+        *("bits_per_char", "unknown_share", "cut_share", "bleu4", "selfbleu4", "h_pq", "h_qp", "grammatical"),
+        *("train_seconds", "h_qp_matched", "word_ppl", "distinct2", "novelty4", "kl_pq", "kl_qp"),
     ),
     "conditional": (
-        *(
-            "sacrebleu",
-            "chrf",
-            "bits_per_char",
-            "unknown_share",
-            "cut_share",
-            "train_seconds",
-            "rougeL",
-            "meteor",
-            "ter",
-            "rouge1",
-            "rouge2",
-        ),
+        *("sacrebleu", "chrf", "bits_per_char", "unknown_share", "cut_share", "train_seconds", "rougeL", "meteor"),
+        *("ter", "rouge1", "rouge2"),
         *("bertscore_f1", "exact_match", "token_f1", "distinct2"),
     ),
 }

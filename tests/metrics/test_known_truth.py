@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 
 from gentext.data.source import Truth
 from gentext.metrics.base import Absent
-from gentext.metrics.known_truth import KnownTruth, bretagnolle_huber
+from gentext.metrics.known_truth import KnownTruth, bretagnolle_huber, matched
 from gentext.types import Samples, Scores
 
 P = np.array([0.5, 0.25, 0.15, 0.1, 0.0])  # text i has p = P[i]
@@ -78,6 +78,20 @@ def test_every_estimate_is_near_its_exact_value_and_its_interval_holds_it():
         assert low - 0.003 < exact[name] < high + 0.003, name
         assert high - low < 0.05
         assert value.exactness == "exact"
+
+
+def test_noise_whose_short_texts_alone_are_accepted_wins_nothing_at_matched_lengths():
+    rng = np.random.default_rng(0)
+    wanted = rng.integers(4, 20, 2000)  # each word costs 2 nats and a little
+    words = rng.integers(4, 20, 2000)
+    nats = 2.0 * words + rng.normal(0, 1, 2000)
+    nats[rng.random(2000) < 1 - 0.9**words] = np.inf
+    kept = nats[np.isfinite(nats)]
+    found = matched(nats, words, wanted)
+    assert kept.mean() < 20 < 22.5 < 2 * wanted.mean()  # the plain mean is short of the truth's
+    assert found.interval[0] < 2 * wanted.mean() < found.interval[1]
+    assert found.signature == "h_qp_matched|over:accepted|lengths:matched-10|seqs:2000|v:1"
+    assert isinstance(matched(np.where(words > 10, np.inf, nats), words, wanted), Absent)
 
 
 def test_intervals_hold_the_exact_divergences_nineteen_times_in_twenty():
