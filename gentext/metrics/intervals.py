@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
-from scipy import stats
+from scipy import special
 from threadpoolctl import threadpool_limits
 
 LEVEL = 0.95
@@ -162,7 +162,7 @@ def student(value: float, error: float, groups: int, kind: str = "") -> Interval
     """
     if not np.isfinite(value) or not np.isfinite(error):
         return NO_INTERVAL
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, groups - 1)) * float(error)
+    reach = t_quantile((1 + LEVEL) / 2, groups - 1) * float(error)
     return Interval((value - reach, value + reach), kind or f"jackknife:{groups}")
 
 
@@ -192,11 +192,11 @@ def clopper_pearson(value: float, n: int, error: float | None = None, df: float 
     if error and 0 < value < 1:
         trials = value * (1 - value) / error**2
     if np.isfinite(df):
-        trials *= (Z / float(stats.t.ppf((1 + LEVEL) / 2, df))) ** 2
+        trials *= (Z / t_quantile((1 + LEVEL) / 2, df)) ** 2
     successes = value * trials
     tail = (1 - LEVEL) / 2
-    low = float(stats.beta.ppf(tail, successes, trials - successes + 1)) if value > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, successes + 1, trials - successes)) if value < 1 else 1.0
+    low = float(special.betaincinv(successes, trials - successes + 1, tail)) if value > 0 else 0.0
+    high = float(special.betaincinv(successes + 1, trials - successes, 1 - tail)) if value < 1 else 1.0
     return Interval((min(low, value), max(high, value)), said)
 
 
@@ -211,6 +211,14 @@ def share_of_ratio(numerator: Shaped[ndarray, " n"], denominator: Shaped[ndarray
     return clopper_pearson(
         value, len(numerator), standard_error((numerator - value * denominator) / denominator.mean()), kind="delta"
     )
+
+
+def t_quantile(p: float, df: float) -> float:
+    """The quantile of Student's t; of the normal distribution where `df` is infinite.
+
+    By scipy.special: importing scipy.stats takes longer than most boards.
+    """
+    return float(special.stdtrit(df, p) if np.isfinite(df) else special.ndtri(p))
 
 
 def standard_error(per_sequence: Float[ndarray, " n"]) -> float:

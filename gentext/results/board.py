@@ -9,8 +9,8 @@ from itertools import zip_longest
 from statistics import NormalDist
 
 import numpy as np
-from scipy import stats
 
+from gentext.metrics.intervals import t_quantile
 from gentext.results import columns as figures
 from gentext.results import naming
 from gentext.results.columns import Column
@@ -253,7 +253,7 @@ def _cell(values: Sequence[Value], over: str) -> Cell | None:
     text = float(np.mean(np.square(of_sentences))) if first.paired and not np.isnan(of_sentences).any() else 0.0
     error = math.sqrt(spread + text)
     df = (spread + text) ** 2 / (spread**2 / (k - 1)) if spread else math.inf if text else k - 1.0
-    reach = float(stats.t.ppf(0.975, df)) * error if math.isfinite(error) else math.nan
+    reach = t_quantile(0.975, df) * error if math.isfinite(error) else math.nan
     interval = (mean - reach, mean + reach) if over and k > 2 and math.isfinite(reach) else None
     signature = _signed(first.signature, f"t:{k}-seeds" + "+sentences" * bool(text) if interval else "")
     return Cell(mean, interval, first.exactness, k, error=error, df=df, signature=signature)

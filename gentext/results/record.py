@@ -227,13 +227,14 @@ def _digest(node: Mapping[str, Any]) -> str:
 def read(path: Path) -> Record:
     """The record in a file. Raises ValueError where the file is not one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
+        found = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a record of gentext: {error}. Remove it and run the job again") from error
-    return _record(found, path, str(path))
+    return _record(found, text, path, str(path))
 
 
-def _record(found: Any, path: Path, where: str) -> Record:
+def _record(found: Any, text: bytes, path: Path, where: str) -> Record:
     """Raises: ValueError where plain data is no record that can be read, saying `where` it stands."""
     if not isinstance(found, dict) or found.get("format") not in range(1, FORMAT + 1):
         given = found.get("format") if isinstance(found, dict) else type(found).__name__
@@ -241,7 +242,8 @@ def _record(found: Any, path: Path, where: str) -> Record:
     if "sha256" in found and found["sha256"] != _digest(found):
         raise ValueError(f"{where} is damaged: it is not what was written. Remove it and run the job again")
     try:
-        return _checked(migrations.record(from_json(json.dumps(found))), str(path.parent))
+        whole = from_json(text.decode()) if b'"float"' in text else found  # how a number that is not finite is written
+        return _checked(migrations.record(whole), str(path.parent))
     except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{where} is not a record of gentext: {reason}. Remove it and run the job again") from error
@@ -323,7 +325,7 @@ def _line(line: bytes, path: Path, where: str) -> Record:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{where} is not a record of gentext: {error}") from error
-    return _record(found, path, where)
+    return _record(found, line, path, where)
 
 
 def comparable_signatures(values: Iterable[Value]) -> list[str]:

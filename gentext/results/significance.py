@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from gentext.metrics.intervals import LEVEL, percentiles, resample
+from gentext.metrics.intervals import LEVEL, percentiles, resample, t_quantile
 
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
 CELLS = 2_000_000  # random numbers held at once: a resample is n of them
+MOST = 2 * CELLS  # random numbers of a column's simulation, as long as that leaves 1,000 draws
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def over_seeds(values: Sequence[float]) -> tuple[float, tuple[float, float] | No
     mean = float(figures.mean())
     if len(figures) < 3:
         return mean, None
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(figures) - 1) * figures.std(ddof=1) / len(figures) ** 0.5)
+    reach = t_quantile((1 + LEVEL) / 2, len(figures) - 1) * float(figures.std(ddof=1)) / len(figures) ** 0.5
     return mean, (mean - reach, mean + reach)
 
 
@@ -166,11 +167,11 @@ def seed_test(
     df = (spread + shared) ** 2 / (spread**2 / free + shared**2 / (n - 1)) if error > 0 else float(free)
     difference = float(means[0].mean() - means[1].mean())
     name = f"seeds|{'paired' if paired else 'unpaired'}|seeds:{k[0]},{k[1]}|df:{df:.3g}"
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, df)) * error
+    reach = t_quantile((1 + LEVEL) / 2, df) * error
     found = Comparison(difference, two_sided(difference, error, df), (difference - reach, difference + reach), name)
     pairs = same_seeds and k[0] == k[1]
     p = _p_of_seeds(means[0] - means[1]) if pairs else _welch(*means)
-    return SeedTest(found, p, "paired" if pairs else "welch", reach + float(stats.t.ppf(0.8, df)) * error)
+    return SeedTest(found, p, "paired" if pairs else "welch", reach + t_quantile(0.8, df) * error)
 
 
 def _p_of_seeds(gaps: np.ndarray) -> float:
@@ -188,7 +189,7 @@ def two_sided(difference: float, error: float, df: float) -> float:
     """p of a difference with this standard error, by Student's t with `df` degrees of freedom (inf: normal)."""
     if error == 0:
         return 1.0 if difference == 0 else 0.0
-    return float(2 * stats.t.sf(abs(difference) / error, df if np.isfinite(df) else 1e9))
+    return float(2 * special.stdtr(df if np.isfinite(df) else 1e9, -abs(difference) / error))
 
 
 def pairwise(values: np.ndarray, errors: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -207,7 +208,7 @@ def pairwise(values: np.ndarray, errors: np.ndarray, df: np.ndarray) -> np.ndarr
         each = v**2 / df
         free = np.where(total > 0, total**2 / (each[:, None] + each[None]), np.inf)
         t = np.abs(values[:, None] - values[None]) / np.sqrt(total)
-        p = 2 * stats.t.sf(np.where(total > 0, t, 0.0), np.where(np.isfinite(free), free, 1e9))
+        p = 2 * special.stdtr(np.where(np.isfinite(free), free, 1e9), -np.where(total > 0, t, 0.0))
     p[total == 0] = (values[:, None] == values[None])[total == 0]
     p[np.isnan(total)] = np.nan
     i, j = np.triu_indices(len(values), 1)
@@ -245,7 +246,7 @@ def not_worse(
     """
     if len(scores) < 2:
         return np.ones(len(scores), dtype=bool)
-    rng = np.random.default_rng(seed)
+    rng, draws = np.random.default_rng(seed), min(draws, max(1000, MOST // len(scores)))
     free = np.where(np.isfinite(df), df, 1.0)
     pooled = np.full(len(errors), np.sqrt(np.square(errors).mean()))
     largest: tuple[list[np.ndarray], ...] = ([], [])
