@@ -33,6 +33,13 @@ class C2ST(WordMetric):
     `classifier`: naive_bayes (counts of words and bigrams), logistic (their tf-idf weights), cnn (words). As many
     texts of either side, drawn at random where one has more; trained on all but the share `held_out` of each.
     Source: Lopez-Paz and Oquab 2017. The same text on both sides cannot be told apart, and counts as what it is.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> metric = C2ST("naive_bayes")
+        >>> metric.update(Samples(("a dog",) * 20), Samples(("he runs",) * 20))
+        >>> metric.compute()
+        {'c2st_naive_bayes': 1.0}
     """
 
     higher_is_better: ClassVar[bool | None] = False

@@ -27,6 +27,13 @@ class NgramDistribution(WordMetric):
     references), large where they made some up; `smoothing` is added to the count of every n-gram that either side
     holds. All depend on the number of texts, which stands in the signature. Intervals come from a jackknife of `groups`
     groups of both.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> metric = NgramDistribution(max_order=1)
+        >>> metric.update(Samples(("a dog", "a cat")), Samples(("a dog", "a dog")))
+        >>> {name: round(value, 3) for name, value in metric.compute().items()}
+        {'msj1': 0.6, 'ngram_js1': 0.108, 'ngram_kl1': 0.132, 'ngram_reverse_kl1': 0.16}
     """
 
     higher_is_better: ClassVar[bool | None] = None

@@ -29,10 +29,11 @@ class Diversity(WordMetric):
 
     Example:
         >>> from gentext.types import Samples
-        >>> metric = Diversity(words="whitespace")
-        >>> metric.update(samples=Samples(("a dog sits .", "a dog runs .")))
-        >>> metric.compute()["distinct1"]  # 5 different words of 8
-        0.625
+        >>> metric = Diversity(max_order=1)
+        >>> metric.update(Samples(("a dog runs", "a dog runs", "he sleeps")))
+        >>> figures = metric.compute()
+        >>> figures["distinct1"], round(figures["unique"], 3)
+        (0.625, 0.667)
     """
 
     higher_is_better: ClassVar[bool | None] = None

@@ -50,6 +50,14 @@ class Frechet(VectorMetric):
     texts, since a few make a covariance look narrower than it is: compare figures of the same numbers of both, which
     stand in the signature. The interval comes from a jackknife of `groups` groups of both.
     Source: Heusel et al. 2017; for text with BERT: Montahaei et al. 2019 (FBD).
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> texts = Samples(tuple(f"a dog number {i} runs" for i in range(40)))
+        >>> metric = Frechet()
+        >>> metric.update(texts, texts)
+        >>> round(metric.compute()["frechet"], 3)
+        0.0
     """
 
     higher_is_better: ClassVar[bool | None] = False
@@ -87,11 +95,10 @@ class Vendi(VectorMetric):
 
     Example:
         >>> from gentext.types import Samples
-        >>> from gentext.metrics import HashedNgrams
-        >>> metric = Vendi(HashedNgrams())
-        >>> metric.update(samples=Samples(("a dog sits .", "a dog sits .")))
-        >>> round(metric.compute()["vendi"], 3)  # two equal texts count as one
-        1.0
+        >>> metric = Vendi()
+        >>> metric.update(Samples(("a dog",) * 3 + ("he runs",) * 3))
+        >>> round(metric.compute()["vendi"])  # two texts in effect
+        2
     """
 
     higher_is_better: ClassVar[bool | None] = True

@@ -182,8 +182,9 @@ def clopper_pearson(value: float, n: int, error: float | None = None, df: float 
     Source: Clopper and Pearson 1934; Korn and Graubard 1998 (the effective number of trials).
 
     Example:
-        >>> clopper_pearson(0.0, 100)
-        Interval(interval=(0.0, 0.036216693480220476), interval_kind='clopper-pearson')
+        >>> low, high = clopper_pearson(0.0, 100).interval
+        >>> low, round(high, 4)
+        (0.0, 0.0362)
     """
     said = f"{kind}+clopper-pearson" if kind else "clopper-pearson"
     if not n or not np.isfinite(value) or (error is not None and not np.isfinite(error)):

@@ -28,10 +28,10 @@ class Memorisation(WordMetric):
 
     Example:
         >>> from gentext.types import Samples
-        >>> metric = Memorisation(words="whitespace")
-        >>> metric.update(samples=Samples(("a dog sits .", "a dog runs .")), training=Samples(("a dog sits .",)))
-        >>> metric.compute()["verbatim"]
-        0.5
+        >>> metric = Memorisation(max_order=1)
+        >>> metric.update(Samples(("a dog runs", "he sleeps")), Samples(("a dog sleeps", "he sleeps")))
+        >>> metric.compute()["novelty1"], metric.compute()["verbatim"]  # "runs" is new, "he sleeps" is copied
+        (0.2, 0.5)
     """
 
     collections = ("samples", "training")

@@ -30,6 +30,14 @@ class PrecisionRecall(VectorMetric):
     references with a sample in their ball (Naeem et al. 2020, k = 5). Intervals come from a jackknife of `groups`
     groups of both sides.
     Differs: a point on a ball's surface lies in it, so that repeated texts, whose ball is a point, are in reach.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> texts = Samples(tuple(f"a dog number {i} runs" for i in range(40)))
+        >>> metric = PrecisionRecall()
+        >>> metric.update(texts, texts)
+        >>> metric.compute()["precision"], metric.compute()["recall"]
+        (1.0, 1.0)
     """
 
     higher_is_better: ClassVar[bool | None] = True

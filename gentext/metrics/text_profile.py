@@ -28,6 +28,13 @@ class TextProfile(WordMetric):
     samples' lies from the references'. Source: Holtzman et al. 2020, section 5.2. Differs: they fit a line to the
     logarithms by least squares, where the many rare words outweigh all others (Clauset et al. 2009). It depends on the
     number of texts. Intervals of the distances come from a jackknife of `groups` groups of both.
+
+    Example:
+        >>> from gentext.types import Samples
+        >>> metric = TextProfile()
+        >>> metric.update(Samples(("a dog runs", "a dog")), Samples(("a dog", "a cat sat")))
+        >>> metric.compute()["length"], metric.compute()["length_w1"]
+        (2.5, 0.0)
     """
 
     higher_is_better: ClassVar[bool | None] = None
