@@ -46,7 +46,7 @@ def family(name: str) -> LanguageModel:
 
 
 def compose(name: str) -> DictConfig:
-    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}"])
+    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}", f"context={LONGEST + 1}"])
     shrink(cfg.family)
     return cfg
 

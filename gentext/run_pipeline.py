@@ -170,7 +170,7 @@ def load_kept(cfg: DictConfig, family: LanguageModel, corpus: Corpus, folder: Pa
 def open_corpus(
     cfg: DictConfig, tokenizer: Tokenizer | None = None, *, trusted: Collection[str] | None = None
 ) -> Corpus:
-    """The corpus with its tokenizer; fills in the configuration's `vocab_size` and `max_len`.
+    """The corpus with its tokenizer; fills in the configuration's `vocab_size`, `max_len` and `context`.
 
     Args:
         cfg: of a run.
@@ -181,6 +181,7 @@ def open_corpus(
     corpus = Corpus.open(data, tokenizer or config.build(cfg.tokenizer, trusted=trusted), max_len=cfg.max_len)
     cfg.vocab_size = corpus.tokenizer.vocab_size
     cfg.max_len = corpus.max_len
+    cfg.context = corpus.context
     return corpus
 
 

@@ -67,6 +67,7 @@ def check_run(cfg: DictConfig) -> None:
     trial = copy.deepcopy(cfg)  # the data say how many tokens there are: any number will do here
     with open_dict(trial):
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
+        trial.context = cfg.context or trial.max_len
     for node in (trial.train, trial.loss, *(OmegaConf.select(trial, group) for group in nodes)):
         build(node)
     import torch

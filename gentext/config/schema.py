@@ -40,6 +40,7 @@ class Root:
     seed: int = 0
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
+    context: int | None = None  # tokens of a text after its prompt; set from the corpus
     device: str = "cpu"
     out: str = "runs"
     resume: bool = True  # false: start this run anew, whatever its folder holds
@@ -99,7 +100,8 @@ def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
-    return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, "hydra", "vocab_size")}
+    found = ("hydra", "vocab_size", "context")  # of the corpus
+    return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, *found)}
 
 
 def fingerprint(node: Any) -> str:

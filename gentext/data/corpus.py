@@ -133,6 +133,11 @@ class Corpus:
         """How many tokens the batches of a split hold: `tokens` less those that `max_len` cuts off."""
         return self._rows(split).kept
 
+    @property
+    def context(self) -> int:
+        """Tokens of the longest text and of the longest prompt, one after the other: what reads both at once needs."""
+        return self.max_len + max((prompts.max_len for prompts in self._prompts.values()), default=0)
+
     def words(self, text: str) -> list[str]:
         """The words of a text by the corpus's own rule, lower-cased where the corpus is."""
         return self._split(text.lower() if self._source.lowercase else text)

@@ -108,6 +108,7 @@ EPOCHS = 20.0  # the default of the root key that format 1 had
 VERSION = "0.1.0"  # which wrote format 1
 REFERENCES = {  # how a file of conf/ refers to another key, now and in format 1
     "${train.epochs}": "${epochs}",
+    "${context}": "${max_len}",
     "${oc.select:data.words,treebank}": "${data.words}",
     "${oc.select:data.lowercase,false}": "${data.lowercase}",
 }

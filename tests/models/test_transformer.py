@@ -1,14 +1,19 @@
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from gentext import config
 from gentext.adversarial.model import TextGAN
 from gentext.decode import Ancestral
 from gentext.language_model import LanguageModel
 from gentext.models.transformer.model import Transformer
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.models.vae.model import VAE
+from gentext.run_pipeline import open_corpus
 from gentext.types import BOS, EOS, Batch, pad
 
 ROWS = [[5, 6, 7, 8, EOS], [9, EOS], [4, 4, 10, EOS]]
@@ -155,3 +160,23 @@ def test_a_draw_after_a_prompt_ends_with_the_learned_positions():
             whole.sample(1, 6, decoder=Ancestral(), rng=rng, prompt=torch.tensor([[5] * 6]))
     vae = VAE(LSTMEncoder(20, width=8), family, latent=2).eval()
     assert vae.sample(2, 6, decoder=endless, rng=rng, prompt=prompt).tokens.shape[1] == 3
+
+
+def test_by_its_options_it_reads_the_longest_source_to_the_end_of_the_longest_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
+    rows = [{"de": " ".join(f"{(i + j) % 9}" for j in range(9)), "en": "a b c"} for i in range(40)]
+    (tmp_path / "text.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    overrides = [f"data.path={tmp_path}/text.jsonl", "data.source=de", "data.target=en", "family.layers=1"]
+    cfg = config.compose(["data=text", "family=transformer", *overrides])
+    corpus = open_corpus(cfg)
+    torch.manual_seed(0)
+    family = config.build(cfg.family).eval()
+    for parameter in family.parameters():  # the way out of attention begins at zero
+        torch.nn.init.normal_(parameter, std=0.2)
+    batch = next(corpus.batches("train", 1))
+    assert family.context == batch.tokens.shape[1] + batch.prompt.shape[1] == corpus.context
+    other = batch.prompt.clone()
+    other[0, 0] = batch.prompt[0, 1]
+    with torch.no_grad():
+        same, moved = (family(replace(batch, prompt=prompt)).log_prob[0, -1] for prompt in (batch.prompt, other))
+    assert abs(float(same - moved)) > 1e-6

@@ -30,7 +30,8 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
     """Blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
 
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
-    learned positions, which end there).
+    learned positions, which end there). By conf/model/transformer.yaml it is as many as a corpus's longest text and
+    longest prompt need.
 
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016).
     post_norm: normalise after each sublayer's sum, as Vaswani et al. 2017 do, and not before the sublayer.
