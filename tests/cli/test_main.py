@@ -15,7 +15,8 @@ LOADED = """
 import sys
 from gentext.cli import main
 code = main(sys.argv[1:])
-print([name for name in ("torch", "wandb", "sklearn", "altair") if name in sys.modules], code, file=sys.stderr)
+slow = ("torch", "wandb", "sklearn", "altair", "scipy.stats")
+print([name for name in slow if name in sys.modules], code, file=sys.stderr)
 """
 
 
