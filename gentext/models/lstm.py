@@ -108,7 +108,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
         hidden = at_columns(x if given is None else self.under.skipped(x, given), columns)
         dropped = locked(hidden, self.drop_output, self.training)
         log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
-        return Outputs(log_prob, hidden, self._activation(hidden, dropped, batch) if self.training else {})
+        return Outputs(log_prob, hidden, self._terms(hidden, dropped, batch, log_prob) if self.training else {})
 
     def flops(self, tokens: int) -> float:
         cells = sum(8 * layer.hidden_size * (layer.input_size + layer.hidden_size) for layer in self.layers)
@@ -135,10 +135,14 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
         recurrent = {"weight_hh_l0": F.dropout(layer.weight_hh_l0, self.drop_weight)}
         return torch.func.functional_call(layer, recurrent, (x, state))
 
-    def _activation(self, hidden: Tensor, dropped: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """AR: the size of the dropped output. TAR: how far the output moves in a step."""
+    def _terms(self, hidden: Tensor, dropped: Tensor, batch: Batch, log_prob: Tensor) -> dict[str, Tensor]:
+        """AR: the size of the dropped output. TAR: how far the output moves in a step. Then label smoothing."""
         moved = F.pad(hidden[:, 1:] - hidden[:, :-1], (0, 0, 1, 0))
-        return {"ar": dropped.square().mean(-1) * batch.mask, "tar": moved.square().mean(-1) * batch.mask}
+        return {
+            "ar": dropped.square().mean(-1) * batch.mask,
+            "tar": moved.square().mean(-1) * batch.mask,
+            "uniform": self.output.mean_log_prob(dropped, batch.tokens, batch.mask, log_prob),
+        }
 
 
 Layers = tuple[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]], ...]  # h and c of each

@@ -63,15 +63,19 @@ class Output(nn.Module):
         It needs no second pass over the vocabulary: the mean logit is one dot product with the mean of the weights,
         and the normaliser is the token's logit less its `log_prob`.
         """
-        possible = torch.isfinite(self.floor)
-        mean = F.linear(hidden, self.weight[possible].mean(0, keepdim=True))[..., 0]
+        mean = F.linear(hidden, _mean(self.weight)[None])[..., 0]
         logit = (hidden * F.embedding(tokens, self.weight)).sum(-1)
         if self.bias is not None:
-            mean, logit = mean + self.bias[possible].mean(), logit + self.bias[tokens]
+            mean, logit = mean + _mean(self.bias), logit + self.bias[tokens]
         return torch.where(mask, mean - logit + log_prob, 0.0)
 
     def _offset(self) -> Float[Tensor, " v"]:
         return self.floor if self.bias is None else self.floor + self.bias
+
+
+def _mean(rows: Float[Tensor, "v *d"]) -> Float[Tensor, "*d"]:
+    """Over the tokens that can be emitted."""
+    return (rows.sum(0) - rows[PAD] - rows[BOS]) / (len(rows) - 2)
 
 
 def token_log_prob(

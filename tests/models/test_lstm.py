@@ -35,7 +35,7 @@ def test_activation_terms_are_per_token_and_only_while_training():
     family, batch = LSTM(20, width=8, drop_output=0.5), pad(ROWS)
     assert not family.eval()(batch).terms
     outputs = family.train()(batch)
-    assert set(outputs.terms) == {"ar", "tar"}
+    assert set(outputs.terms) == {"ar", "tar", "uniform"}
     assert (outputs.terms["ar"][~batch.mask] == 0).all()
     moved = (outputs.hidden[0, 3] - outputs.hidden[0, 2]).square().mean()
     assert torch.allclose(outputs.terms["tar"][0, 3], moved)

@@ -247,3 +247,12 @@ def test_map_state_reaches_every_tensor_of_a_state(family):
 def test_settings_that_make_no_model_are_refused(make, options, advice):
     with pytest.raises(ValueError, match=advice):
         make(V, **options)
+
+
+def test_it_gives_label_smoothing_what_that_asks_for(family):
+    """The mean log-probability of all tokens that can be emitted, at every token, while it trains."""
+    batch, read, log_prob = pad(ROWS), [], family.output.log_prob
+    family.output.log_prob = lambda hidden, *rest: read.append(hidden) or log_prob(hidden, *rest)
+    found = family.train()(batch).terms["uniform"]
+    every = family.output(read[0]).log_softmax(-1)[..., 2:].mean(-1)
+    torch.testing.assert_close(found, torch.where(batch.mask, every, 0.0), atol=1e-5, rtol=1e-4)

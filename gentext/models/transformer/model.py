@@ -118,7 +118,11 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         cache = None if given is None else self._empty(len(batch), given)
         inputs = drop_places(inputs, self.word_dropout, self.training)
         hidden = at_columns(self._run(inputs, cache)[0], columns)
-        return Outputs(self.output.log_prob(hidden, batch.tokens, batch.mask), hidden)
+        log_prob = self.output.log_prob(hidden, batch.tokens, batch.mask)
+        if not self.training:
+            return Outputs(log_prob, hidden)
+        uniform = self.output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)  # for label smoothing
+        return Outputs(log_prob, hidden, {"uniform": uniform})
 
     def flops(self, tokens: int) -> float:
         """Two for each weight and token, and attention over `context` tokens; embedding look-ups are free."""
