@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ class TrainedModel:
           Of a VAE, z comes from the prior, whatever the prompt is.
         `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
         decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
-          beam they are its `n` best, best first, and fewer where it finds no more.
+          beam they are its `n` best, best first, and fewer where it finds no more. An option leaves the unknown word
+          out unless ban_unk=False is among the settings; those whose draws are judged do not.
+        seed: the first texts of a seed are the same for every `n`.
         """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
@@ -77,18 +79,23 @@ class TrainedModel:
             ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
-            given = pad([[*ids, EOS] if self._pairs else ids] * n).tokens.to(self.device)
+            given = pad([[*ids, EOS] if self._pairs else ids]).tokens.to(self.device)
         family = self._given(infill, contains, length, prompt)
+
+        def draw(size: int) -> Batch:
+            prompts = None if given is None else given.expand(size, -1)
+            return family.sample(size, max_len, decoder=made, rng=rng, prompt=prompts)
+
         with torch.inference_mode():
             rng = Streams(seed)("sample", self.device)
             if isinstance(made, Beam) and n > 1 and not isinstance(family, SupportsLatent):  # of a VAE they differ in z
-                draw = _best(family, n, max_len, made, rng, given)
+                rows = _best(family, n, max_len, made, rng, given).tokens.tolist()
             else:
-                draw = family.sample(n, max_len, decoder=made, rng=rng, prompt=given)
-        tokens, start = draw.tokens, 0
-        if given is not None and not self._pairs:
-            tokens, start = torch.cat([given[: len(tokens)], tokens], 1), len(self.tokenizer.decode([ids])[0])
-        return [_until(text, stop, start) for text in self.tokenizer.decode(tokens.tolist())]
+                rows = [row for size in _blocks(n) for row in draw(size).tokens.tolist()]
+        before = [] if given is None or self._pairs else ids
+        start = len(self.tokenizer.decode([before])[0]) if before else 0
+        texts = self.tokenizer.decode([[*before, *row] for row in rows[:n]])
+        return [_until(text, stop, start) for text in texts]
 
     @property
     def space(self) -> LatentSpace:
@@ -196,6 +203,14 @@ def needed(folder: Path, name: str) -> Path:
     if path is None:
         raise ValueError(f"{folder / name} is not there, though the run is trained. {ANEW}")
     return path
+
+
+def _blocks(n: int) -> Iterator[int]:
+    """Rows to draw together, whatever more is asked for, until there are `n`: 1, 1, 2, 4, ..."""
+    drawn = 0
+    while drawn < n:
+        yield max(1, drawn)
+        drawn += max(1, drawn)
 
 
 def _best(

@@ -13,11 +13,12 @@ from gentext.data.tokenizer import Word
 from gentext.decode import Ancestral
 from gentext.latent_space import LatentSpace
 from gentext.models.lstm import LSTM
+from gentext.models.ngram.model import NGram
 from gentext.models.seq2seq import Seq2Seq
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.models.vae.model import VAE
 from gentext.trained import TrainedModel
-from gentext.types import EOS
+from gentext.types import EOS, UNK, pad
 
 TEXTS = ["a man rides a horse", "ein mann reitet"]
 
@@ -102,3 +103,32 @@ def test_a_device_that_is_not_there_is_refused_in_one_line():
             trained.on_device(LSTM(9, layers=1, width=4), name)
         assert "\n" not in str(refused.value)
     assert next(trained.on_device(LSTM(9, layers=1, width=4), "cpu").parameters()).device.type == "cpu"
+
+
+@pytest.mark.parametrize("family", [LSTM, NGram])
+@pytest.mark.parametrize("prompt", [None, "a man"])
+def test_the_first_texts_of_a_seed_are_the_same_for_every_n(family, prompt):
+    made = model(family) if family is LSTM else ngram()
+    most = made.sample(13, prompt=prompt, seed=3)
+    assert len(set(most)) > 1
+    for n in (1, 2, 3, 6, 12):
+        assert made.sample(n, prompt=prompt, seed=3) == most[:n]
+
+
+@pytest.mark.parametrize("decoder", ["ancestral", "greedy", "beam", "top_p"])
+def test_the_unknown_word_is_written_where_it_is_asked_for_alone(decoder):
+    made = model()
+    with torch.no_grad():
+        made.family.output.bias[UNK] += 3
+    shown, asked = (" ".join(made.sample(4, decoder=decoder, **how)) for how in ({}, {"ban_unk": False}))
+    assert "⁇" in asked
+    assert "⁇" not in shown
+    assert "⁇" in " ".join(made.sample(20, decoder=Ancestral()))
+
+
+def ngram() -> TrainedModel:
+    tokenizer = Word().fit(TEXTS)
+    made = NGram(tokenizer.vocab_size, order=2)
+    made.accumulate(pad([[*ids, EOS] for ids in tokenizer.encode(TEXTS)]))
+    made.maximize()
+    return TrainedModel(made, tokenizer, OmegaConf.create({"data": {}, "max_len": 6}), Path())

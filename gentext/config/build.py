@@ -15,7 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from gentext.checks import ArgumentError, device
 from gentext.config.advice import near_key, near_option, one_line
-from gentext.config.schema import located
+from gentext.config.schema import located, takes
 from gentext.config.search import folders
 from gentext.config.trust import refuse_code
 
@@ -183,6 +183,8 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
 def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_len: int) -> Any:
     """The decoder of an option of conf/decode with some of its settings changed, or the one that is made already.
 
+    It writes for a reader, and leaves the unknown word out where `ban_unk` is not among the changes.
+
     Raises: ValueError for no such one, and for changes of one that is made.
     """
     if not isinstance(name, str):
@@ -198,7 +200,9 @@ def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_l
     held = OmegaConf.load(options[name])
     if len(held) > 1:
         raise ValueError(f"{name} is {len(held)} settings ({', '.join(map(str, held))}); name an option that is one")
-    root = OmegaConf.create({"max_len": max_len, "decoder": OmegaConf.merge(next(iter(held.values())), dict(changed))})
+    node = next(iter(held.values()))
+    readable = {"ban_unk": True} if takes(node, "ban_unk") else {}
+    root = OmegaConf.create({"max_len": max_len, "decoder": OmegaConf.merge(node, readable, dict(changed))})
     return build(root.decoder)
 
 
