@@ -13,7 +13,7 @@ from gentext.checks import at_least, between
 from gentext.decode import filters
 from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
-from gentext.decode.sampling import draw, likeliest
+from gentext.decode.sampling import draw, draw_within, likeliest
 from gentext.decode.tempered import Tempered
 from gentext.language_model import LanguageModel
 from gentext.types import EOS, PAD, Batch, select
@@ -114,18 +114,24 @@ class Ancestral(BaseDecoder):
         logits = self._truncate(logits)
         if live is not None:
             logits = torch.where(live[:, None], logits, 0.0)  # a family need not know how to go on after EOS
-        chosen = likeliest(logits) if self.top_k == 1 else draw(logits, rng)
+        if self.top_k == 1:
+            chosen = likeliest(logits)
+        elif self.typical < 1:
+            chosen = draw_within(logits, filters.typicality, self.typical, rng)
+        elif self.top_p < 1 and self.min_p == 0:
+            chosen = draw_within(logits, None, self.top_p, rng)
+        else:
+            chosen = draw(logits, rng)
         return chosen if live is None else torch.where(live, chosen, PAD)
 
     def _truncate(self, logits: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+        """The logits under all settings but a nucleus that comes last: that need not be found to be drawn from."""
         if self.temperature != 1:
             logits = logits / self.temperature
         if self.top_k > 1:
             logits = filters.top_k(logits, self.top_k)
-        if self.top_p < 1:
+        if self.top_p < 1 and (self.min_p > 0 or self.typical < 1):
             logits = filters.top_p(logits, self.top_p)
         if self.min_p > 0:
             logits = filters.min_p(logits, self.min_p)
-        if self.typical < 1:
-            logits = filters.typical(logits, self.typical)
         return logits

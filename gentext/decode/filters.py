@@ -23,7 +23,7 @@ def top_k(logits: Float[Tensor, "n v"], k: int) -> Float[Tensor, "n v"]:
 
 def top_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
     """The fewest most probable tokens whose mass reaches `p`. Source: Holtzman et al. 2020, eq. 2."""
-    return _nucleus(logits, logits, p)
+    return nucleus(logits, logits, p)
 
 
 def min_p(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
@@ -37,12 +37,17 @@ def typical(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
 
     Source: Meister et al. 2023, eq. 10.
     """
-    log_prob = logits.log_softmax(-1)
-    entropy = -(log_prob.exp() * log_prob.clamp_min(-1e4)).sum(-1, keepdim=True)
-    return _nucleus(logits, -(log_prob + entropy).abs(), p)
+    return nucleus(logits, typicality(logits.log_softmax(-1)), p)
 
 
-def _nucleus(logits: Float[Tensor, "n v"], rank: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
+def typicality(log_prob: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """How near each token's surprisal lies to the entropy: 0, or below it by so many nats."""
+    surprisal = -log_prob.clamp_min(-1e4)  # a banned token has mass 0, and 0 times infinity is no number
+    entropy = torch.linalg.vecdot(log_prob.exp(), surprisal)[:, None]
+    return surprisal.sub_(entropy).abs_().neg_()
+
+
+def nucleus(logits: Float[Tensor, "n v"], rank: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
     """The first tokens by falling `rank` (nats) whose mass reaches `p`; of equal ones those of lower ids first.
 
     Their mass is summed in bins of rank, and only the tokens of the bin in which it reaches `p` are sorted: sorting the

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gentext.decode.filters import CELLS, nucleus
+
 SLAB = 2**22  # logits that are worked on at once on a CPU: above twice that malloc maps fresh pages for each of them
+TRIES = 4  # draws until a token lies in its nucleus
 BLOCK = 50  # tokens whose mass is summed first, and looked into only where the draw falls among them
 
 
@@ -25,6 +30,65 @@ def draws(logits: Float[Tensor, "n v"], k: int, rng: torch.Generator) -> Int[Ten
     return invert(logits, uniform.to(logits.device))
 
 
+def draw_within(
+    logits: Float[Tensor, "n v"], rank: Callable[[Tensor], Tensor] | None, p: float, rng: torch.Generator
+) -> Int[Tensor, " n"]:
+    """A token per row, drawn from what a nucleus of mass `p` leaves (see filters), without looking for the nucleus.
+
+    A draw from the whole distribution stands where the tokens that rank before it have a mass below `p`, as it does
+    with probability `p` at least; else it is drawn again. Only rows that are never so lucky get their nucleus.
+
+    rank: of log-probabilities, what orders the tokens; None: they themselves.
+    """
+    mass, order = _ranked(logits, rank)
+    tokens = torch.empty(len(logits), dtype=torch.long, device=logits.device)
+    rows = torch.arange(len(logits), device=logits.device)
+    for _ in range(TRIES):
+        uniform = torch.rand(len(rows), 1, generator=rng, dtype=torch.float64, device=rng.device).to(logits.device)
+        drawn = _invert(logits, mass, uniform)[:, 0]
+        outside = ~_is_within(mass, order, drawn, p)
+        tokens[rows] = drawn
+        if not outside.any():
+            return tokens
+        rows, logits, mass, order = rows[outside], logits[outside], mass[outside], order[outside]
+    tokens[rows] = draw(nucleus(logits, order, p), rng)
+    return tokens
+
+
+def _ranked(
+    logits: Float[Tensor, "n v"], rank: Callable[[Tensor], Tensor] | None
+) -> tuple[Float[Tensor, "n v"], Float[Tensor, "n v"]]:
+    """The probability of every token, and what orders them."""
+    if rank is None:
+        return logits.softmax(1), logits
+    mass, order = torch.empty_like(logits), torch.empty_like(logits)
+    rows = max(1, CELLS // logits.shape[1]) if logits.is_cpu else len(logits)
+    for part in range(0, len(logits), rows):
+        each = slice(part, part + rows)
+        log_prob = logits[each].log_softmax(1)
+        torch.exp(log_prob, out=mass[each])
+        order[each] = rank(log_prob)
+    return mass, order
+
+
+def _is_within(
+    mass: Float[Tensor, "n v"], order: Float[Tensor, "n v"], tokens: Int[Tensor, " n"], p: float
+) -> Bool[Tensor, " n"]:
+    """Whether the tokens before this one, of equal ones those of lower ids, have a mass below `p`."""
+    at, within = order.gather(1, tokens[:, None]), torch.empty_like(tokens, dtype=torch.bool)
+    rows = max(1, CELLS // mass.shape[1]) if mass.is_cpu else len(mass)
+    for part in range(0, len(mass), rows):
+        each = slice(part, part + rows)
+        upto = torch.where(order[each] >= at[each], mass[each], 0.0).sum(1)
+        within[each] = upto - mass[each].gather(1, tokens[each, None])[:, 0] < p
+    doubtful = (~within).nonzero()[:, 0]  # as are those with equals
+    if len(doubtful):
+        ids, token, last = torch.arange(mass.shape[1], device=mass.device), tokens[doubtful, None], at[doubtful]
+        before = (order[doubtful] > last) | ((order[doubtful] == last) & (ids < token))
+        within[doubtful] = torch.where(before, mass[doubtful], 0.0).sum(1) < p
+    return within
+
+
 def invert(logits: Float[Tensor, "n v"], uniform: Float[Tensor, "n k"]) -> Int[Tensor, "n k"]:
     """The tokens of each row at which the cumulative distribution of softmax(logits) passes `uniform`.
 
@@ -34,13 +98,12 @@ def invert(logits: Float[Tensor, "n v"], uniform: Float[Tensor, "n k"]) -> Int[T
     """
     rows = max(1, SLAB // logits.shape[1]) if logits.is_cpu else len(logits)
     if len(logits) <= rows:
-        return _invert(logits, uniform)
+        return _invert(logits, logits.softmax(1), uniform)
     parts = zip(logits.split(rows), uniform.split(rows), strict=True)
-    return torch.cat([_invert(*part) for part in parts])
+    return torch.cat([_invert(part, part.softmax(1), numbers) for part, numbers in parts])
 
 
-def _invert(logits: Tensor, uniform: Tensor) -> Tensor:
-    mass = logits.softmax(1)
+def _invert(logits: Tensor, mass: Tensor, uniform: Tensor) -> Tensor:
     v = mass.shape[1]
     whole = v - v % BLOCK
     sums = mass[:, :whole].unflatten(1, (v // BLOCK, BLOCK)).sum(2)

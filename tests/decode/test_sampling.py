@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from gentext.decode.sampling import BLOCK, draw, draws, invert, likeliest
+from gentext.decode import filters
+from gentext.decode.sampling import BLOCK, draw, draw_within, draws, invert, likeliest
 
 
 def test_every_token_of_a_tail_of_50_000_is_reached_by_its_own_share_of_the_numbers():
@@ -62,3 +64,23 @@ def test_many_draws_of_a_row_are_independent(rng):
     assert found.shape == (5, 2_000)
     share = torch.bincount(found[:, ::2].flatten() * 4 + found[:, 1::2].flatten(), minlength=16) / found[:, ::2].numel()
     assert (share - 1 / 16).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize("kind", ["top_p", "typical"])
+def test_draws_within_a_nucleus_follow_the_distribution_that_its_filter_leaves(kind, p, rng):
+    """Under ties and a banned token, too."""
+    row = torch.tensor([2.0, 1.0, 1.0, 1.0, 0.0, -1.0, -torch.inf, 0.5, 0.5, -3.0])
+    kept = getattr(filters, kind)(row[None], p).softmax(1)[0].double()
+    n = 20_000
+    drawn = draw_within(row.expand(n, -1), filters.typicality if kind == "typical" else None, p, rng)
+    counts = drawn.bincount(minlength=len(row)).double()
+    assert (counts[kept == 0] == 0).all()
+    expected = n * kept[kept > 0]
+    statistic = float(((counts[kept > 0] - expected) ** 2 / expected).sum())
+    assert statistic < stats.chi2.ppf(0.9999, max(1, len(expected) - 1))
+
+
+def test_a_row_that_is_banned_whole_is_an_error_within_a_nucleus_too(rng):
+    with pytest.raises(ValueError, match="no token left"):
+        draw_within(torch.full((2, 8), -torch.inf), None, 0.9, rng)
