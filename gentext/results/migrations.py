@@ -247,4 +247,6 @@ FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
 ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.HubText": {"skip_bad": False},
     "gentext.data.LocalText": {"skip_bad": False},
+    "gentext.models.NGram": {"smoothing": "kneser_ney"},
+    "gentext.train.EMTrainer": {"seconds": None},
 }

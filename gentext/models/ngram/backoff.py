@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gentext.models.layers import ModuleList
 from gentext.models.ngram.kneser_ney import Counts
+from gentext.models.ngram.smoothing import Smoothing
 from gentext.models.ngram.table import NgramTable
 from gentext.types import BOS, EOS, PAD
 
@@ -23,9 +24,11 @@ class Backoff(nn.Module):
 
     discounts: Tensor
 
-    def __init__(self, counts: list[Counts], discounts: Float[Tensor, "k 3"], vocab_size: int) -> None:
+    def __init__(
+        self, counts: list[Counts], discounts: Float[Tensor, "k 3"], vocab_size: int, smoothing: Smoothing
+    ) -> None:
         super().__init__()
-        self.vocab_size = vocab_size
+        self.vocab_size, self.smoothing = vocab_size, smoothing
         self.register_buffer("discounts", discounts)
         self.orders = ModuleList(NgramTable(order, vocab_size) for order in counts)
         self.derive()
@@ -36,10 +39,10 @@ class Backoff(nn.Module):
         suffixes = self.orders[0].words
         p = torch.full((self.vocab_size,), 1 / (self.vocab_size - 2), dtype=torch.float64, device=suffixes.device)
         p[[PAD, BOS]] = 0.0  # never emitted
-        p = self.orders[0].derive(self.discounts[0], p)
+        p = self.orders[0].derive(self.discounts[0], p, self.smoothing)
         for k, (lower, grams) in enumerate(pairwise(self.orders), 1):
             suffixes = grams.words if k == 1 else lower.find(suffixes.index_select(0, grams.parents), grams.words)
-            p = grams.derive(self.discounts[k], p.index_select(0, suffixes))
+            p = grams.derive(self.discounts[k], p.index_select(0, suffixes), self.smoothing)
 
     def open(self, n: int) -> Int[Tensor, "n k"]:
         """The context of a beginning: BOS, and nothing before it."""

@@ -59,9 +59,11 @@ def thresholds(prune: Sequence[int], order: int) -> tuple[int, ...]:
 
 
 def estimate(
-    text: Int[Tensor, " n"], vocab_size: int, order: int, prune: tuple[int, ...]
+    text: Int[Tensor, " n"], vocab_size: int, order: int, prune: tuple[int, ...], discount: float | None = None
 ) -> tuple[list[Counts], Float[Tensor, "k 3"]]:
     """The counts of orders 1 to `order`, and the discounts D1, D2, D3+ of each.
+
+    discount: of every count, which then is the n-gram's own; None: adjusted counts and their discounts.
 
     prune: a threshold per order; an n-gram that occurs no more often is left out (order 1 never is). As in lmplz its
     count still shapes the discounts, and its mass goes to the back-off.
@@ -75,11 +77,12 @@ def estimate(
         longer, adjusted, last = seen, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
         if k < order:
             longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
-            adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
-            adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
+            if discount is None:
+                adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
+                adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
         if k == 1:
             adjusted = adjusted.index_fill(0, torch.tensor([BOS]), 0)  # BOS is given, never predicted
-        discounts.append(_discounts(_tally(adjusted, seen.raw, last), k))
+        discounts.append(_discounts(_tally(adjusted, seen.raw, last), k) if discount is None else (discount,) * 3)
         kept = seen.raw > prune[k - 1] if k > 1 else torch.ones_like(seen.raw, dtype=torch.bool)
         levels.append(_prune(seen, adjusted, contexts, kept))
         seen, contexts = longer, kept

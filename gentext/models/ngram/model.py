@@ -16,6 +16,7 @@ from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
 from gentext.models.ngram.cache import UnigramCache
 from gentext.models.ngram.kneser_ney import estimate, nothing, thresholds
+from gentext.models.ngram.smoothing import Smoothing
 from gentext.models.ngram.text import Text, check_rows, lead
 from gentext.types import BOS, EOS, PAD, RESERVED, Batch, Outputs, Step, select
 
@@ -33,6 +34,9 @@ class NGram(LanguageModel, SupportsEM):
     """p(w | h) = max(c(h w) - D, 0) / c(h) + backoff(h) p(w | h'), down to the uniform distribution.
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
+
+    smoothing, discount, weight: how seen and unseen n-grams share the mass (see Smoothing): kneser_ney, absolute,
+      witten_bell or jelinek_mercer.
 
     prune: n-grams of orders 1, 2, .. that occur no more often than this are left out, the last number holding for all
       higher orders: [0, 0, 1] leaves out all that occur once from order 3 on (lmplz --prune 0 0 1).
@@ -52,7 +56,16 @@ class NGram(LanguageModel, SupportsEM):
     closed_form = True
 
     def __init__(
-        self, vocab_size: int, *, order: int = 5, prune: Sequence[int] = (), cache: float = 0.0, history: int = 1000
+        self,
+        vocab_size: int,
+        *,
+        order: int = 5,
+        prune: Sequence[int] = (),
+        cache: float = 0.0,
+        history: int = 1000,
+        smoothing: str = "kneser_ney",
+        discount: float = 0.75,
+        weight: float = 0.7,
     ) -> None:
         super().__init__()
         if vocab_size < RESERVED:
@@ -66,7 +79,9 @@ class NGram(LanguageModel, SupportsEM):
         self.prune = thresholds(prune, order)
         self.adaptive = cache > 0
         self.cache = UnigramCache(cache, history if self.adaptive else 0)
-        self.model = Backoff(nothing(vocab_size, order), torch.zeros(order, 3, dtype=torch.float64), vocab_size)
+        self.smoothing = Smoothing(smoothing, discount, weight)
+        none = torch.zeros(order, 3, dtype=torch.float64)
+        self.model = Backoff(nothing(vocab_size, order), none, vocab_size, self.smoothing)
         self._text = Text(vocab_size)
         self._tail: tuple[Tensor, Tensor] | None = None  # the end of the batch scored last
 
@@ -79,9 +94,10 @@ class NGram(LanguageModel, SupportsEM):
     @torch.no_grad()
     def maximize(self) -> None:
         """Fits the model to the text that was kept, and forgets that. Raises: ValueError where there is none."""
-        counts, discounts = estimate(self._text.take(), self.vocab_size, self.order, self.prune)
+        text = self._text.take()
+        counts, discounts = estimate(text, self.vocab_size, self.order, self.prune, self.smoothing.flat)
         device = self.model.discounts.device
-        self.model = Backoff(counts, discounts, self.vocab_size).to(device)
+        self.model = Backoff(counts, discounts, self.vocab_size, self.smoothing).to(device)
 
     def forward(self, batch: Batch) -> Outputs:
         """Teacher forcing, all tokens at once."""

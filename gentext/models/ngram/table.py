@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gentext.models.ngram.kneser_ney import Counts
+from gentext.models.ngram.smoothing import Smoothing
 
 MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
 COUNTS = ("starts", "words", "counts", "totals")
@@ -27,6 +28,7 @@ class NgramTable(nn.Module):
     log_p: Tensor  # nats, per n-gram; 0 for the absent
     log_backoff: Tensor  # nats, per context; 0 for the absent
     mass: Tensor  # discounted counts, summed up to each n-gram
+    shares: Tensor  # what a context's discounted counts are shares of; the rest is its back-off's
     keys: Tensor
     table: Tensor
 
@@ -39,6 +41,7 @@ class NgramTable(nn.Module):
         self.register_buffer("log_p", nothing, persistent=False)
         self.register_buffer("log_backoff", nothing, persistent=False)
         self.register_buffer("mass", nothing.double(), persistent=False)
+        self.register_buffer("shares", nothing.double(), persistent=False)
         self.register_buffer("keys", nothing.long(), persistent=False)
         self.register_buffer("table", nothing.int(), persistent=False)
         self.bits = self.reach = 0
@@ -51,7 +54,9 @@ class NgramTable(nn.Module):
         """The context of each n-gram."""
         return torch.repeat_interleave(self.starts.long().diff())
 
-    def derive(self, discounts: Float[Tensor, "3"], backed: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    def derive(
+        self, discounts: Float[Tensor, "3"], backed: Float[Tensor, " n"], smoothing: Smoothing
+    ) -> Float[Tensor, " n"]:
         """The probability of each n-gram, interpolated with `backed`, its suffix's; fills all derived arrays.
 
         Source: Chen and Goodman 1998, equations 24 and 25.
@@ -59,10 +64,10 @@ class NgramTable(nn.Module):
         steps = torch.cat([discounts.new_zeros(1), discounts])
         p = self.counts - steps.index_select(0, self.counts.clamp_max(3))
         self.mass = torch.nn.functional.pad(p.cumsum(0), (1, 0))
-        totals = self.totals.double()
-        backoff = torch.where(totals > 0, 1 - self.mass[self.starts].diff() / totals, 1.0)
+        self.shares = smoothing.shares(self.totals.double(), self.starts.long().diff())
+        backoff = torch.where(self.shares > 0, 1 - self.mass[self.starts].diff() / self.shares, 1.0)
         parents = self.parents
-        p /= totals.clamp_min(1).index_select(0, parents)
+        p /= self.shares.clamp_min(1).index_select(0, parents)
         p += backoff.index_select(0, parents).mul_(backed)
         self.log_p = torch.nn.functional.pad(p.log().float(), (0, 1))
         self.log_backoff = backoff.log().float()
@@ -123,7 +128,7 @@ class NgramTable(nn.Module):
         uniform = torch.rand(len(contexts), generator=rng, dtype=torch.float64, device=rng.device)
         begin, end = (self.starts.index_select(0, contexts + i) for i in (0, 1))
         floor = self.mass.index_select(0, begin)
-        reach = floor + uniform.to(floor.device) * self.totals.index_select(0, contexts)
+        reach = floor + uniform.to(floor.device) * self.shares.index_select(0, contexts)
         taken = (reach < self.mass.index_select(0, end)).nonzero()[:, 0]
         number = torch.searchsorted(self.mass, reach.index_select(0, taken), right=True) - 1
         tokens = torch.full_like(contexts, -1)
