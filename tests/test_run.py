@@ -141,6 +141,9 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert first == model.sample(decoder=Beam(width=3))[0] != second
     assert main(["sample", str(folder), "--decode", "full_length"]) == 0
     assert len(capsys.readouterr().out.split()) == int(model.config.max_len)
+    assert main(["sample", str(folder), "--device", "cpu"]) == 0
+    assert main(["sample", str(folder), "--device", "tpu9"]) == 2
+    assert "device is 'tpu9'" in capsys.readouterr().err
     assert main(["sample", str(folder), "--decode", "bean"]) == 2
     assert "Did you mean beam?" in capsys.readouterr().err
     assert main(["sample", str(folder), "--decode", "temperatures"]) == 2

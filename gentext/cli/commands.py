@@ -26,7 +26,7 @@ def _sample(args: argparse.Namespace) -> None:
     n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
-    model = gentext.load(args.run, trusted=args.trust, **weights)
+    model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
     for text in model.sample(n, decoder=decode, **given, **settings):
         print(_shown(text))
 
@@ -54,7 +54,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
     ignored += settings if mode == "neighbours" else ()
     if ignored:
         raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
-    model = gentext.load(args.run, trusted=args.trust)
+    model = gentext.load(args.run, device=args.device, trusted=args.trust)
     if mode == "neighbours":
         corpus = gentext.training_corpus(model, trusted=args.trust)
         for text, distance in model.space.neighbours(

@@ -84,6 +84,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add("--steps", type=int, help="texts of an interpolation, both ends included (7)")
     add("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
     add("--seed", type=int, default=0)
+    add("--device", default="cpu", help="where the model computes: cpu, cuda, cuda:1, ... (cpu)")
     add(
         "pairs",
         nargs="*",
