@@ -91,8 +91,6 @@ class TextCNN(nn.Module):
         self.highway = norm(nn.Linear(features, 2 * features))
         self.verdict = norm(nn.Linear(features, outputs))
         self.widest = max(map(int, filters))
-        with torch.no_grad():
-            self.highway.bias[:features] -= 2.0  # mostly closed at first, as theirs
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
         return _vectors(self.embedding.weight, tokens)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -24,6 +25,8 @@ from gentext.train.optimizers import Optimizer, Rate
 from gentext.train.progress import Budget, Progress
 from gentext.types import Batch
 
+WHOLE = 1_024  # texts of train that are read at once
+
 
 @runtime_checkable
 class AdversarialOptions(ValidationOptions, Protocol):
@@ -34,6 +37,7 @@ class AdversarialOptions(ValidationOptions, Protocol):
     seconds: float | None
     batch_size: int
     critic_steps: int
+    critic_epochs: int | None
     generator_steps: int
     teach_every: int | None
     optimizer: Optimizer
@@ -96,10 +100,11 @@ class AdversarialState:
         """One round. Raises: TrainingError where a loss or a gradient is not finite."""
         self.generator.eval()
         for _ in range(self.options.critic_steps):
-            self._move_critic(self._real())
+            for real, fake in self._critic_batches():
+                self._update_critic(real, fake)
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no backward pass in eval()
             for _ in range(self.options.generator_steps):
-                self._move_generator(self._real())
+                self._update_generator(self._real())
             if self.options.teach_every and (self.progress.step + 1) % self.options.teach_every == 0:
                 self._teach(self._real())
         self.progress.step += 1
@@ -151,9 +156,33 @@ class AdversarialState:
         self.progress.tokens += int(batch.mask.sum())
         return fixed(batch, self.corpus.max_len).to(self.device)
 
-    def _move_critic(self, real: Batch) -> None:
-        with torch.no_grad():
-            fake = drawn(self.generator, *real.tokens.shape, self.rng)
+    def _critic_batches(self) -> Iterator[tuple[Batch, Batch]]:
+        """Real and generated texts of a critic step: one batch, or some epochs of the train split and as many texts."""
+        if self.options.critic_epochs is None:
+            real = self._real()
+            yield real, self._generated(len(real))
+            return
+        whole = self._train_split
+        fake = self._generated(len(whole))
+        for _ in range(self.options.critic_epochs):
+            orders = [torch.randperm(len(whole), generator=self.rng, device=self.rng.device) for _ in range(2)]
+            for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
+                real = whole.rows(rows)
+                self.progress.tokens += int(real.mask.sum())
+                yield real, fake.rows(others)
+
+    @cached_property
+    def _train_split(self) -> Batch:
+        """All of train, in one batch."""
+        parts = [fixed(batch, self.corpus.max_len) for batch in self.corpus.batches("train", WHOLE)]
+        tokens, mask = (torch.cat([getattr(part, name) for part in parts]) for name in ("tokens", "mask"))
+        return Batch(tokens, mask).to(self.device)
+
+    @torch.no_grad()
+    def _generated(self, n: int) -> Batch:
+        return drawn(self.generator, n, self.corpus.max_len, self.rng)
+
+    def _update_critic(self, real: Batch, fake: Batch) -> None:
         self.critic.train()
         verdicts = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
         on_real, on_fake = (
@@ -169,7 +198,7 @@ class AdversarialState:
             figures["slope"] = steepness.detach()
         self._optimizer_step(loss, ("critic",), figures)
 
-    def _move_generator(self, real: Batch) -> None:
+    def _update_generator(self, real: Batch) -> None:
         self.critic.eval()
         with _still(self.critic):
             move = self.estimator(
@@ -181,6 +210,8 @@ class AdversarialState:
     def _teach(self, real: Batch) -> None:
         loss = -self.generator(real).log_prob.sum() / self.loader.tokens_per_batch
         self._optimizer_step(loss, ("generator",), {"nll": loss.detach()})
+        if self.options.generator_steps == 0:
+            self.ema.update(self.progress.step)
 
     def _optimizer_step(self, loss: Tensor, movers: tuple[str, ...], figures: Mapping[str, float | Tensor]) -> None:
         """A step of the named optimisers down a loss, each mover's gradient clipped by itself."""

@@ -1,4 +1,4 @@
-"""`train=adversarial`: a generator and a critic play; likelihood and the critic alone come before, as stages."""
+"""`train=adversarial`: rounds of a critic's and a generator's steps, after stages of likelihood and of the critic."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
 
 class AdversarialTrainer:
-    """Rounds of a game: the critic moves `critic_steps` times, then the generator `generator_steps` times.
+    """Adversarial training in rounds: `critic_steps` updates of the critic, then `generator_steps` of the generator.
 
     loss: an estimator, loss=reinforce or loss=gumbel.
     steps, seconds: the budgets, of rounds; no rounds at all are no game. generator_steps=0: the critic learns alone.
-    batch_size: real texts of a move, and as many generated ones.
+    batch_size: real texts of an update, and as many generated ones.
+    critic_epochs: null: each critic step is one update, on texts generated for it. A number: each critic step generates
+      as many texts as train holds and goes through both so many times, in new orders (SeqGAN's 5 steps of 3 epochs).
     teach_every: rounds between two steps of likelihood (teacher forcing); null: none.
     lr, critic_lr: their rates; `schedule` and `warmup` move both.  clip: the longest gradient of either; null for any.
     ema: decay of the averaged generator, which is judged and kept; 0: off.
@@ -51,6 +53,7 @@ class AdversarialTrainer:
         seconds: float | None = None,
         batch_size: int = 64,
         critic_steps: int = 1,
+        critic_epochs: int | None = None,
         generator_steps: int = 1,
         teach_every: int | None = None,
         optimizer: str = "adamw",
@@ -76,7 +79,7 @@ class AdversarialTrainer:
         if steps is None and seconds is None:
             raise ArgumentError("steps", "is null, as seconds is; a game needs an end: give one of them")
         counts = {"batch_size": batch_size, "draw": draw, "valid_every": valid_every, "log_every": log_every}
-        at_least(1, **counts, patience=patience, teach_every=teach_every)
+        at_least(1, **counts, patience=patience, teach_every=teach_every, critic_epochs=critic_epochs)
         at_least(0, steps=steps, critic_steps=critic_steps, generator_steps=generator_steps, warmup=warmup)
         at_least(0, weight_decay=weight_decay, save_every=save_every)
         positive(lr=lr, critic_lr=critic_lr, seconds=seconds, clip=clip)
@@ -89,7 +92,8 @@ class AdversarialTrainer:
             raise ValueError(f"the judge is a {type(judge).__name__}; it must learn in one pass, such as an n-gram")
         self.loss = loss
         self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
-        self.critic_steps, self.generator_steps, self.teach_every = critic_steps, generator_steps, teach_every
+        self.critic_steps, self.critic_epochs = critic_steps, critic_epochs
+        self.generator_steps, self.teach_every = generator_steps, teach_every
         self.optimizer = Optimizer(optimizer, lr, None, weight_decay, beta1, beta2, None)
         self.critic_optimizer = Optimizer(optimizer, critic_lr, None, weight_decay, beta1, beta2, None)
         self.rate = Rate(schedule, warmup, 0.5, 0.0)

@@ -30,13 +30,18 @@ def names(records: Sequence[Record]) -> list[str]:
         >>> of = Record("captions", "unconditional", "lstm", "width=64 epochs=9", "ancestral", 0, {}, {}, "exact")
         >>> names([of, replace(of, variant="width=32 epochs=9")])
         ['lstm width=64', 'lstm width=32']
+        >>> called = replace(of, config={"name": "mine"})
+        >>> names([called, replace(called, variant=called.variant + " weights=warmup")])
+        ['mine', 'mine weights=warmup']
     """
     tokens = [record.variant.split() for record in records]
     found = []
     for record, mine in zip(records, tokens, strict=True):
         beside = [other for one, other in zip(records, tokens, strict=True) if one.family == record.family]
         own = [token for token in mine if any(token not in other for other in beside)]
-        found.append(str(record.config.get("name") or " ".join([record.family, *own])))
+        given = record.config.get("name")
+        weights = [token for token in mine if token.startswith("weights=")]  # of one run, whose name they share
+        found.append(" ".join([str(given), *weights] if given else [record.family, *own]))
     return _apart(records, found)
 
 

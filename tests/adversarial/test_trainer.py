@@ -13,6 +13,7 @@ from gentext.adversarial.critics import GRUCritic, TextCNN
 from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.model import TextGAN
 from gentext.adversarial.rewards import IdentityReward, ProbabilityReward
+from gentext.adversarial.state import AdversarialState
 from gentext.adversarial.trainer import AdversarialTrainer
 from gentext.losses import NLL, Objective
 from gentext.models.lstm import LSTM
@@ -182,6 +183,37 @@ def test_the_critic_moves_so_often_and_likelihood_every_so_many_rounds(corpus, n
     each = sum(int(batch.mask.sum()) for batch in corpus.batches("train", 6)) / corpus.size("train")  # tokens a text
     assert monitor.curve("tokens")[-1] == pytest.approx(6 * (6 * (3 + 2) + 2) * each, rel=0.2)
     assert len(monitor.curve("train/nll")) == 1
+
+
+def test_the_critic_goes_through_stored_texts_in_epochs(corpus, notes, monkeypatch):
+    seen = []
+    step = AdversarialState._update_critic
+    monkeypatch.setattr(AdversarialState, "_update_critic", lambda *args: (seen.append(args[1:]), step(*args)))
+    monitor = notes()
+    run(corpus, monitor, loop=game(corpus, steps=1, critic_steps=2, critic_epochs=3, batch_size=32, generator_steps=0))
+    n, rows = corpus.size("train"), lambda batches: sorted(row for b in batches for row in b.tokens.tolist())
+    each = -(-n // 32)
+    assert len(seen) == 2 * 3 * each
+    passes = [seen[i : i + each] for i in range(0, len(seen), each)]
+    train = rows(corpus.batches("train", n))
+    for one in passes:
+        assert [row[: len(train[0])] for row in rows(real for real, _ in one)] == train
+    fakes = [rows(fake for _, fake in one) for one in passes]
+    assert fakes[0] == fakes[1] == fakes[2]  # stored, and drawn anew for the second step
+    assert fakes[3] == fakes[4] == fakes[5] != fakes[0]
+    assert passes[0][0][0].tokens.tolist() != passes[1][0][0].tokens.tolist()  # in another order
+    assert monitor.curve("tokens")[-1] == 2 * 3 * corpus.kept("train")
+
+
+def test_likelihood_alone_is_a_game_whose_players_rest(corpus, notes):
+    family, monitor = players(corpus), notes()
+    before = family.critic.embedding.weight.clone()
+    loop = game(corpus, steps=30, critic_steps=0, generator_steps=0, teach_every=1, lr=0.03, ema=0.5, valid_every=10)
+    run(corpus, monitor, family=family, loop=loop)
+    curve = monitor.curve("valid/nll")
+    assert curve[0] > curve[-1] + 0.5
+    assert nll_of(family, corpus) == pytest.approx(curve[-1], abs=1e-5)
+    assert torch.equal(family.critic.embedding.weight, before)
 
 
 def test_a_learned_baseline_does_not_hold_the_generator_back(corpus, notes):
