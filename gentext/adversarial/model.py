@@ -8,8 +8,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gentext.decode.tempered import Tempered
 from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare
 from gentext.types import Batch, Outputs, State, Step, Tokens
+
+
+def of_length(players: SupportsAdversarial, length: int | None) -> SupportsAdversarial:
+    """The players where every text has exactly `length` tokens, so that EOS can come only after them; None: as they are.
+
+    They share their weights. A corpus drawn from a truth of one length is played on so: a critic that saw other lengths
+    would know a generated text by these.
+    """
+    return players if length is None else TextGAN(Tempered(players.generator, 1.0, length), players.critic)
 
 
 class TextGAN(LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gentext.adversarial.estimator import drawn, fixed
 from gentext.adversarial.losses import gradient_penalty
+from gentext.adversarial.model import of_length
 from gentext.adversarial.validation import AdversarialValidation, ValidationOptions
 from gentext.data.corpus import Corpus
 from gentext.language_model import SupportsAdversarial
@@ -70,6 +71,7 @@ class AdversarialState:
         monitor: Monitor,
     ) -> None:
         self.options, self.players, self.corpus = options, family, corpus
+        self.playing = of_length(family, None if corpus.truth is None else corpus.truth.length)
         self.streams, self.monitor = streams, monitor
         self.group = ProcessGroup()
         self.generator, self.critic = family.generator, family.critic
@@ -84,7 +86,7 @@ class AdversarialState:
         self.optimizers = [optimizer for optimizers in self.movers.values() for optimizer in optimizers]
         self.ema = EMA(self.generator, options.ema)
         self.budget = Budget(options.steps, options.seconds, options.patience, options.save_every, self.group)
-        self.validation = AdversarialValidation(options, family, corpus, streams("watch", self.device))
+        self.validation = AdversarialValidation(options, self.playing, corpus, streams("watch", self.device))
         torch.manual_seed(streams.derive("dropout"))
 
     @property
@@ -180,7 +182,7 @@ class AdversarialState:
 
     @torch.no_grad()
     def _generated(self, n: int) -> Batch:
-        return drawn(self.generator, n, self.corpus.max_len, self.rng)
+        return drawn(self.playing.generator, n, self.corpus.max_len, self.rng)
 
     def _update_critic(self, real: Batch, fake: Batch) -> None:
         self.critic.train()
@@ -202,7 +204,7 @@ class AdversarialState:
         self.critic.eval()
         with _still(self.critic):
             move = self.estimator(
-                self.players, real, rng=self.rng, step=self.progress.step + 1, total=self.budget.total
+                self.playing, real, rng=self.rng, step=self.progress.step + 1, total=self.budget.total
             )
             self._optimizer_step(move.loss, ("generator", "baseline"), move.figures)
         self.ema.update(self.progress.step)

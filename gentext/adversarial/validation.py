@@ -15,6 +15,7 @@ from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.metrics.embedding import frechet_distance, mean_and_covariance
 from gentext.metrics.encoders import HashedNgrams
+from gentext.train.base import device_of
 from gentext.types import PAD, Batch, Samples, pad
 
 log = logging.getLogger("gentext")
@@ -81,17 +82,20 @@ class AdversarialValidation:
     @torch.no_grad()
     def __call__(self, step: int) -> dict[str, float]:
         draw = drawn(self.players.generator, self.options.draw, self.corpus.max_len, self.rng)
-        values = {"valid/entropy": nats(self.players.generator, [draw]), "valid/distinct2": distinct2(draw.tokens)}
+        values = {
+            "valid/entropy": self._nats(self.players.generator, [draw]),
+            "valid/distinct2": distinct2(draw.tokens),
+        }
         texts = self._texts(draw)
         for metric in self.options.valid_metrics.values():
             metric.reset()
             metric.update(samples=texts)
             values |= {f"valid/{name}": value for name, value in metric.compute().items()}
         if self.options.judge is not None:
-            values["valid/judged"] = nats(self.options.judge, [draw])
+            values["valid/judged"] = self._nats(self.options.judge, [draw])
         if self.valid is None:
             return values
-        values["valid/nll"] = nats(self.players.generator, self.corpus.batches("valid", ROWS))
+        values["valid/nll"] = self._nats(self.players.generator, self.corpus.batches("valid", ROWS))
         if len(self.valid.tokens) > 1:
             values["valid/accuracy"] = self._accuracy(draw)
             values["valid/frechet"] = float(frechet_distance(self._moments(texts), self.human))
@@ -121,9 +125,18 @@ class AdversarialValidation:
         return -float(self.corpus.truth.log_prob(texts).sum()), self._tokens(len(texts), self.corpus.kept("valid"))
 
     def _tokens(self, texts: int, tokens: int) -> int:
-        """Tokens of some texts as the truth counts them: one whose texts have one length says no EOS."""
-        length = self.corpus.truth.length
+        """Tokens of some texts, EOS counted but for a truth whose texts have one length, which says none."""
+        length = None if self.corpus.truth is None else self.corpus.truth.length
         return tokens if length is None else texts * length
+
+    def _nats(self, family: LanguageModel, batches: Iterable[Batch]) -> float:
+        """A family's nats per token of some texts."""
+        where = device_of(family)
+        total, texts, tokens = 0.0, 0, 0
+        for batch in batches:
+            total -= float(family.log_prob(batch.to(where)).double().sum())
+            texts, tokens = texts + len(batch), tokens + int(batch.mask.sum())
+        return total / self._tokens(texts, tokens)
 
     def _against_truth(self, draw: Batch, texts: Sequence[str], nll: float) -> dict[str, float]:
         p = torch.from_numpy(self.corpus.truth.log_prob(texts))
@@ -132,7 +145,7 @@ class AdversarialValidation:
         nats_of_valid, tokens_of_valid = self.truth
         values = {
             "valid/accepted": float(accepted.double().mean()),
-            "valid/kl_pq": (nll * self.corpus.kept("valid") - nats_of_valid) / tokens_of_valid,
+            "valid/kl_pq": nll - nats_of_valid / tokens_of_valid,
         }
         if accepted.any():
             tokens = self._tokens(int(accepted.sum()), int(draw.lengths.cpu()[accepted].sum()))
@@ -185,16 +198,6 @@ def split(batch: Batch) -> Iterator[Batch]:
     """The rows of a batch, so many at a time."""
     for tokens, mask in zip(batch.tokens.split(ROWS), batch.mask.split(ROWS), strict=True):
         yield Batch(tokens, mask)
-
-
-def nats(family: LanguageModel, batches: Iterable[Batch]) -> float:
-    """The family's nats per token of some texts."""
-    where = next(iter(family.parameters()), torch.empty(0)).device
-    total, tokens = 0.0, 0
-    for batch in batches:
-        total -= float(family.log_prob(batch.to(where)).double().sum())
-        tokens += int(batch.mask.sum())
-    return total / tokens
 
 
 def distinct2(tokens: Int[Tensor, "n t"]) -> float:

@@ -134,14 +134,16 @@ def former_names(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequenc
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Every config group's options, each with the comment on top of its file."""
+    """Every config group's options, each with the comment on top of its file; of a folder inside one `folder/option`."""
     found: dict[str, dict[str, str]] = {}
     for root in folders():
         for path in sorted(root.rglob("*.yaml")):
-            group = path.parent.relative_to(root).as_posix()
-            if group == "." or path.name.startswith("_") or path.stem in found.get(group, {}):
+            place = path.relative_to(root).with_suffix("")
+            depth = 2 if place.parts[0] == "hydra" else 1  # Hydra's own groups are called hydra/launcher and the like
+            group, option = "/".join(place.parts[:depth]), "/".join(place.parts[depth:])
+            if not option or path.name.startswith("_") or option in found.get(group, {}):
                 continue
             lines = path.read_text(encoding="utf-8").splitlines()
             comments = [line for line in lines[:2] if line.startswith("#") and "@package" not in line]
-            found.setdefault(group, {})[path.stem] = comments[0].lstrip("# ") if comments else ""
+            found.setdefault(group, {})[option] = comments[0].lstrip("# ") if comments else ""
     return found
