@@ -23,7 +23,7 @@ from gentext.types import BOS, EOS, PAD, UNK, Batch, map_state, pad, select
 
 V, LONGEST = 7, 4  # PAD BOS EOS UNK and three words; the longest text that is enumerated
 WORDS = [UNK, 4, 5, 6]
-SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16, "states": 32, "blocks": 4, "rank": 8}
+SMALL = {"layers": 2, "heads": 2, "width": 16, "embedding": 16, "head_size": 8, "states": 32, "blocks": 4, "rank": 8}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -14,7 +14,7 @@ from gentext.types import Batch, Outputs, State, Step, Tokens
 
 
 def of_length(players: SupportsAdversarial, length: int | None) -> SupportsAdversarial:
-    """The players where every text has exactly `length` tokens, so that EOS can come only after them; None: as they are.
+    """The players where every text has exactly `length` tokens, and EOS comes only after them; None: as they are.
 
     They share their weights. A corpus drawn from a truth of one length is played on so: a critic that saw other lengths
     would know a generated text by these.

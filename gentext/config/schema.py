@@ -22,7 +22,10 @@ from gentext.config.search import folders
 from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
-NOT_IDENTITY = ("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples", "name")
+NOT_IDENTITY = (
+    *("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples", "name"),
+    "published",
+)
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Root:
     resume: bool = True  # false: start this run anew, whatever its folder holds
     name: str = ""  # what its row is called on a board; empty: its family, and what sets it apart from other rows
     title: str = ""  # the question that a report puts on top
+    published: dict[str, dict[str, float]] = field(default_factory=dict)  # by name: a report shows them
     show_samples: int = 0  # so many of every row are printed below a sweep's board
 
 
@@ -134,7 +138,7 @@ def former_names(cfg: DictConfig, choices: Mapping[str, Any], overrides: Sequenc
 
 
 def groups() -> dict[str, dict[str, str]]:
-    """Every config group's options, each with the comment on top of its file; of a folder inside one `folder/option`."""
+    """Every config group's options, each with the comment on top of its file; in a folder of it `folder/option`."""
     found: dict[str, dict[str, str]] = {}
     for root in folders():
         for path in sorted(root.rglob("*.yaml")):

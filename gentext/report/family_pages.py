@@ -11,7 +11,7 @@ from pathlib import Path
 from gentext import panels
 from gentext.files import read_jsonl
 from gentext.panels import Curves, Panel, Table
-from gentext.report import panel_charts
+from gentext.report import adversarial_panels, panel_charts
 from gentext.report.style import Chart
 from gentext.results.board import Row
 from gentext.results.run_folder import PANELS, stored
@@ -47,7 +47,7 @@ def pages(rows: Sequence[Row]) -> tuple[FamilyPage, ...]:
     for name in dict.fromkeys(row.family for row in rows):
         key = re.sub(r"\W+", "-", name)
         folders = {r.seed: Path(r.folder) for row in rows if row.family == name for r in row.records}
-        inside = _inside(folders[min(folders)])
+        inside = [*_inside(folders[min(folders)]), *adversarial_panels.panels(folders)]
         shown = [_picture(panel, f"{key}-{i}") for i, panel in enumerate(inside)]
         logs = [_picture(panel, f"{key}-log-{i}") for i, panel in enumerate(_training(folders))]
         if shown or logs:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from gentext.panels import Table
 from gentext.report import (
+    adversarial_table,
     charts,
     family_pages,
     findings,
     latent_table,
+    published_table,
     samples,
     sweep_charts,
     text_profiles,
@@ -148,6 +150,8 @@ def _blocks(
             [frontier.table(traded)] if traded and traded.area else [],  # one setting a family is no frontier
             True,
         ),
+        ("Adversarial training", [], adversarial_table.tables(board, traded), True),
+        ("Published numbers", [], published_table.tables(board), True),
         ("Against the known truth", [charts.directions(board)], truth_table.tables(board), True),
         ("Latent space", [], latent_table.tables(board), True),
         (f"Training{some}", curves, _reached(logs), False),
