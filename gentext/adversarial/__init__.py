@@ -1,4 +1,4 @@
-"""All of a GAN: generator and critic, losses, gradient estimators, the game."""
+"""Adversarial training of text generators: critics, losses of both players, gradient estimators, the trainer."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What a reward is held against, so that its gradient varies less: a guess that does not know the token it is for."""
+"""Baselines of a policy gradient: what is subtracted from a return, without a look at the token that it is for."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ class MovingBaseline(nn.Module):
 
     decay: the share of the old average that is kept.
     Source: Williams 1992, section 4 (reinforcement comparison).
+
+    Example:
+        >>> baseline, mask = MovingBaseline(decay=0.5), torch.tensor([[True, True]])
+        >>> _ = baseline.learn(torch.zeros(1, 2), torch.tensor([[1.0, 3.0]]), mask)
+        >>> _ = baseline.learn(torch.zeros(1, 2), torch.tensor([[4.0, 4.0]]), mask)
+        >>> float(baseline.mean)
+        3.0
     """
 
     mean: Tensor
@@ -32,16 +39,22 @@ class MovingBaseline(nn.Module):
     def learn(
         self, guessed: Float[Tensor, "n t"], returns: Float[Tensor, "n t"], mask: Bool[Tensor, "n t"]
     ) -> Float[Tensor, ""]:
-        """Nothing to descend: the average moves at once."""
+        """Moves the average at once, and returns zero: there is no loss to descend."""
         new = returns[mask].mean()
         self.mean.copy_(torch.where(self.mean.isnan(), new, torch.lerp(new, self.mean, self.decay)))
         return new.new_zeros(())
 
 
 class LearnedBaseline(nn.Module):
-    """A GRU's guess of the return from the tokens before: the better, the less is left to explain.
+    """A GRU's prediction of the return from the tokens before.
 
     Source: Sutton et al. 2000, section 2 (any function of the state leaves the gradient's mean as it is).
+
+    Example:
+        >>> from gentext.types import pad
+        >>> texts = pad([[4, 5, 2], [6, 2]])
+        >>> LearnedBaseline(vocab_size=7, width=4)(texts, torch.zeros(2, 3)).shape
+        torch.Size([2, 3])
     """
 
     def __init__(self, vocab_size: int, *, width: int = 32) -> None:

@@ -1,4 +1,4 @@
-"""What tells real text from generated: sequences of one fixed length, PAD after EOS, to verdicts (higher: more real).
+"""Critics: from texts of one width, PAD after EOS, to verdicts on how real they are (higher: more real).
 
 A critic reads token ids or relaxed one-hots, in which `embed` is linear. `forward_embedded` stands apart, for a
 gradient penalty is taken between texts. `outputs`: numbers of a verdict, which are features where there are several.
@@ -23,7 +23,7 @@ ROWS = 256  # texts whose filters' answers fit a core's cache
 
 @runtime_checkable
 class Critic(Protocol):
-    """What a game asks of a critic: its scores of texts, of token ids or of relaxed one-hots."""
+    """What adversarial training needs of a critic: scores of token ids and of relaxed one-hots."""
 
     vocab_size: int
     outputs: int
@@ -51,7 +51,13 @@ class TextCNN(nn.Module):
     outputs: numbers of a verdict; more than one are features, for a ranker.
     spectral: every layer but the embedding has a largest singular value of one (Miyato et al. 2018).
     Source: Yu et al. 2017 (SeqGAN), section 3.3; Kim 2014; Srivastava et al. 2015, equation 3.
-    Differs: PAD has a vector of its own that is learnt; RelGAN's layer of 100 before the verdict is left out.
+    Differs: PAD has a vector of its own that is learnt; RelGAN's layer of 100 before the verdict, which has no
+    non-linearity, is left out.
+
+    Example:
+        >>> critic = TextCNN(vocab_size=9, embedding=8, filters={2: 3, 3: 4}, representations=2)
+        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a verdict of each representation
+        torch.Size([2, 2])
     """
 
     dense: ClassVar[bool] = False
@@ -148,6 +154,11 @@ class GRUCritic(nn.Module):
     Source: de Masson d'Autume et al. 2019 (ScratchGAN), section 3, for the dense one.
     Differs: a GRU, and no positions; of the text, the verdict is on the maximum of the states over time.
     spectral: the verdict's layer has a largest singular value of one; the GRU is as it is.
+
+    Example:
+        >>> critic = GRUCritic(vocab_size=9, embedding=8, width=8, dense=True)
+        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a verdict on every token
+        torch.Size([2, 4])
     """
 
     outputs: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""What an estimator is given and must say, and the texts that are played with: one fixed length, PAD after EOS."""
+"""The protocol of gradient estimators, and the generated texts that they use: of one width, PAD after EOS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gentext.types import PAD, Batch
 
 
 class EstimatorOutput(NamedTuple):
-    """What an estimator makes of one batch of the generator's texts."""
+    """The result of an estimator on one batch of generated texts."""
 
     loss: Float[Tensor, ""]  # whose gradient moves the generator, and a learnt baseline
     figures: dict[str, float | Tensor]  # what is logged

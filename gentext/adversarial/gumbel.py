@@ -16,11 +16,21 @@ from gentext.types import EOS, PAD, Batch
 
 
 class Gumbel(nn.Module):
-    """What the game costs the generator, by texts whose tokens are softmax((logits + Gumbel noise) / temperature).
+    """The generator's loss on relaxed texts, whose tokens are softmax((logits + Gumbel noise) / temperature).
 
     temperature: a number or a schedule, which ends with the run.
     hard: the critic and the generator read one-hots, and only the gradient is that of the softmax (straight-through).
     Source: Jang et al. 2017; Maddison et al. 2017; Kusner and Hernández-Lobato 2016 for text.
+
+    Example:
+        >>> from gentext.adversarial import PointwiseLoss, TextCNN, TextGAN
+        >>> from gentext.models import LSTM
+        >>> from gentext.types import pad
+        >>> players = TextGAN(LSTM(9, layers=1, width=8), TextCNN(9, embedding=4, filters={2: 3}))
+        >>> estimator = Gumbel(PointwiseLoss("relativistic"), temperature=0.5)
+        >>> out = estimator(players, pad([[4, 5, 2], [6, 2]]), rng=torch.Generator().manual_seed(0), step=1, total=10)
+        >>> sorted(out.figures), out.loss.requires_grad
+        (['entropy', 'generator_loss', 'temperature'], True)
     """
 
     def __init__(self, game: AdversarialLoss, *, temperature: float | Schedule = 1.0, hard: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What two players play for: what a critic makes small and what a generator makes small, given the critic's verdicts.
+"""Losses of adversarial training: what the critic and what the generator minimise, given the critic's verdicts.
 
 `real` and `fake` are verdicts on real and on generated text, of any shape, whose elements all count alike.
 """
@@ -47,7 +47,7 @@ class AdversarialLoss(Protocol):
 
 
 class Rule(NamedTuple):
-    """What each player makes small; the critic's third argument is the target of a verdict on real text."""
+    """The loss of each player; the critic's third argument is the target of a verdict on real text."""
 
     critic: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
@@ -96,12 +96,18 @@ SMOOTHED = ("standard", "non_saturating", "least_squares")
 
 @dataclass(frozen=True)
 class PointwiseLoss:
-    """A game in which a verdict is a number, the higher the more real.
+    """Losses of a critic whose verdict is a number, the higher the more real.
 
     rule: standard | non_saturating (Goodfellow et al. 2014), least_squares (Mao et al. 2017), hinge (Lim and Ye 2017),
       wasserstein (Arjovsky et al. 2017), relativistic | relativistic_average (Jolicoeur-Martineau 2018).
     smoothing: by how much the target of real text alone falls short of 1 (Salimans et al. 2016, section 3.4).
-    penalty: 10 is usual with wasserstein.
+    penalty: weight of the gradient penalty; 10 is usual with wasserstein.
+
+    Example:
+        >>> loss = PointwiseLoss("hinge")
+        >>> real, fake = torch.tensor([2.0, 0.5]), torch.tensor([-2.0, 0.0])
+        >>> float(loss.critic(real, fake)), float(loss.generator(real, fake))
+        (0.75, 1.0)
     """
 
     rule: str = "non_saturating"
@@ -144,12 +150,17 @@ class PointwiseLoss:
 
 @dataclass(frozen=True)
 class RankingLoss:
-    """A game in which a verdict is a row of features, and a text is ranked by its likeness to real ones among fakes.
+    """Losses of a critic whose verdict is a row of features: texts are ranked by cosine to real references.
 
     sharpness: gamma, of likenesses (cosines) in the exponent.
     Source: Lin et al. 2017 (RankGAN), equations 2 to 6.
     Differs: references and comparison sets are the batch's own, and not drawn from elsewhere: of real texts one half
     are references, and the other half are ranked among the generated ones, which are ranked among them.
+
+    Example:
+        >>> real, fake = torch.eye(4), torch.ones(2, 4)
+        >>> RankingLoss().score(fake, real).shape  # log rank of each generated text, over that of chance
+        torch.Size([2])
     """
 
     logit: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""A generator that learns from a critic: SeqGAN and its relatives."""
+"""TextGAN: a generator that is trained against a critic."""
 
 from __future__ import annotations
 
@@ -23,9 +23,17 @@ def of_length(players: SupportsAdversarial, length: int | None) -> SupportsAdver
 
 
 class TextGAN(LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare):
-    """`generator`, any differentiable family, and `critic`, which is there in training alone: the text is the former's.
+    """`generator`, any differentiable family, and `critic`, which only training uses: as a model it is its generator.
 
     Source: Yu et al. 2017.
+
+    Example:
+        >>> from gentext.adversarial import TextCNN
+        >>> from gentext.decode import Ancestral
+        >>> from gentext.models import LSTM
+        >>> family = TextGAN(LSTM(9, layers=1, width=8), TextCNN(9, embedding=4, filters={2: 3}))
+        >>> family.sample(2, 5, decoder=Ancestral(), rng=torch.Generator().manual_seed(0)).tokens.shape[0]
+        2
     """
 
     def __init__(self, generator: LanguageModel, critic: nn.Module) -> None:

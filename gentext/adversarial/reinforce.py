@@ -1,4 +1,4 @@
-"""Policy gradient: tokens are actions, the critic's verdict on what becomes of them is their reward."""
+"""Policy gradient: tokens are actions, and a critic's verdicts on the texts that they lead to are their rewards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gentext.types import Batch
 
 
 class Reinforce(nn.Module):
-    """-(return - baseline) log p, of every token up to EOS, per text.
+    """The policy gradient of -(return - baseline) log p: summed over the tokens up to EOS, the mean over texts.
 
     rollouts: the return of a token is the mean reward of so many texts that go on after it (Yu et al. 2017). With 0 it
       is the reward of the text that did; of a dense critic the sum of the rewards from that token on.
@@ -27,6 +27,16 @@ class Reinforce(nn.Module):
     self_normalised: returns are divided by their mean over the batch's texts (Che et al. 2017, equation 9: MaliGAN's
       weights).
     Source: Williams 1992; Yu et al. 2017 (SeqGAN).
+
+    Example:
+        >>> from gentext.adversarial import PointwiseLoss, ProbabilityReward, TextCNN, TextGAN
+        >>> from gentext.models import LSTM
+        >>> from gentext.types import pad
+        >>> players = TextGAN(LSTM(9, layers=1, width=8), TextCNN(9, embedding=4, filters={2: 3}))
+        >>> estimator = Reinforce(PointwiseLoss(), ProbabilityReward(), rollouts=2)
+        >>> out = estimator(players, pad([[4, 5, 2], [6, 2]]), rng=torch.Generator().manual_seed(0), step=1, total=10)
+        >>> sorted(out.figures)
+        ['advantage_sd', 'entropy', 'generator_loss', 'reward', 'reward_sd']
     """
 
     def __init__(
@@ -98,7 +108,7 @@ class Reinforce(nn.Module):
     def returns(
         self, players: SupportsAdversarial, real: Batch, fake: Batch, rng: torch.Generator
     ) -> Float[Tensor, "n t"]:
-        """What each token's choice leads to; 0 after EOS."""
+        """The return of each token; 0 after EOS."""
         critic = players.critic
         references = critic_scores(critic, real.tokens, real.mask)
 

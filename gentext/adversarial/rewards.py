@@ -1,4 +1,4 @@
-"""How a score, a critic's word on how real a text is, becomes a reward."""
+"""Rewards of a policy gradient, as functions of a critic's score."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class ProbabilityReward(Reward):
     """D, the probability of being real, from `low` to `high`.
 
     Source: Yu et al. 2017 (SeqGAN), low=0 high=1; de Masson d'Autume et al. 2019 (ScratchGAN), low=-1.
+
+    >>> ProbabilityReward(low=-1.0)(torch.tensor([0.0, 100.0]))
+    tensor([0., 1.])
     """
 
     of_a_logit: ClassVar[bool] = True
@@ -44,7 +47,11 @@ class ProbabilityReward(Reward):
 
 @dataclass(frozen=True)
 class OddsReward(Reward):
-    """D / (1 - D), at most `highest`. Source: Che et al. 2017 (MaliGAN), equation 5."""
+    """D / (1 - D), at most `highest`. Source: Che et al. 2017 (MaliGAN), equation 5.
+
+    >>> OddsReward(highest=20.0)(torch.tensor([0.0, 5.0]))
+    tensor([ 1., 20.])
+    """
 
     of_a_logit: ClassVar[bool] = True
     highest: float = 20.0
@@ -58,7 +65,11 @@ class OddsReward(Reward):
 
 @dataclass(frozen=True)
 class IdentityReward(Reward):
-    """The score itself: of a Wasserstein critic, or the log rank of RankGAN."""
+    """The score itself: of a Wasserstein critic, or the log rank of RankGAN.
+
+    >>> IdentityReward()(torch.tensor([-0.5]))
+    tensor([-0.5000])
+    """
 
     def __call__(self, score: Scored) -> Scored:
         return score
@@ -66,7 +77,13 @@ class IdentityReward(Reward):
 
 @dataclass(frozen=True)
 class ConstantReward(Reward):
-    """The same for all texts: a control, under which nothing but noise should move."""
+    """The same for all texts: a control.
+
+    Without a baseline it is no neutral one: it raises whatever is drawn, and so lowers the entropy.
+
+    >>> ConstantReward(2.0)(torch.tensor([-0.5, 3.0]))
+    tensor([2., 2.])
+    """
 
     value: float = 1.0
 

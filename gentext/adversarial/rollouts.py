@@ -1,4 +1,4 @@
-"""What each token of a text is worth: the mean reward of the texts that begin as it does up to there."""
+"""Monte-Carlo rollouts: the return of a token as the mean reward of texts that begin as its text does up to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of a game: two players with their optimisers, the moves of each, a report, a validation."""
+"""One run of adversarial training: both players with their optimisers, the updates of each, reports, validations."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ class AdversarialOptions(ValidationOptions, Protocol):
 
 
 class AdversarialState:
-    """A generator and a critic, their optimisers and their place in a corpus; a step is a round of the game.
+    """A generator and a critic, their optimisers and their place in a corpus; a step is a round of updates of both.
 
-    Dropout acts on the critic alone, while it learns: the text that is played with, and the likelihood that a policy
-    gradient takes, are the generator's own.
+    Dropout acts on the critic alone, while it learns: generated texts, and their likelihood under a policy gradient,
+    are the generator's own.
     """
 
     long_steps = False

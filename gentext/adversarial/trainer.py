@@ -41,6 +41,23 @@ class AdversarialTrainer:
       ones left out; its kept_round is 0 where no round was better than the start.
     collapse: distinct bigrams of the draw, as a share of those of as much of valid, below which it has collapsed.
     valid_every, log_every: rounds; patience: validations without a lower Frechet distance; save_every: seconds.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from gentext.adversarial import Gumbel, TextCNN, TextGAN
+        >>> from gentext.data import Corpus, LocalText, Word
+        >>> from gentext.models import LSTM
+        >>> from gentext.train.base import NullMonitor
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> lines = [f"{a} {b} {c}" for a in "abcd" for b in "efgh" for c in "ij"]
+        >>> _ = (folder / "my.txt").write_text(chr(10).join(lines))
+        >>> source = LocalText(str(folder / "my.txt"), name="mine", valid=8, test=8)
+        >>> corpus = Corpus.open(source, Word(), cache=folder / "cache")
+        >>> v = corpus.tokenizer.vocab_size
+        >>> family = TextGAN(LSTM(v, layers=1, width=8), TextCNN(v, embedding=4, filters={2: 4}))
+        >>> trainer = AdversarialTrainer(Gumbel(PointwiseLoss()), steps=2, batch_size=4, draw=8)
+        >>> trainer.run(family, corpus, streams=Streams(0), monitor=NullMonitor(folder))
     """
 
     key = "train"

@@ -1,4 +1,4 @@
-"""What a validation of a game sees: both players, on held-out text and on a fresh draw."""
+"""Validation of adversarial training: both players, on held-out text and on a fresh draw."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SampleMetric(Protocol):
 
 @runtime_checkable
 class ValidationOptions(Protocol):
-    """What a validation asks of `AdversarialTrainer`; it says what each is."""
+    """The options of `AdversarialTrainer` that a validation reads; it says what each is."""
 
     key: str
     loss: Estimator

@@ -39,9 +39,13 @@ class Tempered(LanguageModel):
         return self._at(step, torch.zeros(len(step.logits), dtype=torch.long, device=step.logits.device))
 
     def _at(self, step: Step, written: Int[Tensor, " n"]) -> Step:
-        logits = step.logits / self.temperature
+        logits = step.logits if self.temperature == 1 else step.logits / self.temperature
         if self.length is not None:
-            ends = torch.arange(logits.shape[1], device=logits.device) == EOS
-            over = (written >= self.length)[:, None]
-            logits = logits.masked_fill(torch.where(over, ~ends, ends), -torch.inf)
+            end = torch.tensor([EOS], device=logits.device)
+            over = written >= self.length
+            if bool(over.any()):
+                ends = torch.arange(logits.shape[1], device=logits.device) == EOS
+                logits = logits.masked_fill(torch.where(over[:, None], ~ends, ends), -torch.inf)
+            else:  # of nearly every step: one pass over the logits, and not three
+                logits = logits.index_fill(1, end, -torch.inf)
         return Step(logits, (step.state, written))
