@@ -39,6 +39,7 @@ GROUPS = {
     "eval": "Which metrics are computed, over how many samples.",
     "encoder": "Text encoders for the metrics over vectors: `eval=full encoder@eval.encoder=pretrained`.",
     "tracker": "Where the figures of a run are mirrored.",
+    "search": "What `gentext tune` searches.",
     "experiment": "Whole sweeps, as they were run for the reports in `experiments/`.",
 }
 

@@ -13,6 +13,7 @@ from .api import rescore as rescore
 from .api import run as run
 from .api import score as score
 from .api import training_corpus as training_corpus
+from .api import tune as tune
 from .api import update_report as update_report
 from .api import write_report as write_report
 from .cli.run import sweep as sweep

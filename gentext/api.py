@@ -1,4 +1,4 @@
-"""What the commands of `gentext` do, as functions: `gentext.run`, `sweep`, `score`, `board`, `compare`, `explain`, ...
+"""What the commands of `gentext` do, as functions: `gentext.run`, `sweep`, `tune`, `score`, `board`, `compare`, ...
 
 What they return prints as a table in a terminal, is one in a notebook, and becomes a pandas frame by `.frame()`.
 """
@@ -25,6 +25,9 @@ from gentext.results import merge as merging
 from gentext.results import record as store
 from gentext.results import render_table, run_folder
 from gentext.results.record import Record
+
+if TYPE_CHECKING:
+    from gentext.tuning import Search
 
 
 def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> Run:
@@ -76,6 +79,7 @@ def run_job(
         shared: those that an experiment gives to all its jobs, which therefore label none.
         config_dir: a folder of options of the user's own.
     """
+    from gentext import tuning
     from gentext.run_pipeline import Label
     from gentext.run_pipeline import run as pipeline
 
@@ -83,7 +87,8 @@ def run_job(
     with config.searching(config_dir):  # a worker process of a sweep has not entered it
         former = [Path(cfg.out) / name for name in config.former_names(cfg, choices, overrides)]
         run_folder.adopt(folder, former)
-        return pipeline(config.settle(cfg, overrides), folder, Label(*name, command_line(overrides, config_dir)))
+        label_of = Label(*name, command_line(overrides, config_dir))
+        return pipeline(config.settle(cfg, overrides), folder, label_of, tuning.watching())
 
 
 def command_line(overrides: Sequence[str], config_dir: str | Path | None = None) -> str:
@@ -95,6 +100,66 @@ def command_line(overrides: Sequence[str], config_dir: str | Path | None = None)
     """
     where = [] if config_dir is None else ["--config-dir", str(config_dir)]
     return shlex.join(["gentext", "run", *where, *overrides])
+
+
+class Tuned(Tabular):
+    """What a search has found: `winner`, the overrides that are best, and every trial as a table."""
+
+    def __init__(self, search: Search) -> None:
+        super().__init__(search.table())
+        self.winner = list(search.winners[0].overrides) if search.winners else []
+        self.folder = search.folder
+
+
+def tune(
+    *overrides: str,
+    trials: int = 20,
+    figures: str | Sequence[str] = "bits_per_char",
+    prune: bool = True,
+    config_dir: str | Path | None = None,
+    **keys: Any,
+) -> Tuned:
+    """Search for the settings that are best on valid, as `gentext tune` does, trial after trial in this process.
+
+    Args:
+        *overrides: as on the command line; those of several values are searched.
+        trials: how many, those of an earlier call of the same search included.
+        figures: of the record, as `"bits_per_char"`, `"bleu4:max"` or `"selfbleu4:0.3"`; several: a front.
+        prune: end trials whose curve on valid is above the median of the others'.
+        config_dir: a folder of options of your own.
+        **keys: keys of the root, such as `seed=1`, `out="runs"`.
+
+    Raises: ValueError with advice for a wrong key or value, before any work begins.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=200", "data.valid=20", "data.test=50", "eval.samples=20"]
+        >>> gentext.tune("family=ngram", "family.order=1,3", *small, trials=2).winner
+        ['family.order=3']
+    """
+    from gentext import tuning
+    from gentext.trackers import Pruned
+
+    wanted = [figures] if isinstance(figures, str) else list(figures)
+    with config.searching(config_dir):
+        words = spelled(overrides, keys)
+        for job in config.jobs(config.completed(words), sweep=True):
+            cfg = config.compose(job, with_hydra=True)
+            config.check_run(config.settle(cfg, job))
+        params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
+        shared, space = tuning.plan([*params, *words])
+        folder = tuning.folder_of(cfg, cfg.hydra.runtime.choices["family"], [*params, *words], wanted)
+        search = tuning.Search(folder, shared, space, wanted, trials=trials, seed=cfg.seed, prune=prune)
+    while asked := search.ask(1):
+        done, reason, pruned = None, "", False
+        try:
+            with tuning.watched(search, asked[0]):
+                done = run(*shared, *asked[0].overrides, config_dir=config_dir)[0]
+        except (ValueError, OSError, MemoryError) as error:
+            reason, pruned = str(error), isinstance(error, Pruned)
+        search.tell(asked[0], done, reason, pruned=pruned)
+        search.write()
+    return Tuned(search)
 
 
 IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")

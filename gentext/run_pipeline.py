@@ -35,7 +35,7 @@ from gentext.results.cost import PeakMemory
 from gentext.results.record import Record
 from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
-from gentext.trackers import SPENT, RunMonitor, logging_to
+from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.trained import load_weights, needed
 from gentext.types import Batch, Samples, Scores
@@ -59,8 +59,15 @@ class Label:
         return replace(self, variant=f"{self.variant} weights={weights}".strip()) if weights else self
 
 
-def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
-    """The records of one run, one per decode setting. What its folder already holds is not done again."""
+def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Tracker] | None = None) -> list[Record]:
+    """The records of one run, one per decode setting. What its folder already holds is not done again.
+
+    Args:
+        cfg: composed and checked.
+        folder: of the run.
+        label: how it is called on a board.
+        trackers: more of them than the configuration names.
+    """
     with run_folder.at_work(folder, anew=not cfg.resume), logging_to(folder):
         streams = Streams(cfg.seed)
         if cfg.eval.samples < 1:
@@ -79,7 +86,8 @@ def run(cfg: DictConfig, folder: Path, label: Label) -> list[Record]:
         if any(None in stand.values() for stand in found.values()):
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
-            with RunMonitor(folder, config.build(cfg.tracker), resume=cfg.resume, config=plain(cfg)) as monitor:
+            mirrors = {**config.build(cfg.tracker), **(trackers or {})}
+            with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
                 for place in places(folder):

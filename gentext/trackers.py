@@ -44,6 +44,10 @@ class Tracker(Protocol):
     def close(self) -> None: ...
 
 
+class Pruned(ValueError):
+    """A tracker ends its run, which is not worth going on with; the text says why."""
+
+
 class Jsonl:
     """Appends each set of figures as a line of `log.jsonl` in the run's folder; curves are drawn from it.
 

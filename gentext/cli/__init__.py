@@ -50,5 +50,4 @@ def act(argv: Sequence[str]) -> int:
     from gentext import config
 
     with config.searching(args.config_dir):
-        args.act(args)
-    return 0
+        return args.act(args) or 0

@@ -72,6 +72,16 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
         yield from model.space.interpolate(*args.interpolate, steps=steps, path=args.path, **how)
 
 
+def _tune(args: argparse.Namespace) -> int:
+    from gentext.cli.run import SEARCH, launch
+
+    flags = ["--multirun", *(["--config-dir", args.config_dir] if args.config_dir else [])]
+    given = {"trials": args.trials, "jobs": args.jobs, "prune": False if args.no_prune else None}
+    given["figures"] = f"[{','.join(args.figure)}]" if args.figure else None
+    settings = [f"hydra.sweeper.{name}={value}" for name, value in given.items() if value is not None]
+    return launch([*flags, SEARCH, *settings, *args.pairs])
+
+
 def _inspect(args: argparse.Namespace) -> None:
     import gentext
 
@@ -200,6 +210,7 @@ def _table(found: Tabular, indent: str = "") -> None:
 
 
 HANDLERS = {
+    "tune": _tune,
     "sample": _sample,
     "inspect": _inspect,
     "export": _export,

@@ -21,7 +21,7 @@ EPILOG = """examples:
 `gentext run --help` shows the configuration, `gentext list` every option of every group."""
 
 
-def parser(handlers: Mapping[str, Callable[[argparse.Namespace], None]]) -> argparse.ArgumentParser:
+def parser(handlers: Mapping[str, Callable[[argparse.Namespace], int | None]]) -> argparse.ArgumentParser:
     """The parser of every command; `handlers` carry them out, by their names (`run` is Hydra's to parse)."""
     top = Parser(
         "gentext", description=DESCRIPTION, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -62,6 +62,26 @@ def refuse(program: str, message: str) -> NoReturn:
 
 def _run(command: argparse.ArgumentParser) -> None:
     """Hydra parses its own arguments."""
+
+
+def _tune(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--trials", type=int, metavar="N", help="runs in all, those of earlier calls of this search included (20)")
+    add(
+        "--figure",
+        action="append",
+        default=[],
+        metavar="FIGURE[:BEST]",
+        help="of the record; BEST is min, max or the value to come near to; several: a front (bits_per_char)",
+    )
+    add("--jobs", type=int, metavar="N", help="trials at once, under hydra/launcher=joblib, ray or slurm (1)")
+    add("--no-prune", action="store_true", help="never end a trial whose curve on valid is worse than the others'")
+    add(
+        "pairs",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="as of run; searched are search=NAME, family.width=64,128, 'train.lr=tag(log, interval(1e-4, 1e-2))', ...",
+    )
 
 
 def _sample(command: argparse.ArgumentParser) -> None:
@@ -193,6 +213,7 @@ def _list(command: argparse.ArgumentParser) -> None:
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("train, sample and judge; key=value replaces any line of the configuration, -m sweeps", _run),
+    "tune": ("search the settings of a family that are best on valid; a search goes on where it stopped", _tune),
     "sample": ("draw from a trained run", _sample),
     "inspect": ("what a trained run shows of its inside: states, attention, latent maps", _inspect),
     "export": ("write a trained n-gram as an ARPA file, which KenLM and SRILM read", _export),

@@ -35,6 +35,7 @@ SHOWN_SO_FAR = 16  # jobs of a sweep, after each of which the board so far is sh
 SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
+SEARCH = "hydra/sweeper=search"  # what makes a sweep a search
 _unwritten: list[dict[str, Any]] = []  # how jobs ended for which there was no room on the disk
 
 
@@ -103,6 +104,7 @@ def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
 def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:
     """Check a run or a sweep, and let Hydra run it; how each job ended, and the exit code of the worst."""
     overrides = config.completed(overrides)
+    idle = 0 if SEARCH in overrides else 1  # a search may have had all its trials before
     out = check(overrides, sweep=sweep)
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
@@ -121,7 +123,7 @@ def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> t
             code = 2
         jobs = _jobs(ended)
         write_seed_summaries(jobs)
-        return jobs, max(code, max((job["code"] for job in jobs), default=1))
+        return jobs, max(code, max((job["code"] for job in jobs), default=idle))
     finally:
         _unwritten.clear()
         del os.environ[SWEEP]
@@ -177,6 +179,14 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
     for job in config.jobs(overrides, sweep=sweep):
         cfg = config.settle(config.compose(job), job)
         config.check_run(cfg)
+    if SEARCH in overrides:
+        from gentext import tuning
+
+        given = config.compose(job, with_hydra=True).hydra.sweeper
+        params = [f"{key}={value}" for key, value in (given.params or {}).items()]
+        tuning.plan([*params, *(word for word in overrides if not word.startswith("hydra"))])
+        for figure in given.figures:
+            tuning.Objective.parse(figure)
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
@@ -186,7 +196,7 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
 
 def _job(cfg: DictConfig) -> float | None:
     """One run; how it ended is written down, and an error of one job never ends the others."""
-    from gentext.trackers import show_log
+    from gentext.trackers import Pruned, show_log
 
     show_log()
     context = HydraConfig.get()
@@ -205,6 +215,10 @@ def _job(cfg: DictConfig) -> float | None:
         if context.mode == RunMode.RUN:
             _show(folder)
         return objective(records)
+    except Pruned as end:
+        log.info("%s", end)
+        ended |= {"pruned": True, "reason": str(end)}
+        return None
     except (ValueError, OSError, MemoryError) as error:
         ended |= {"code": 2, "reason": explain(error)}
     except Exception as error:  # a defect, ours or a user's family's: the other jobs of a sweep go on
@@ -262,7 +276,8 @@ class SweepSummary(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         from gentext.results import board, record, render_board
 
-        if HydraConfig.get().mode != RunMode.MULTIRUN or config.hydra.job.num >= SHOWN_SO_FAR:
+        several = HydraConfig.get().mode == RunMode.MULTIRUN and "trials" not in config.hydra.sweeper
+        if not several or config.hydra.job.num >= SHOWN_SO_FAR:
             return
         done = [Path(job["folder"]) for job in _jobs(Path(os.environ[SWEEP])) if job["code"] == 0]
         if done:
@@ -270,18 +285,21 @@ class SweepSummary(Callback):
                 render_board.show(board.rank(record.find(done)), brief=True)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        summarise(Path(config.out), _jobs(Path(os.environ[SWEEP])), samples=config.show_samples)
+        search = "trials" in config.hydra.sweeper  # which has shown its trials
+        jobs = _jobs(Path(os.environ[SWEEP]))
+        summarise(Path(config.out), jobs, samples=config.show_samples, board=not search)
 
 
-def summarise(out: Path, jobs: Sequence[dict[str, Any]], *, samples: int = 0) -> None:
+def summarise(out: Path, jobs: Sequence[dict[str, Any]], *, samples: int = 0, board: bool = True) -> None:
     """Print the board of the jobs of a sweep, so many samples of each row, and what failed; write the report."""
     from gentext.report import write
 
-    done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
+    done = [Path(job["folder"]) for job in jobs if job["code"] == 0 and not job.get("pruned")]
     failed = [job for job in jobs if job["code"] != 0]
     try:
         if done:
-            _show(*done, samples=samples)
+            if board:
+                _show(*done, samples=samples)
             for path in write.write(done, out / "report.html", failures=failed):
                 print(f"Report: {path}")
     except (ValueError, OSError, MemoryError) as error:  # such as a full disk: what failed is still shown
@@ -307,6 +325,11 @@ def _jobs(ended: Path) -> list[dict[str, Any]]:
     """How each job of the sweep stands that has begun."""
     written = [node for _, node in read_jsonl(ended)] if ended.exists() else []
     return list({job["command"]: job for job in [*written, *_unwritten]}.values())
+
+
+def outcomes() -> dict[str, dict[str, Any]]:
+    """How each job of the sweep that runs has ended so far, by its folder."""
+    return {job["folder"]: job for job in _jobs(Path(os.environ[SWEEP]))}
 
 
 def explain(error: BaseException) -> str:

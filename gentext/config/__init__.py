@@ -2,7 +2,7 @@
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, check_run, decoder, setting, settings
-from gentext.config.compose import completed, compose, decides_its_text, expand, jobs
+from gentext.config.compose import completed, compose, decides_its_text, discrete, expand, jobs, parsed
 from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
@@ -28,6 +28,7 @@ __all__ = [
     "config_dir",
     "decides_its_text",
     "decoder",
+    "discrete",
     "expand",
     "fingerprint",
     "folder",
@@ -36,6 +37,7 @@ __all__ = [
     "identity",
     "jobs",
     "near",
+    "parsed",
     "refuse_code",
     "register",
     "run_name",

@@ -71,7 +71,7 @@ def completed(overrides: Sequence[str]) -> list[str]:
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
     chosen = [compose(_choices(job)) for job in jobs(_choices(overrides))]
-    fixed = compose([each.input_line or "" for each in _parsed(_choices(overrides)) if not each.is_sweep_override()])
+    fixed = compose([each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()])
     return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
 
 
@@ -109,8 +109,9 @@ def jobs(overrides: Sequence[str], *, sweep: bool | None = None) -> list[list[st
     given = list(overrides)
     first = next(expand(given)) if sweep is not False else given
     node = compose(first, with_hydra=True).hydra
-    if node.mode == RunMode.MULTIRUN:
-        given += [f"{key}={value}" for key, value in (node.sweeper.get("params") or {}).items()]
+    if sweep or node.mode == RunMode.MULTIRUN:
+        keys = {override.partition("=")[0] for override in given}
+        given += [f"{key}={value}" for key, value in (node.sweeper.get("params") or {}).items() if key not in keys]
     return list(expand(given)) if sweep is not False or node.mode == RunMode.MULTIRUN else [given]
 
 
@@ -143,32 +144,42 @@ def _chosen(overrides: Sequence[str]) -> DictConfig:
     return compose(_choices(next(expand(overrides))))
 
 
+def parsed(overrides: Sequence[str]) -> list[Override]:
+    """The overrides as Hydra reads them. Raises: ValueError with advice for one that it cannot read."""
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise one_line(error, overrides) from error
+
+
+def discrete(override: Override) -> list[str]:
+    """Every value of a sweep over options or values. Raises: ValueError where a glob matches no option."""
+    key = override.get_key_element()
+    value = override.value()
+    if isinstance(value, Glob):
+        names = value.filter(list(groups().get(key, {})))
+    else:
+        names = list(override.sweep_string_iterator())
+    if not names:
+        raise ValueError(f"{override.input_line} matches no option of {key}")
+    return names
+
+
 def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
-    """For a sweep: the overrides with the first value of each, then with every other value one at a time."""
+    """For a sweep: the overrides with the first value of each, then with every other value one at a time.
+
+    Of an interval, its two ends.
+    """
     choices = []
-    for override in _parsed(overrides):
-        if override.is_sweep_override():
-            key, value = override.get_key_element(), override.value()
-            if isinstance(value, Glob):
-                names = value.filter(list(groups().get(key, {})))
-            elif override.is_discrete_sweep():
-                names = list(override.sweep_string_iterator())
-            else:
-                continue  # a range for an optimising sweeper: nothing to compose beforehand
-            if not names:
-                raise ValueError(f"{override.input_line} matches no option of {key}")
-            choices.append([f"{key}={name}" for name in names])
-        else:
+    for override in parsed(overrides):
+        if not override.is_sweep_override():
             choices.append([override.input_line])
+            continue
+        sweep = override.value()
+        names = discrete(override) if override.is_discrete_sweep() else [sweep.start, sweep.end]
+        choices.append([f"{override.get_key_element()}={name}" for name in names])
     first = [options[0] for options in choices]
     yield first
     for i, options in enumerate(choices):
         for other in options[1:]:
             yield [*first[:i], other, *first[i + 1 :]]
-
-
-def _parsed(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise one_line(error, overrides) from error

@@ -1,0 +1,219 @@
+"""A search finds what is best on valid, shares its trials among processes and outlives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from gentext import tuning
+from gentext.cli import main
+from gentext.results.record import Record
+from gentext.trackers import Pruned
+
+SPACE = ["x=interval(-4,4)", "kind=a,b,c"]
+HEIGHT = {"a": 3.0, "b": 0.0, "c": 5.0}  # of the valley that each kind is
+SMALL = ["data.train=100", "data.valid=20", "data.test=20", "eval.samples=20", "tracker=jsonl"]
+
+
+def judged(trial: tuning.Trial, **figures: float) -> Record:
+    """The record of a trial whose figures are known in closed form; the optimum is x = 1, kind = b."""
+    drawn = dict(override.split("=") for override in trial.overrides)
+    cost = {"parameters": (float(drawn["x"]) - 1) ** 2 + HEIGHT[drawn["kind"]], **figures} if "x" in drawn else figures
+    return Record("d", "unconditional", "f", "", "ancestral", 0, {}, {}, "exact", cost=cost, folder="run")
+
+
+def opened(folder, words=SPACE, **options) -> tuning.Search:
+    shared, space = tuning.plan(words)
+    return tuning.Search(folder, shared, space, options.pop("figures", ["parameters"]), **{"trials": 40, **options})
+
+
+def told(search: tuning.Search) -> list[tuning.Trial]:
+    done = []
+    while asked := search.ask(1):
+        search.tell(asked[0], judged(asked[0]))
+        done += asked
+    return done
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from test_tuning import opened, judged
+search = opened(Path(sys.argv[1]), trials=12)
+while asked := search.ask(1):
+    if sys.argv[2] == "hang":
+        print("asked", flush=True)
+        time.sleep(60)
+    search.tell(asked[0], judged(asked[0]))
+    print(asked[0].number, flush=True)
+"""
+
+
+def worker(folder, how: str) -> subprocess.Popen:
+    words = [sys.executable, "-c", textwrap.dedent(WORKER), str(folder), how, os.path.dirname(__file__)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_search_finds_the_known_optimum(tmp_path):
+    search = opened(tmp_path)
+    assert len(told(search)) == 40
+    best = dict(override.split("=") for override in search.winners[0].overrides)
+    assert best["kind"] == "b"
+    assert float(best["x"]) == pytest.approx(1, abs=0.3)
+    search.write()
+    assert (tmp_path / "trials.csv").read_text().splitlines()[0] == "trial,parameters,x,kind,ended"
+    assert json.loads((tmp_path / "search.json").read_text())["winners"][0]["overrides"] == [
+        *search.winners[0].overrides
+    ]
+
+
+def test_a_search_that_was_killed_goes_on_to_the_same_trials(tmp_path):
+    whole = [trial.overrides for trial in told(opened(tmp_path / "whole", trials=12))]
+    begun = opened(tmp_path / "killed", trials=12)
+    first = begun.ask(1)[0]
+    begun.tell(first, judged(first))
+    with worker(tmp_path / "killed", "hang") as dying:
+        assert dying.stdout.readline() == "asked\n"
+        assert opened(tmp_path / "killed", trials=2).ask(1) == []  # a trial that is at work is nobody else's
+        dying.send_signal(signal.SIGKILL)
+    rest = told(opened(tmp_path / "killed", trials=12))
+    assert rest[0].number == 1
+    assert [trial.overrides for trial in rest] == whole[1:]
+
+
+def test_processes_share_the_trials_of_a_search(tmp_path):
+    processes = [worker(tmp_path, "run") for _ in range(2)]
+    numbers = [int(line) for process in processes for line in process.communicate(timeout=100)[0].split()]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(numbers) == list(range(12))
+    assert opened(tmp_path, trials=12).ask(1) == []
+
+
+def test_values_are_tried_once_and_all_of_them_where_there_are_few(tmp_path):
+    search = opened(tmp_path, ["x=1", "kind=a,b,c"])
+    asked = search.ask(2)
+    while asked:
+        for trial in asked:
+            search.tell(trial, judged(trial, parameters=HEIGHT[trial.overrides[0][-1]]))
+        asked = search.ask(2)
+    assert sorted(row[2] for row in search.table().rows) == ["a", "b", "c"]
+    assert search.winners[0].overrides == ("kind=b",)
+
+
+def test_several_figures_make_a_front(tmp_path):
+    search = opened(tmp_path, ["n=1,2,3,4"], figures=["parameters", "sample_tokens:max", "peak_bytes:3"])
+    while asked := search.ask(1):
+        n = float(asked[0].overrides[0][-1])
+        figures = {"parameters": abs(n - 2), "sample_tokens": min(n, 3), "peak_bytes": 3.0}
+        search.tell(asked[0], judged(asked[0], **figures))
+    assert sorted(trial.overrides for trial in search.winners) == [("n=2",), ("n=3",)]
+
+
+def test_a_failed_trial_wins_nothing(tmp_path):
+    search = opened(tmp_path, ["n=1,2"])
+    search.tell(search.ask(1)[0], None, "it went wrong")
+    assert search.winners == []
+    search.tell(search.ask(1)[0], None, "as well", pruned=True)
+    assert search.ask(1) == []
+    assert {row[-1] for row in search.table().rows} == {"it went wrong", "as well"}
+
+
+def test_a_curve_above_the_median_is_pruned(tmp_path):
+    search = opened(tmp_path)
+    for level in range(5):
+        trial = search.ask(1)[0]
+        curve = tuning.Pruner(str(tmp_path), trial.number)
+        curve.open(tmp_path, {})
+        curve.log(0, {"valid/nll": 9.0})
+        curve.log(100, {"valid/nll": float(level % 3), "valid/entropy": 0.0})
+        search.tell(trial, judged(trial))
+    for level, ends in ((0.5, False), (2.5, True)):
+        curve = tuning.Pruner(str(tmp_path), search.ask(1)[0].number)
+        curve.open(tmp_path, {})
+        curve.log(0, {"valid/nll": 99.0})
+        curve.log(50, {"train/nll": 99.0})
+        if ends:
+            with pytest.raises(Pruned, match="step 100"):
+                curve.log(100, {"valid/nll": level})
+        else:
+            curve.log(100, {"valid/nll": level})
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["x=1"], "nothing is searched"),
+        (["x=1,2", "eval.split=test"], "test stays unseen"),
+        (["x=tag(log, interval(-1, 1))"], "cannot be searched"),
+        (["x=interval(2"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused(words, said):
+    with pytest.raises(ValueError, match=said):
+        tuning.plan(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("bleu4", "bleu4:max"), ("bleu4:most", "neither min nor max"), ("bitsperchar", "bitsperchar:min")],
+)
+def test_a_figure_needs_an_end_that_is_best(words, said):
+    with pytest.raises(ValueError, match=said):
+        tuning.Objective.parse(words)
+
+
+def test_a_figure_that_no_record_holds_ends_the_search(tmp_path):
+    search = opened(tmp_path, figures=["param:min"])
+    trial = search.ask(1)[0]
+    with pytest.raises(ValueError, match="Did you mean parameters"):
+        search.tell(trial, judged(trial))
+
+
+def test_the_last_value_of_a_key_counts_and_a_whole_interval_has_whole_values():
+    shared, space = tuning.plan(["x=int(interval(2, 6))", "y=1,2", "y=3", "eval.split=valid"])
+    assert shared == ["y=3", "eval.split=valid"]
+    assert space[0].override(3) == "x=3"
+
+
+def test_tune_runs_its_trials_and_goes_on_when_asked_for_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["tune", "search=ngram", "family.order=1,3", *SMALL, "--figure", "bits_per_char"]
+    assert main([*words, "--trials", "1"]) == 0
+    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("record.*.json")}
+    assert len(first) == 1
+    assert main([*words, "--trials", "5"]) == 0  # there are two values
+    records = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("record.*.json")}
+    assert len(records) == 2
+    assert records.items() >= first.items()
+    assert "Best: family.order=3" in capsys.readouterr().out
+    assert {json.loads(path.read_text())["config"]["eval"]["split"] for path in records} == {"valid"}
+
+
+def test_a_search_that_cannot_begin_says_so_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["tune", "family=lstm", "family.width=interval(8, 16)"]) == 2
+    assert "family.width" in capsys.readouterr().err
+    assert main(["tune", "family=ngram", "family.order=1,2", "--figure", "bleu4"]) == 2
+    assert "bleu4:max" in capsys.readouterr().err
+    assert main(["tune", "family=ngram"]) == 2
+    assert "nothing is searched" in capsys.readouterr().err
+    assert [*tmp_path.rglob("record.*")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_trials_are_pruned_under_every_launcher(tmp_path, monkeypatch, launcher):
+    monkeypatch.chdir(tmp_path)
+    words = ["family=lstm", "family.width=16", "family.layers=1", "train.steps=40", "train.valid_every=10"]
+    rates = "train.lr=0.01,0.011,0.012,0.013,0.014,0.015,1e-7,2e-7,3e-7,4e-7,5e-7"
+    assert main(["tune", *words, rates, *SMALL, "--trials", "11", "--jobs", "2", f"hydra/launcher={launcher}"]) == 0
+    found = json.loads(next(tmp_path.rglob("search.json")).read_text())
+    assert float(found["winners"][0]["overrides"][0].partition("=")[2]) > 0.001
+    assert any(str(trial["ended"]).startswith("pruned at step") for trial in found["trials"])
