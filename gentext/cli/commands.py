@@ -82,6 +82,27 @@ def _tune(args: argparse.Namespace) -> int:
     return launch([*flags, SEARCH, *settings, *args.pairs])
 
 
+def _verify(args: argparse.Namespace) -> int:
+    import tempfile
+    from contextlib import nullcontext
+    from pathlib import Path
+
+    from gentext import reproduce
+    from gentext.results import record, render_table
+    from gentext.trackers import show_log
+
+    show_log()
+    came_out = True
+    with nullcontext(args.out) if args.out else tempfile.TemporaryDirectory(prefix="gentext-verify-") as out:
+        for one in record.find(args.records):
+            found = reproduce.verify(one, Path(out), trusted=args.trust, device=args.device)
+            render_table.show(found.table, args.format)
+            if not reproduce.mark(found):
+                print("It lies in no folder of a run, so nothing is marked as verified.", file=sys.stderr)
+            came_out &= found.came_out
+    return 0 if came_out else 1
+
+
 def _inspect(args: argparse.Namespace) -> None:
     import gentext
 
@@ -211,6 +232,7 @@ def _table(found: Tabular, indent: str = "") -> None:
 
 HANDLERS = {
     "tune": _tune,
+    "verify": _verify,
     "sample": _sample,
     "inspect": _inspect,
     "export": _export,

@@ -114,6 +114,15 @@ def _sample(command: argparse.ArgumentParser) -> None:
     _trust(command)
 
 
+def _verify(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("records", nargs="+", metavar="RECORD", help="a record's file, or a run's folder")
+    add("--out", metavar="FOLDER", help="where the runs are done again, and kept (a folder that is removed)")
+    add("--device", help="cpu, cuda, ... (the record's)")
+    add("--format", choices=TABLES, default="terminal")
+    _trust(command)
+
+
 def _inspect(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", help="a run's folder")
 
@@ -214,6 +223,7 @@ def _list(command: argparse.ArgumentParser) -> None:
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "run": ("train, sample and judge; key=value replaces any line of the configuration, -m sweeps", _run),
     "tune": ("search the settings of a family that are best on valid; a search goes on where it stopped", _tune),
+    "verify": ("do a record's run again: does every figure come out? exit code 1 where one does not", _verify),
     "sample": ("draw from a trained run", _sample),
     "inspect": ("what a trained run shows of its inside: states, attention, latent maps", _inspect),
     "export": ("write a trained n-gram as an ARPA file, which KenLM and SRILM read", _export),

@@ -41,6 +41,8 @@ _unwritten: list[dict[str, Any]] = []  # how jobs ended for which there was no r
 
 def launch(argv: Sequence[str]) -> int:
     """Run or sweep; the exit code of the worst job."""
+    if "--from" in argv:
+        return _again(argv)
     args = _arguments(argv)
     with config.searching(args.config_dir):
         if args.help:
@@ -81,6 +83,23 @@ def sweep(*overrides: str, config_dir: str | Path | None = None, **keys: Any) ->
         jobs, _ = _launch(["-m"], spelled(overrides, keys), sweep=True)
     done = [Path(job["folder"]) for job in jobs if job["code"] == 0]
     return Sweep(store.find(done), [job for job in jobs if job["code"] != 0])
+
+
+def _again(argv: Sequence[str]) -> int:
+    """`--from RECORD [KEY=VALUE ...]`: the run of a record's file, from the configuration that it holds."""
+    from gentext.reproduce import run_again
+    from gentext.trackers import show_log
+
+    words = list(argv)
+    at = words.index("--from")
+    if len(words) == at + 1 or any(word.startswith("-") for word in (*words[:at], *words[at + 1 :])):
+        raise ValueError("--from takes a record's file and stands beside out=, device=, resume= and name= alone")
+    path = words.pop(at + 1)
+    words.pop(at)
+    show_log()
+    folder, _ = run_again(path, words)
+    _show(folder)
+    return 0
 
 
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -156,6 +175,7 @@ def _flags(argv: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
 FLAGS = """
   -m, --multirun          every combination of values: seed=0,1,2 'family=glob(*)'
   --config-dir FOLDER     options of your own: family/, data/, eval/, ... of YAML, and the Python modules they name
+  --from RECORD           do the run of a record's file again; with out=, device= alone
   --cfg job               print the configuration, run nothing
   -sc install=bash        complete keys and options in bash (zsh, fish) """
 

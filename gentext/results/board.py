@@ -64,6 +64,13 @@ class Row:
         """The decode setting in a few words."""
         return naming.setting(self.decode)
 
+    @property
+    def verified(self) -> str:
+        """When and on what its runs were done again, where all of them were and every figure came out; else empty."""
+        if not self.records or not all(record.verified.get("came_out") for record in self.records):
+            return ""
+        return "; ".join(dict.fromkeys(f"{r.verified['when'][:10]} on {r.verified['on']}" for r in self.records))
+
 
 @dataclass(frozen=True)
 class Board:
@@ -163,6 +170,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
         seeds = tuple(sorted(record.seed for record in mine))
         rows.append(Row(mine[0].data, name, mine[0].decode, seeds, cells, mine[0].adaptive, mine))
     notes += [f"{row.family}, {row.setting} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
+    notes += [f"✓ done again, every figure came out: {row.family} ({row.verified})" for row in rows if row.verified]
     rows = _mark(rows, about, over, notes)
     notes += _ties(rows, about)
     notes += _older(rows)
@@ -420,7 +428,7 @@ def table(board: Board) -> list[list[str]]:
     header = ["family", "decode", "seeds", *(head(board, name) for name in board.columns)]
     body = [
         [
-            row.family + (" †" if row.adaptive else ""),
+            row.family + " †" * row.adaptive + " ✓" * bool(row.verified),
             row.setting,
             str(len(row.seeds)),
             *(text(row.cells.get(name)) for name in board.columns),

@@ -52,6 +52,7 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     created: str = ""
+    verified: Mapping[str, Any] = field(default_factory=dict)  # when and on what it was done again, and what came out
     files: Mapping[str, str] = field(default_factory=dict)  # sha256 of what is stored beside it: values, samples
     folder: str = ""  # where it was read from; not stored
 

@@ -222,6 +222,7 @@ def _plain(board: Board) -> dict[str, object]:
             "decode": row.decode,
             "seeds": row.seeds,
             "adaptive": row.adaptive,
+            "verified": row.verified,
             "changed": row.records[0].variant,
             "values": {name: words(cell) for name, cell in row.cells.items()},
         }
