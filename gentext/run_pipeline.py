@@ -290,7 +290,6 @@ def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, man
 def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
-    stem = records.file_stem(setting)
     length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
     begun = time.perf_counter()
     draw, texts = sample(job, decoder, setting, length)
@@ -338,7 +337,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         folder=str(job.folder),
     )
     records.write(made, job.folder, texts)
-    job.monitor.log(0, {f"{stem}/{name}": value.value for name, value in values.items()})
+    job.monitor.record(made, texts)
     return made
 
 

@@ -29,10 +29,10 @@ from gentext.cli.parser import COMMANDS, refuse
 from gentext.display import Sweep
 from gentext.files import read_jsonl
 from gentext.results import record as store
+from gentext.trackers import SWEEP
 
 log = logging.getLogger("gentext")
 SHOWN_SO_FAR = 16  # jobs of a sweep, after each of which the board so far is shown
-SWEEP = "GENTEXT_SWEEP"  # names the file in which the jobs of one sweep write how they ended
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
 SEARCH = "hydra/sweeper=search"  # what makes a sweep a search
@@ -125,7 +125,9 @@ def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> t
     overrides = config.completed(overrides)
     idle = 0 if SEARCH in overrides else 1  # a search may have had all its trials before
     out = check(overrides, sweep=sweep)
-    ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{os.getpid()}.jsonl")))
+    several = sweep or any(word.startswith("experiment=") for word in overrides)
+    name = f"sweep-{config.fingerprint(sorted([*flags, *overrides]))}-" * several
+    ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{name}{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
     inherited = f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}"
     full, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"  # Hydra would print a traceback and exit
