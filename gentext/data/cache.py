@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from gentext.files import remove, replace, sha256
 
 log = logging.getLogger("gentext")
@@ -30,25 +32,19 @@ FILES = "files"  # what it says of them: the sha256 of each, by name
 def keep(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]) -> tuple[Path, dict[str, Any]]:
     """The folder `parent/name` and what `write` said of it: written the first time, whole or not at all, and kept.
 
-    Without a name it is written and then called by its own meta["sha256"]. Two processes may write one entry at once:
-    the one that ends last throws its own away. One whose files are not what was written is written anew, for numbers
+    Without a name it is written and then called by its own meta["sha256"]. Of the processes that want one named entry
+    at once, one writes it and the others wait. One whose files are not what was written is written anew, for numbers
     would be others with it. Raises OSError, with what to do, where the folder cannot be written.
     """
     meta = None if name is None else _whole(parent / name)
     if meta is None:
         with _advice(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
-            try:
-                meta = write(draft)
-                name = name or str(meta["sha256"])
-                meta = {**meta, FILES: {path.name: sha256(path) for path in sorted(draft.iterdir())}}
-                (draft / META).write_text(json.dumps(meta), encoding="utf-8")
-                meta = json.loads((draft / META).read_text(encoding="utf-8"))  # as the next reader has it
-                draft.chmod(stat.S_IMODE(parent.stat().st_mode))  # whoever may read the cache may read this
-                _rename(draft, parent / name)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
+            with _alone(parent, name):
+                meta = None if name is None else _whole(parent / name)
+                if meta is None:
+                    name, meta = _write(parent, name, write)
+    assert name is not None
     return parent / name, {key: value for key, value in meta.items() if key != FILES}
 
 
@@ -65,6 +61,41 @@ def _whole(folder: Path) -> dict[str, Any] | None:
     except (ValueError, OSError, TypeError, AttributeError) as error:
         log.warning("%s is damaged (%s): it is written anew", folder, error)
         return None
+
+
+@contextlib.contextmanager
+def _alone(parent: Path, name: str | None) -> Iterator[None]:
+    """Within it no other process writes the entry; one that was killed holds nobody up."""
+    if name is None:
+        yield
+        return
+    path = parent / f".{name}.lock"
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process prepares %s: waiting for it", parent / name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # one that waits for a file which is gone takes a new one
+        lock.release()
+
+
+def _write(parent: Path, name: str | None, write: Callable[[Path], dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+    try:
+        meta = write(draft)
+        name = name or str(meta["sha256"])
+        meta = {**meta, FILES: {path.name: sha256(path) for path in sorted(draft.iterdir())}}
+        (draft / META).write_text(json.dumps(meta), encoding="utf-8")
+        meta = json.loads((draft / META).read_text(encoding="utf-8"))  # as the next reader has it
+        draft.chmod(stat.S_IMODE(parent.stat().st_mode))  # whoever may read the cache may read this
+        _rename(draft, parent / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return name, meta
 
 
 def _rename(draft: Path, folder: Path) -> None:

@@ -3,6 +3,8 @@
 import errno
 import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -82,6 +84,28 @@ def test_writers_at_the_same_time_leave_one_whole_entry(tmp_path):
         found = list(pool.map(lambda _: keep(tmp_path, "a", write)[0], range(32)))
     assert set(found) == {tmp_path / "a"}
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from gentext.data.cache import keep
+folder = Path(sys.argv[1])
+def write(draft):
+    with (folder / "written").open("a") as file:
+        file.write("x")
+    time.sleep(0.5)
+    return {"n": 1}
+print(keep(folder / "cache", "a", write)[1])
+"""
+
+
+def test_of_the_processes_that_want_an_entry_one_writes_it(tmp_path):
+    words = [sys.executable, "-c", WRITER, str(tmp_path)]
+    processes = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=60)[0] for process in processes] == ["{'n': 1}\n"] * 3
+    assert (tmp_path / "written").read_text() == "x"
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize(
