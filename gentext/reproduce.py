@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,7 +63,8 @@ def repeat(record: Record, cfg: DictConfig, folder: Path | None = None, command:
     if folder is None:
         said = config.fingerprint([config.identity(cfg), record.versions.get("gentext")])
         folder = Path(cfg.out) / record.data / f"{records.file_stem(record.family)}-s{record.seed}-{said}"
-    return folder, run(cfg, folder, Label(record.family, record.variant, command or record.command))
+    variant = re.sub(r" ?weights=\S+$", "", record.variant)  # `run` says which of its weights a row shows
+    return folder, run(cfg, folder, Label(record.family, variant, command or record.command))
 
 
 def run_again(path: str, changed: Sequence[str] = ()) -> tuple[Path, list[Record]]:
@@ -98,7 +100,10 @@ def verify(record: Record, out: Path, *, trusted: Collection[str] = (), device: 
     if record.decode not in built:
         raise ValueError(f"the configuration of {record.folder} has no decode setting {record.decode!r}")
     cfg.decode = {built[record.decode]: cfg.decode[built[record.decode]]}
-    _, (new,) = repeat(record, cfg)
+    _, made = repeat(record, cfg)
+    new = next((one for one in made if one.variant == record.variant), None)
+    if new is None:
+        raise ValueError(f"done again, the run has no row {record.name}; it has {', '.join(one.name for one in made)}")
     alike = _kind(record) == _kind(new)
     rows = [
         [name, f"{old.value:.6g}", f"{new.values[name].value:.6g}" if name in new.values else "-", verdict]

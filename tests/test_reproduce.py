@@ -38,7 +38,8 @@ def again(made, tmp_path):
 
 
 def moved(value, by: float):
-    return replace(value, value=value.value + by)
+    interval = value.interval and tuple(end + by for end in value.interval)
+    return replace(value, value=value.value + by, interval=interval)
 
 
 def test_a_record_that_comes_out_is_marked_on_the_board(again, capsys):

@@ -29,8 +29,8 @@ def start(folder: Path, launcher: str) -> subprocess.Popen:
         "GENTEXT_CACHE": str(folder / "cache"),
         "PYTHONPATH": ":".join(sys.path),
     }
-    out = (folder / "output.txt").open("a")
-    return subprocess.Popen(words, cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True)
+    with (folder / "output.txt").open("a") as out:
+        return subprocess.Popen(words, cwd=folder, env=env, stdout=out, stderr=out, start_new_session=True)
 
 
 def figures(folder: Path) -> dict[tuple[str, int], dict[str, float]]:
