@@ -36,13 +36,13 @@ class Backoff(nn.Module):
 
     def derive(self) -> None:
         """Fills all that follows from the counts, order by order: each is interpolated with the one below."""
-        suffixes = self.orders[0].words
+        suffixes = self.orders[0].words  # a token is its own number
         p = torch.full((self.vocab_size,), 1 / (self.vocab_size - 2), dtype=torch.float64, device=suffixes.device)
         p[[PAD, BOS]] = 0.0  # never emitted
-        p = self.orders[0].derive(self.discounts[0], p, self.smoothing)
+        p = self.orders[0].derive(self.discounts[0], p, suffixes, self.smoothing)
         for k, (lower, grams) in enumerate(pairwise(self.orders), 1):
-            suffixes = grams.words if k == 1 else lower.find(suffixes.index_select(0, grams.parents), grams.words)
-            p = grams.derive(self.discounts[k], p.index_select(0, suffixes), self.smoothing)
+            suffixes = grams.words if k == 1 else _suffixes(grams, lower, suffixes)
+            p = grams.derive(self.discounts[k], p, suffixes, self.smoothing)
 
     def open(self, n: int) -> Int[Tensor, "n k"]:
         """The context of a beginning: BOS, and nothing before it."""
@@ -101,6 +101,14 @@ class Backoff(nn.Module):
             tokens.index_copy_(0, rest, grams.draw(column.index_select(0, rest), rng))
         uniform = torch.rand(len(tokens), generator=rng, dtype=torch.float64, device=rng.device).to(tokens.device)
         return torch.where(tokens < 0, EOS + (uniform * (self.vocab_size - 2)).long(), tokens)
+
+
+def _suffixes(grams: NgramTable, lower: NgramTable, suffixes: Int[Tensor, " m"]) -> Int[Tensor, " n"]:
+    """The number of each n-gram less its first token, given those of the n-grams of the order below."""
+    found, parents = torch.empty_like(grams.words), grams.parents
+    for part in grams.parts():
+        found[part] = lower.find(suffixes.index_select(0, parents[part]), grams.words[part])
+    return found
 
 
 def _loaded(model: Backoff, keys: Any) -> None:

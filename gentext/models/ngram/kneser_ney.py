@@ -19,7 +19,7 @@ from torch import Tensor
 from gentext.types import BOS, EOS
 
 log = logging.getLogger("gentext")
-CHUNK = 2**21  # occurrences sorted at once: bounds the working memory to a few hundred MiB
+CHUNK = 2**18  # occurrences sorted at once: bounds the working memory to some tens of MiB
 FALLBACK = (0.5, 1.0, 1.5)  # as lmplz --discount_fallback
 
 
@@ -168,11 +168,15 @@ def _extend(
 
 def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Counts:
     """The kept n-grams under the kept contexts, which are numbered anew; a kept n-gram's context is always kept."""
-    totals = torch.zeros(seen.contexts, dtype=torch.int64).index_add_(0, seen.parents, adjusted.long())
-    successors = torch.bincount(seen.parents[kept], minlength=seen.contexts)[contexts]
-    starts = torch.nn.functional.pad(successors, (1, 1)).cumsum(0)
+    totals = torch.zeros(seen.contexts, dtype=torch.int32).index_add_(0, seen.parents, adjusted)
     totals = torch.nn.functional.pad(totals[contexts], (0, 1))
-    return Counts(starts.int(), seen.words[kept], adjusted[kept], totals.int())
+    if bool(kept.all()):  # the usual case: nothing is copied
+        parents, words = seen.parents, seen.words
+    else:
+        parents, words, adjusted = seen.parents[kept], seen.words[kept], adjusted[kept]
+    successors = torch.bincount(parents, minlength=seen.contexts)[contexts]
+    starts = torch.nn.functional.pad(successors, (1, 1)).cumsum_(0).int()
+    return Counts(starts, words, adjusted, totals)
 
 
 def _tally(adjusted: Tensor, raw: Tensor, last: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from gentext.models.ngram.kneser_ney import Counts
 from gentext.models.ngram.smoothing import Smoothing
 
 MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
+PART = 2**18  # n-grams
 COUNTS = ("starts", "words", "counts", "totals")
 
 
@@ -27,7 +29,8 @@ class NgramTable(nn.Module):
     totals: Tensor
     log_p: Tensor  # nats, per n-gram; 0 for the absent
     log_backoff: Tensor  # nats, per context; 0 for the absent
-    mass: Tensor  # discounted counts, summed up to each n-gram
+    steps: Tensor  # what is taken off the counts 0, 1, 2 and 3+
+    mass: Tensor  # discounted counts, summed up to each n-gram; empty until something is drawn
     shares: Tensor  # what a context's discounted counts are shares of; the rest is its back-off's
     keys: Tensor
     table: Tensor
@@ -40,6 +43,7 @@ class NgramTable(nn.Module):
         nothing = torch.zeros(0)
         self.register_buffer("log_p", nothing, persistent=False)
         self.register_buffer("log_backoff", nothing, persistent=False)
+        self.register_buffer("steps", nothing.double(), persistent=False)
         self.register_buffer("mass", nothing.double(), persistent=False)
         self.register_buffer("shares", nothing.double(), persistent=False)
         self.register_buffer("keys", nothing.long(), persistent=False)
@@ -52,27 +56,44 @@ class NgramTable(nn.Module):
     @property
     def parents(self) -> Int[Tensor, " n"]:
         """The context of each n-gram."""
-        return torch.repeat_interleave(self.starts.long().diff())
+        return torch.repeat_interleave(self.starts.diff())
+
+    def parts(self) -> Iterator[slice]:
+        """All n-grams, so many at a time that what is computed of them takes little memory."""
+        return (slice(at, min(at + PART, len(self))) for at in range(0, len(self), PART))
 
     def derive(
-        self, discounts: Float[Tensor, "3"], backed: Float[Tensor, " n"], smoothing: Smoothing
+        self,
+        discounts: Float[Tensor, "3"],
+        lower: Float[Tensor, " m"],
+        suffixes: Int[Tensor, " n"],
+        smoothing: Smoothing,
     ) -> Float[Tensor, " n"]:
-        """The probability of each n-gram, interpolated with `backed`, its suffix's; fills all derived arrays.
+        """The probability of each n-gram, interpolated with that of its suffix in `lower`; fills all derived arrays.
 
         Source: Chen and Goodman 1998, equations 24 and 25.
         """
-        steps = torch.cat([discounts.new_zeros(1), discounts])
-        p = self.counts - steps.index_select(0, self.counts.clamp_max(3))
-        self.mass = torch.nn.functional.pad(p.cumsum(0), (1, 0))
+        self.steps, self.mass = torch.cat([discounts.new_zeros(1), discounts]), discounts.new_zeros(0)
+        p, parents = self._discounted(), self.parents
         self.shares = smoothing.shares(self.totals.double(), self.starts.long().diff())
-        backoff = torch.where(self.shares > 0, 1 - self.mass[self.starts].diff() / self.shares, 1.0)
-        parents = self.parents
-        p /= self.shares.clamp_min(1).index_select(0, parents)
-        p += backoff.index_select(0, parents).mul_(backed)
-        self.log_p = torch.nn.functional.pad(p.log().float(), (0, 1))
-        self.log_backoff = backoff.log().float()
+        backoff = torch.where(self.shares > 0, 1 - _summed(p)[self.starts].diff() / self.shares, 1.0)
+        shares = self.shares.clamp_min(1)
+        self.log_p = torch.zeros(len(self) + 1, device=p.device)
+        for part in self.parts():
+            context = parents[part]
+            p[part] /= shares.index_select(0, context)
+            p[part] += backoff.index_select(0, context) * lower.index_select(0, suffixes[part])
+            self.log_p[part] = p[part].log().float()
+        self.log_backoff = backoff.log_().float()
         self._index(parents)
         return p
+
+    def _discounted(self) -> Float[Tensor, " n"]:
+        found = self.steps.new_empty(len(self))
+        for part in self.parts():
+            counts = self.counts[part]
+            found[part] = counts - self.steps.index_select(0, counts.clamp_max(3))
+        return found
 
     def _index(self, parents: Int[Tensor, " n"]) -> None:
         """Fills the table: open addressing at load 1/4 to 1/2, each n-gram in the first free slot from its home on.
@@ -80,15 +101,19 @@ class NgramTable(nn.Module):
         Placed in order of home none lies far from it: `reach` is the longest way.
         """
         n = len(self)
-        keys = parents * self.vocab_size + self.words
-        self.keys = torch.nn.functional.pad(keys, (0, 1), value=-1)
         self.bits = n.bit_length() + 1
-        home, number = self._home(keys).sort()
-        way = home - torch.arange(n, device=keys.device)
-        way = (torch.cummax(way, 0).values if n else way) - way
-        self.reach = int(way.max()) if n else 0
-        self.table = torch.full(((1 << self.bits) + self.reach,), n, dtype=torch.int32, device=keys.device)
-        self.table[home + way] = number.int()
+        self.keys = torch.full((n + 1,), -1, dtype=torch.int64, device=parents.device)
+        home = torch.empty(n, dtype=torch.int64, device=parents.device)
+        for part in self.parts():
+            self.keys[part] = parents[part].long() * self.vocab_size + self.words[part]
+            home[part] = self._home(self.keys[part])
+        home, number = home.sort()
+        slots = home - torch.arange(n, device=home.device)
+        slots = (torch.cummax(slots, 0).values if n else slots).add_(torch.arange(n, device=home.device))
+        self.reach = int((slots - home).max()) if n else 0
+        del home
+        self.table = torch.full(((1 << self.bits) + self.reach,), n, dtype=torch.int32, device=slots.device)
+        self.table[slots] = number.int()
 
     def _home(self, keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """Where the search for a key begins: the upper bits of a product, made unsigned."""
@@ -125,6 +150,8 @@ class NgramTable(nn.Module):
 
     def draw(self, contexts: Int[Tensor, " n"], rng: torch.Generator) -> Int[Tensor, " n"]:
         """A token for each context, drawn from its discounted counts; -1 with the probability of the back-off."""
+        if len(self.mass) == 0:
+            self.mass = _summed(self._discounted())
         uniform = torch.rand(len(contexts), generator=rng, dtype=torch.float64, device=rng.device)
         begin, end = (self.starts.index_select(0, contexts + i) for i in (0, 1))
         floor = self.mass.index_select(0, begin)
@@ -139,3 +166,10 @@ class NgramTable(nn.Module):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.words.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _summed(figures: Float[Tensor, " n"]) -> Float[Tensor, " k"]:
+    """Nothing, the first, the first two, ..., all of them."""
+    found = figures.new_zeros(len(figures) + 1)
+    torch.cumsum(figures, 0, out=found[1:])
+    return found
