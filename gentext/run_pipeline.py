@@ -19,7 +19,7 @@ from gentext import config, panels
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.base import BaseDecoder
-from gentext.evaluation import harness, latents
+from gentext.evaluation import harness, latents, parallel
 from gentext.files import atomic, read_json, write_json
 from gentext.language_model import (
     Decoder,
@@ -153,7 +153,7 @@ def gathered(
     monitor: RunMonitor,
 ) -> Evaluation:
     """A trained family with the evidence that is the same for all decode settings."""
-    scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor)
+    scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor, processes=cfg.processes)
     seed = streams.derive("latent")
     reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
     evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
@@ -350,13 +350,13 @@ def device_name(device: str) -> str:
 def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> tuple[Batch, list[str]]:
     """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
 
-    They come from the stream named after the decode setting.
+    They come from the stream named after the decode setting, of a large draw from several.
     """
     cfg, corpus = job.cfg, job.corpus
     n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
-        prompt = cast(torch.Tensor, corpus.batch([], prompts).prompt).to(cfg.device)
+        prompt = cast(torch.Tensor, corpus.batch([], prompts).prompt)
         n = len(prompt)
     if isinstance(job.family, SupportsTexts):
         texts = job.family.texts(corpus, n, split=cfg.eval.split, rng=Streams(cfg.seed)(stream))
@@ -364,9 +364,9 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
     if length is not None:
         decoder = replace(cast(Any, decoder), min_len=length)  # every decoder that has a length is a dataclass
     job.family.eval()
-    with job.monitor.progress(None, f"sampling {n}: {setting}", ""), torch.inference_mode():
-        rng = Streams(cfg.seed)(stream, cfg.device)
-        draw = job.family.sample(n, length or cfg.max_len, decoder=decoder, rng=rng, prompt=prompt).to("cpu")
+    how = {"decoder": decoder, "seed": cfg.seed, "name": stream, "prompt": prompt}
+    with job.monitor.progress(None, f"sampling {n}: {setting}", ""):
+        draw = parallel.sample(job.family, n, length or cfg.max_len, processes=cfg.processes, **how)
     return draw, corpus.tokenizer.decode(draw.tokens.tolist())
 
 

@@ -29,7 +29,16 @@ from gentext.trackers import Pruned
 TRIAL = "GENTEXT_TRIAL"  # names, to the process that runs a trial, the search's folder and the trial's number
 JOURNAL, NAME, CURVE = "journal.log", "search", "valid/nll"
 REPEATS = 20  # proposals to a trial, where nearly all values are tried
-NO_MATTER = ("out", "resume", "device", "tracker", "title", "show_samples", "name")  # of the root: not to a figure
+NO_MATTER = (
+    "out",
+    "resume",
+    "device",
+    "processes",
+    "tracker",
+    "title",
+    "show_samples",
+    "name",
+)  # of the root: not to a figure
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import hydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from gentext.checks import ArgumentError, device
+from gentext.checks import ArgumentError, at_least, device
 from gentext.config.advice import near_key, near_option, one_line
 from gentext.config.schema import located, takes
 from gentext.config.search import folders
@@ -64,6 +64,7 @@ def check_run(cfg: DictConfig) -> None:
     for group, named in nodes.items():
         check_nodes(named, f"{group}.")
     device("device", cfg.device)
+    at_least(1, processes=cfg.processes)
     trial = copy.deepcopy(cfg)  # the data say how many tokens there are: any number will do here
     with open_dict(trial):
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH

@@ -23,7 +23,7 @@ from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
 NOT_IDENTITY = (
-    *("out", "resume", "tracker", "decode", "eval", "device", "experiment", "title", "show_samples", "name"),
+    *("out", "resume", "tracker", "decode", "eval", "device", "processes", "experiment", "title", "show_samples", "name"),
     "published",
 )
 
@@ -45,6 +45,7 @@ class Root:
     vocab_size: int | None = None  # set from the fitted tokenizer
     context: int | None = None  # tokens of a text after its prompt; set from the corpus
     device: str = "cpu"
+    processes: int = 1  # that sample and score together, on a GPU each where there are any; they move no number
     out: str = "runs"
     resume: bool = True  # false: start this run anew, whatever its folder holds
     name: str = ""  # what its row is called on a board; empty: its family, and what sets it apart from other rows

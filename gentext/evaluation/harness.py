@@ -11,6 +11,7 @@ import torch
 
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.source import Truth
+from gentext.evaluation import parallel
 from gentext.evaluation.judges import judges
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove
 from gentext.language_model import LanguageModel, SupportsLatent
@@ -99,9 +100,12 @@ def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dic
     return values, absent
 
 
-def score(family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor) -> Scores | Absent | None:
+def score(
+    family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor, processes: int = 1
+) -> Scores | Absent | None:
     """The family's verdict on a split, sequence by sequence, each scored whole; None for a family without a likelihood.
 
+    Several processes share out lines whose likelihood is exact; a stream is read in order, and a bound drawn, by one.
     Absent where sequences are cut that the family cannot read whole: a figure of what is left would be another figure.
     Raises: ValueError where its probabilities are none (gentext.evaluation.scoring.prove).
     """
@@ -122,7 +126,12 @@ def score(family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor
             bar.update(int(batch.lengths.sum()))
 
     with monitor.progress(corpus.tokens(split), f"scoring {split}", "tokens") as bar:
-        found = log_prob(family, counted())
+        if processes > 1 and family.likelihood == "exact" and not corpus.stream:
+            for _ in counted():  # what is to be known of the text besides
+                pass
+            found = parallel.log_prob(family, corpus, split, processes)
+        else:
+            found = log_prob(family, counted())
     made = _scores(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
     of = np.repeat(np.arange(len(found)), torch.cat(unknown).numpy())
     spelling = torch.from_numpy(np.bincount(of, corpus.spelled(split), len(found))).double()  # whole numbers of none

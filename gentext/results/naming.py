@@ -10,8 +10,8 @@ from gentext.results.record import Record
 
 # What a run may differ in and still be one row: where it lies, how it is logged, its seed, and what its record names.
 NOT_IDENTITY = (
-    *("seed", "out", "resume", "tracker", "device", "title", "show_samples", "decode", "name", "experiment"),
-    "published",
+    *("seed", "out", "resume", "tracker", "device", "processes", "title", "show_samples", "decode", "name"),
+    *("experiment", "published"),
 )
 WORDS = {"temperature": "T", "top_p": "top-p", "top_k": "top-k", "min_p": "min-p", "typical": "typical"}
 
