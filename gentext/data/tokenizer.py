@@ -28,7 +28,7 @@ UNKNOWN = "⁇"  # how an unknown token reads; U+2047 as in SentencePiece
 BYTES = 256
 LARGEST = 1_000_000  # tokens of BPE: no published vocabulary has more, and a billion would end the process
 
-Kind = Literal["word", "char", "bpe"]
+Kind = Literal["word", "char", "bpe", "pretrained"]
 
 log = logging.getLogger("gentext")
 
@@ -57,6 +57,8 @@ class TokenizerSpec:
     lowercase: bool
     note: str  # how it was fitted
     spacing: Spacing | None = None  # of words; None: the usual spelling of English
+    marks: Mapping[str, int | None] | None = None  # of a pretrained one, its own ids of bos, eos, pad and unk
+    back: str | None = None  # of a pretrained one: decoding gives the text itself (exact) or its words
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it; what is not given is left out, so that a hash of it stays what it was."""
@@ -75,9 +77,14 @@ class Tokenizer:
     def __init__(self, model: tokenizers.Tokenizer, rules: TokenizerSpec) -> None:
         self.model = model
         self.rules = rules
-        self.vocab_size: int = model.get_vocab_size()
         self._ids: dict[str, int] = model.get_vocab()
-        self._spelling = [UNKNOWN if i == UNK else model.id_to_token(i) or "" for i in range(self.vocab_size)]
+        self._shift = RESERVED if rules.kind == "pretrained" else 0  # of our ids against the model's
+        self.vocab_size: int = max(self._ids.values()) + 1 + self._shift
+        own = [model.id_to_token(i) or "" for i in range(self.vocab_size - self._shift)]
+        self._spelling = [*SPELLINGS[: self._shift], *own]
+        self._spelling[UNK] = UNKNOWN
+        if rules.kind == "pretrained":
+            model.encode_special_tokens = True  # a text that spells a mark is text
         rule = word_rule(rules.words) if rules.kind == "word" else WordRule(list, "".join)
         self._cut, self._join = rule.split, rules.spacing.join if rules.spacing else rule.join
 
@@ -86,6 +93,10 @@ class Tokenizer:
         texts = [self._cased(text) for text in texts]
         if self.rules.kind == "bpe":
             return [encoding.ids for encoding in self.model.encode_batch_fast(texts)]
+        if self.rules.kind == "pretrained":
+            unknown = self.rules.marks["unk"]
+            found = self.model.encode_batch_fast(texts, add_special_tokens=False)
+            return [[UNK if i == unknown else i + self._shift for i in encoding.ids] for encoding in found]
         cut, known = self._cut, self._ids.get  # a fixed vocabulary: a dictionary beats the library four times over
         return [[known(token, UNK) for token in cut(text)] for text in texts]
 
@@ -99,7 +110,7 @@ class Tokenizer:
 
     def unknown(self, text: str) -> list[str]:
         """The tokens of a text that it encodes as UNK, as they are spelled, in their order."""
-        return [] if self.rules.kind == "bpe" else [token for token in self.cut(text) if token not in self._ids]
+        return [] if self.rules.kind not in ("word", "char") else [token for token in self.cut(text) if token not in self._ids]
 
     @property
     def vocabulary(self) -> list[str]:
@@ -123,24 +134,30 @@ class Tokenizer:
         ids = [_until_end([int(i) for i in row]) for row in rows]
         if self.rules.kind == "bpe":
             return self.model.decode_batch([[i for i in row if i >= RESERVED] for row in ids])
+        if self.rules.kind == "pretrained":
+            unknown = self.rules.marks["unk"]
+            rows = [[unknown if i == UNK else i - self._shift for i in row] for row in ids]
+            return self.model.decode_batch([[i for i in row if i is not None] for row in rows])
         spelling, join = self._spelling, self._join
         return [join([spelling[i] for i in row]) for row in ids]
 
     def inside(self) -> np.ndarray | None:
         """Of every id whether its first byte goes on a character that another id began [v]; None where none does."""
-        if self.rules.kind != "bpe":
+        if not self._byte_level:
             return None
         named = {chr(256 + i): byte for i, byte in enumerate(b for b in range(BYTES) if not _printed(b))}
-        first = [named.get(token[0], ord(token[0])) for token in self._spelling[RESERVED:]]
+        first = [named.get(token[:1], ord(token[:1] or " ")) for token in self._spelling[RESERVED:]]
         found = np.concatenate([np.zeros(RESERVED, bool), [byte & 0xC0 == 0x80 for byte in first]])
         return found if found.any() else None
 
     def goes_on(self) -> np.ndarray | None:
         """Of every id whether it goes on a word that another id began [v]; None where each token is a word."""
-        if self.rules.kind != "bpe":
+        if isinstance(self.model.decoder, decoders.WordPiece):
+            return np.array([token.startswith("##") for token in self._spelling])
+        if not self._byte_level:
             return None
         begins = ("Ġ", "Ċ", "ĉ")  # how byte-level BPE spells a space, a line's end and a tab
-        said = [token[0].isalnum() and token[0] not in begins for token in self._spelling[RESERVED:]]
+        said = [bool(token) and token[0].isalnum() and token[0] not in begins for token in self._spelling[RESERVED:]]
         return np.array([False] * RESERVED + said)
 
     def signature(self) -> str:
@@ -151,12 +168,24 @@ class Tokenizer:
         """
         rules = self.rules
         kind = f"word:{rules.words}" if rules.kind == "word" else rules.kind
-        unknown, back = ("none", "exact") if rules.kind == "bpe" else (UNKNOWN, "exact")
+        unknown, back = ("none", "exact") if rules.kind == "bpe" else (UNKNOWN, rules.back or "exact")
+        if rules.marks is not None and rules.marks["unk"] is None:
+            unknown = "none"
         if rules.kind == "word":
             back = "spaces" if rules.spacing else "words"
         case = "lower" if rules.lowercase else "kept"
         read = (f"unk:{unknown}", f"back:{back}", f"sha:{self.sha256[:8]}")
         return "|".join((kind, f"case:{case}", f"vocab:{self.vocab_size}", rules.note, *read))
+
+    def alike(self, other: Tokenizer) -> tuple[list[int], list[int]]:
+        """The ids of the tokens that both spell alike, here and there."""
+        theirs = {spelling: i for i, spelling in enumerate(other._spelling)}
+        pairs = [(i, theirs[spelling]) for i, spelling in enumerate(self._spelling) if spelling in theirs]
+        return [mine for mine, _ in pairs], [their for _, their in pairs]
+
+    @property
+    def _byte_level(self) -> bool:
+        return self.rules.kind == "bpe" or isinstance(self.model.decoder, decoders.ByteLevel)
 
     @property
     def sha256(self) -> str:

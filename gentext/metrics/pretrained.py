@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gentext import checks
+from gentext.data.checkpoint import located
 
 log = logging.getLogger("gentext")
 
@@ -103,8 +104,9 @@ def _loaded(model: str, device: str) -> tuple[Any, torch.nn.Module, str]:
     except ImportError as error:
         raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'") from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-        network = AutoModel.from_pretrained(model, dtype=torch.float32).eval().to(device)
+        name, file = located(model)
+        tokenizer = AutoTokenizer.from_pretrained(name, **file)
+        network = AutoModel.from_pretrained(name, **file, dtype=torch.float32).eval().to(device)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"encoder {model!r} cannot be loaded: {error}. Give a folder that holds a model of transformers, "

@@ -6,6 +6,7 @@ from .human import Human as Human
 from .lstm import LSTM as LSTM
 from .masked_lm import MaskedLM as MaskedLM
 from .ngram.model import NGram as NGram
+from .pretrained import Pretrained as Pretrained
 from .relational_memory import RelationalMemory as RelationalMemory
 from .seq2seq import Seq2Seq as Seq2Seq
 from .transformer.model import Transformer as Transformer

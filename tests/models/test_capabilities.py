@@ -38,6 +38,8 @@ def test_protocols_find_the_same_in_a_preset_when_attributes_are_looked_up_stati
     """As isinstance does from Python 3.12 on: submodules of an nn.Module, which lie in no __dict__, are then missed."""
     torch.manual_seed(0)
     cfg = config.compose([f"family={preset}", "vocab_size=7", "max_len=5"])
+    if cfg.family._target_ == "gentext.models.Pretrained":
+        pytest.skip("it wants a checkpoint")
     objects = [config.build(cfg.family), *([config.build(cfg.loss)] if cfg.loss is not None else [])]
     for found in objects:
         for protocol in protocols():

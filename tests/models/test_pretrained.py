@@ -1,0 +1,283 @@
+"""`family=pretrained` against transformers itself, on tiny checkpoints made on disk."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_model, save_model
+
+transformers = pytest.importorskip("transformers")
+
+from models import checkpoints  # noqa: E402 - it wants transformers
+
+from gentext import contract  # noqa: E402
+from gentext.data.checkpoint import PretrainedTokenizer  # noqa: E402
+from gentext.data.tokenizer import Tokenizer  # noqa: E402
+from gentext.decode import Ancestral, Beam  # noqa: E402
+from gentext.language_model import LanguageModel  # noqa: E402
+from gentext.models.pretrained.model import Pretrained, kind_of  # noqa: E402
+from gentext.types import BOS, EOS, PAD, UNK, Batch, pad  # noqa: E402
+
+TEXTS = ["a man rides a dog", "the horse sits", "two dogs walk on the beach"]
+KINDS = {"gpt2": "causal", "llama": "causal", "t5": "encoder_decoder", "bart": "encoder_decoder", "bert": "masked"}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {name: checkpoints.MAKERS[name](tmp_path_factory.mktemp(name)) for name in KINDS}
+
+
+@pytest.fixture(scope="module")
+def opened(folders):
+    """A family, its tokenizer here, and the network and tokenizer of transformers."""
+    held = {}
+
+    def open_(name):
+        if name not in held:
+            tokenizer = PretrainedTokenizer(str(folders[name]))
+            family = Pretrained(tokenizer.vocab_size, model=str(folders[name])).eval()
+            theirs = transformers.AutoTokenizer.from_pretrained(folders[name])
+            held[name] = family, tokenizer, family.network, theirs
+        return held[name]
+
+    return open_
+
+
+def rows(tokenizer, texts=TEXTS) -> Batch:
+    return pad([[*ids, EOS] for ids in tokenizer.encode(texts)])
+
+
+def prompts(tokenizer, texts, end=()) -> torch.Tensor:
+    return pad([[*ids, *end] for ids in tokenizer.encode(texts)]).tokens
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_checkpoint_says_what_it_is(name, opened):
+    family = opened(name)[0]
+    assert kind_of(family.model) == family.kind == KINDS[name]
+    assert family.likelihood == ("pseudo" if name == "bert" else "exact")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_its_tokenizer_gives_its_ids_after_the_reserved_ones(name, opened, tmp_path):
+    _, ours, _, theirs = opened(name)
+    for text in TEXTS:
+        ids = theirs(text, add_special_tokens=False).input_ids
+        assert ours.encode([text]) == [[i + 4 for i in ids]]
+        assert ours.decode([[*ours.encode([text])[0], EOS, 9]]) == [text]
+    ours.save(tmp_path / "tokenizer.json")
+    assert Tokenizer.load(tmp_path / "tokenizer.json").encode(TEXTS) == ours.encode(TEXTS)
+    assert ours.signature().startswith("pretrained|case:kept|vocab:")
+
+
+def test_a_text_that_spells_a_mark_is_text(opened):
+    ours = opened("gpt2")[1]
+    (ids,) = ours.encode(["a <|endoftext|> b"])
+    assert EOS not in ids
+    assert ours.decode([ids]) == ["a <|endoftext|> b"]
+
+
+def test_a_causal_score_is_that_of_transformers(opened):
+    family, ours, network, theirs = opened("gpt2")
+    batch = rows(ours)
+    with torch.no_grad():
+        found = family.log_prob(batch)
+        for text, nats in zip(TEXTS, found, strict=True):
+            end = theirs.eos_token_id
+            ids = torch.tensor([[end, *theirs(text).input_ids, end]])
+            expected = network(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).sum()
+            assert float(nats) == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_an_encoder_decoders_score_is_the_loss_of_transformers(name, opened):
+    family, ours, network, theirs = opened(name)
+    batch = rows(ours)
+    sources = ["a man", "two old dogs", "rain"]
+    given = Batch(batch.tokens, batch.mask, prompts(ours, sources, [EOS]))
+    never = torch.zeros(len(theirs))
+    never[[i for i in (theirs.pad_token_id, theirs.bos_token_id) if i is not None]] = -torch.inf
+    with torch.no_grad():
+        found = family.log_prob(given)
+        for source, text, nats in zip(sources, TEXTS, found, strict=True):
+            labels = theirs(text, return_tensors="pt").input_ids
+            logits = network(**theirs(source, return_tensors="pt"), labels=labels).logits[0]
+            at = 1 if name == "bart" else 0  # <s> is given, not said
+            scores = (logits + never)[at:].log_softmax(-1)
+            expected = scores.gather(1, labels[0, at:, None]).sum()
+            assert float(nats) == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "bart"])
+def test_cached_steps_equal_the_parallel_pass(name, opened):
+    family, ours, *_ = opened(name)
+    batch = rows(ours)
+    end = [EOS] if KINDS[name] == "encoder_decoder" else []
+    for prompt in (None, prompts(ours, ["a", "two men in the", "rain is"], end)):
+        given = Batch(batch.tokens, batch.mask, prompt)
+        with torch.no_grad():
+            assert torch.allclose(family(given).log_prob, LanguageModel.forward(family, given).log_prob, atol=1e-4)
+
+
+def generated(name, opened, texts, **settings) -> list[list[int]]:
+    """What transformers generates after each text alone, in ids of its own, to its end."""
+    _, _, network, theirs = opened(name)
+    found = []
+    for text in texts:
+        ids = theirs(text, return_tensors="pt").input_ids
+        if name == "gpt2":
+            ids = torch.cat([torch.tensor([[theirs.eos_token_id]]), ids], 1)
+        never = [i for i in {theirs.bos_token_id, theirs.pad_token_id} - {theirs.eos_token_id} if i is not None]
+        out = network.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=8 + (name == "bart"), do_sample=False,
+            bad_words_ids=[[i] for i in never if name != "bart" or i != theirs.bos_token_id] or None,
+            pad_token_id=theirs.eos_token_id, **settings,
+        )[0].tolist()  # fmt: skip
+        said = out[len(ids[0]) :] if KINDS[name] == "causal" else out[2 if name == "bart" else 1 :]
+        found.append(said[: said.index(theirs.eos_token_id)] if theirs.eos_token_id in said else said)
+    return found
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "bart"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_greedy_and_beam_equal_generate_token_for_token(name, width, opened):
+    family, ours, *_ = opened(name)
+    texts = ["a man", "the old dog in"]
+    end = [EOS] if KINDS[name] == "encoder_decoder" else []
+    settings = {} if width == 1 else {"num_beams": width, "length_penalty": 1.0, "early_stopping": "never"}
+    expected = generated(name, opened, texts, **settings)
+    decoder = Ancestral(top_k=1) if width == 1 else Beam(width=width)
+    draw = family.sample(2, 8, decoder=decoder, rng=torch.Generator(), prompt=prompts(ours, texts, end))
+    said = [[int(i) - 4 for i in row[mask] if i != EOS] for row, mask in zip(draw.tokens, draw.mask, strict=True)]
+    assert said == expected
+
+
+def test_the_masked_score_masks_each_token_alone(opened):
+    family, ours, network, theirs = opened("bert")
+    batch = rows(ours)
+    with torch.no_grad():
+        found = family.log_prob(batch)
+        for text, nats in zip(TEXTS, found, strict=True):
+            ids, total = theirs(text, return_tensors="pt").input_ids, 0.0
+            for place in range(1, ids.shape[1]):
+                read = ids.clone()
+                read[0, place] = theirs.mask_token_id
+                logits = network(read).logits[0, place]
+                logits[[theirs.pad_token_id, theirs.cls_token_id, theirs.mask_token_id]] = -torch.inf
+                total += float(logits.log_softmax(-1)[ids[0, place]])
+            assert float(nats) == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["gibbs", "mask_predict"])
+def test_a_masked_checkpoint_is_drawn(sampler, folders):
+    tokenizer = PretrainedTokenizer(str(folders["bert"]))
+    family = Pretrained(tokenizer.vocab_size, model=str(folders["bert"]), sampler=sampler, iterations=1).eval()
+    family.prepare([rows(tokenizer)], rng=torch.Generator())
+    draw = family.sample(5, 12, decoder=Ancestral(), rng=torch.Generator().manual_seed(0))
+    assert (draw.tokens.gather(1, draw.lengths[:, None] - 1) == EOS).all()
+    assert all(tokenizer.decode(draw.tokens.tolist()))
+    assert "[MASK]" not in " ".join(tokenizer.decode(draw.tokens.tolist()))
+
+
+CONTRACT = [
+    contract.test_forward_equals_step,
+    contract.test_padding_changes_nothing,
+    contract.test_the_future_does_not_move_the_past,
+    contract.test_select_commutes_with_step,
+    contract.test_a_state_can_be_gone_on_from_twice,
+    contract.test_a_prompt_is_a_prefix,
+    contract.test_samples_are_well_formed_and_repeatable,
+]
+
+
+@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", ["gpt2", "llama", "bert"])
+def test_it_keeps_the_contract(name, check, opened):
+    check(opened(name)[0])
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5", "bart"])
+def test_probabilities_of_the_next_token_sum_to_one_over_distinct_events(name, opened):
+    family, ours, _, theirs = opened(name)
+    with torch.no_grad():
+        logits = family.start(2).logits
+    assert logits.shape == (2, ours.vocab_size)
+    assert (logits[:, [PAD, BOS]] == -torch.inf).all()
+    own = [
+        i for i in (theirs.eos_token_id, theirs.bos_token_id, theirs.pad_token_id, theirs.unk_token_id) if i is not None
+    ]
+    assert (logits[:, [4 + i for i in own]] == -torch.inf).all()
+    assert bool(logits[0, UNK].isfinite()) == (theirs.unk_token_id is not None)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft's own call of transformers
+def test_low_rank_updates_are_all_that_a_run_holds(folders, tmp_path):
+    peft = pytest.importorskip("peft")
+    model = str(folders["gpt2"])
+    v = PretrainedTokenizer(model).vocab_size
+    family = Pretrained(v, model=model, lora=2)
+    whole = Pretrained(v, model=model)
+    batch = rows(PretrainedTokenizer(model))
+    assert torch.allclose(family.eval().log_prob(batch), whole.eval().log_prob(batch), atol=1e-5)
+    moved = [name for name, p in family.named_parameters() if p.requires_grad]
+    assert moved
+    assert all("lora_" in name for name in moved)
+    with torch.no_grad():
+        for parameter in family.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1)
+    save_model(family, str(tmp_path / "model.safetensors"))
+    assert (tmp_path / "model.safetensors").stat().st_size < 40_000
+    fresh = Pretrained(v, model=model, lora=2)
+    load_model(fresh, tmp_path / "model.safetensors")
+    assert torch.allclose(fresh.eval().log_prob(batch), family.log_prob(batch), atol=1e-6)
+    assert not torch.allclose(fresh.log_prob(batch), whole.log_prob(batch), atol=1e-2)
+    family.network.save_pretrained(tmp_path / "adapter")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(model)
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
+    ids = torch.randint(0, 200, (2, 7), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(theirs(ids).logits, family.network(ids).logits, atol=1e-5)
+
+
+def test_a_prefix_is_read_and_not_scored(folders, opened):
+    family, ours, *_ = opened("gpt2")
+    model = str(folders["gpt2"])
+    shown = Pretrained(ours.vocab_size, model=model, prefix="two dogs.").eval()
+    batch = rows(ours)
+    before = prompts(ours, ["two dogs."] * 3)
+    with torch.no_grad():
+        assert torch.allclose(
+            shown.log_prob(batch), family.log_prob(Batch(batch.tokens, batch.mask, before)), atol=1e-4
+        )
+        assert torch.allclose(shown.start(3).logits, family.prime(before).logits, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("./nothing", "does not exist"),
+        ("", "family.model is empty"),
+        ("EMPTY", "holds no checkpoint"),
+        ("CLASSIFIER", "generates no text"),
+    ],
+)
+def test_what_is_no_generator_is_refused_in_one_line(model, said, folders, tmp_path):
+    if model == "EMPTY":
+        model = str(tmp_path)
+    elif model == "CLASSIFIER":
+        transformers.BertForSequenceClassification(
+            transformers.BertConfig.from_pretrained(folders["bert"])
+        ).save_pretrained(tmp_path)
+        model = str(tmp_path)
+    with pytest.raises(ValueError, match=said) as refused:
+        Pretrained(50, model=model)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_prompt_that_is_too_long_is_refused_in_one_line(opened):
+    family = opened("gpt2")[0]
+    long = torch.full((1, 64), 10)
+    with pytest.raises(ValueError, match=r"has 64 tokens, and .* reads 64") as refused:
+        family.sample(1, 5, decoder=Ancestral(), rng=torch.Generator(), prompt=long)
+    assert "\n" not in str(refused.value)

@@ -1,0 +1,80 @@
+"""`gentext run family=pretrained`: as it is, fine-tuned, and gone on with after a kill."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+from models import checkpoints
+from train import tiny
+
+from gentext.cli import main
+from gentext.data.checkpoint import PretrainedTokenizer
+from gentext.data.corpus import Corpus
+from gentext.data.text_files import LocalText
+from gentext.models.pretrained.model import Pretrained
+from gentext.results import record
+from gentext.seeding import Streams
+from gentext.trained import load
+
+SMALL = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5", "max_len=60"]
+
+
+@pytest.fixture(scope="module")
+def gpt2(tmp_path_factory):
+    return str(checkpoints.gpt2(tmp_path_factory.mktemp("gpt2")))
+
+
+def test_a_checkpoint_stands_on_the_board_and_is_drawn_from(gpt2, tmp_path):
+    assert main(["run", "family=pretrained", f"family.model={gpt2}", *SMALL, f"out={tmp_path}"]) == 0
+    (found,) = record.find([str(tmp_path)])
+    assert found.values["bits_per_char"].exactness == "exact"
+    assert found.values["bits_per_byte"].value > 0
+    assert found.cost["train_tokens"] == 0
+    assert found.fingerprints["tokenizer"].startswith("pretrained|case:kept")
+    model = load(found.folder)
+    (said,) = model.sample(prompt="a man", decoder="greedy")
+    assert said.startswith("a man")
+    ((first, second),) = [model.sample(2, prompt="a man", decoder="beam")]
+    assert first != second
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_a_killed_fine_tuning_goes_on_to_the_same_numbers(gpt2, lora, tmp_path, notes):
+    pytest.importorskip("peft")
+    path = tmp_path / "my.txt"
+    path.write_text("\n".join(f"a dog {i} sits" for i in range(30)))
+    source = LocalText(str(path), valid=4, test=4)
+    corpus = Corpus.open(source, PretrainedTokenizer(gpt2), cache=tmp_path / "cache", max_len=40)
+
+    def trained(monitor):
+        torch.manual_seed(1)
+        family = Pretrained(corpus.tokenizer.vocab_size, model=gpt2, lora=lora)
+        tiny.loop(steps=4, save_every=0.0, batch_size=4, log_every=1).run(
+            family, corpus, streams=Streams(3), monitor=monitor
+        )
+        return family
+
+    whole = trained(notes("whole"))
+    with pytest.raises(tiny.Killed):
+        trained(notes("parts", resume=True, die_at=2))
+    assert tiny.same(trained(notes("parts", resume=True)), whole)
+    fresh = Pretrained(corpus.tokenizer.vocab_size, model=gpt2)
+    before, after = fresh.network.transformer.wte.weight, whole.network.get_input_embeddings().weight
+    assert torch.equal(before, after) == (lora is not None)
+
+
+def test_the_command_refuses_what_is_no_checkpoint_before_any_work(tmp_path, capsys):
+    assert main(["run", "family=pretrained", "family.model=./nothing", f"out={tmp_path}"]) == 2
+    said = capsys.readouterr().err
+    assert "does not exist" in said
+    assert said.count("\n") == 1
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_model_that_was_not_fetched_names_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
+    assert main(["run", "family=smollm2", f"out={tmp_path}"]) == 2
+    assert "gentext model fetch smollm2" in capsys.readouterr().err
