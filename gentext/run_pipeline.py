@@ -37,7 +37,8 @@ from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
 from gentext.train.base import device_of, in_order
-from gentext.trained import load_weights, needed
+from gentext.train.gradient import GradientTrainer
+from gentext.trained import begin_with, load_weights, needed
 from gentext.types import Batch, Samples, Scores
 
 PREPARED = "prepared.pt"
@@ -221,18 +222,21 @@ def train(
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         cost = read_json(done)
         return cost, cost.pop(WITH, {})
+    if cfg.init:
+        begin_with(family, corpus.tokenizer, Path(cfg.init))
     loop = config.build(cfg.train)
     loop.check(family, corpus)  # before an HMM looks at the text for minutes
     inside = corpus.tokenizer.goes_on()
     if isinstance(family, SupportsSubwords) and inside is not None:
         family.subwords(torch.from_numpy(inside))
+    untrained = isinstance(loop, GradientTrainer) and loop.steps == 0
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
     begun = time.perf_counter()
     loop.run(family, corpus, streams=streams, monitor=monitor)
     cost = {
         "train_seconds": prepared + monitor.spent.get("seconds", time.perf_counter() - begun),
-        "train_tokens": monitor.spent.get("tokens", float(corpus.tokens("train"))),
+        "train_tokens": monitor.spent.get("tokens", 0.0 if untrained else float(corpus.tokens("train"))),
         "parameters": float(family.size()),
         "peak_bytes": memory.bytes(),
     }

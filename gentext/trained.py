@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from jaxtyping import Int
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
-from safetensors.torch import load_model
+from safetensors.torch import load_file, load_model
 from torch import Tensor
 from yaml import YAMLError
 
@@ -33,6 +34,8 @@ from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
 
 LAST = "last"  # the name of the weights that training ended with
+log = logging.getLogger("gentext")
+
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,50 @@ def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None
         load_model(family, path, device=device)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}") from error
+
+
+@torch.no_grad()
+def begin_with(family: LanguageModel, tokenizer: Tokenizer, folder: Path) -> None:
+    """Put another run's weights into a family where name and shape fit, and name those that do not.
+
+    Where the two tokenizers differ, what has a row for each token is taken token by token, those spelled alike.
+
+    Raises: ValueError where nothing fits, or where the folder holds no trained run.
+    """
+    if not (folder / "trained.json").exists():
+        raise ValueError(f"init={folder} holds no trained run; give a folder that `gentext run` wrote and finished")
+    held = load_file(needed(folder, "model.safetensors"))
+    theirs = Tokenizer.load(needed(folder, "tokenizer.json"))
+    rows = None if theirs.sha256 == tokenizer.sha256 else tokenizer.alike(theirs)
+    own = family.state_dict(keep_vars=True)
+    taken, unfit = set(), []
+    for name, value in held.items():
+        to = own.get(name)
+        if to is None:
+            unfit.append(f"{name} (no such weight here)")
+        elif rows is not None and value.dim() and len(value) == theirs.vocab_size and len(to) == tokenizer.vocab_size:
+            if value.shape[1:] != to.shape[1:]:
+                unfit.append(f"{name} ({tuple(value.shape)} for {tuple(to.shape)})")
+                continue
+            to[rows[0]] = value[rows[1]].to(to)
+            taken.add(to.data_ptr())
+        elif value.shape != to.shape:
+            unfit.append(f"{name} ({tuple(value.shape)} for {tuple(to.shape)})")
+        else:
+            to.copy_(value)
+            taken.add(to.data_ptr())
+    if not any(parameter.data_ptr() in taken for parameter in family.parameters()):
+        raise ValueError(
+            f"init={folder}: none of its weights fits this {type(family).__name__}; {'; '.join(unfit[:3])}"
+        )
+    left = [name for name, value in own.items() if value.data_ptr() not in taken]
+    if rows is not None:
+        log.warning("init: %d of %d tokens are spelled alike, and begin as there", len(rows[0]), tokenizer.vocab_size)
+    if unfit:
+        log.warning("init: not taken from %s: %s", folder, "; ".join(unfit))
+    if left:
+        log.warning("init: not in %s, and begun anew: %s", folder, ", ".join(left))
+    log.info("init: %d weights begin as those of %s", len(taken), folder)
 
 
 def needed(folder: Path, name: str) -> Path:

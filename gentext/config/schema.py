@@ -40,6 +40,7 @@ class Root:
     decode: dict[str, Any] = field(default_factory=dict)
     eval: Any = MISSING
     tracker: dict[str, Any] = field(default_factory=dict)
+    init: str = ""  # a run's folder, whose weights this one begins with where they fit; empty: at random
     seed: int = 0
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
@@ -106,7 +107,8 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     found = ("hydra", "vocab_size", "context")  # of the corpus
-    return {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, *found)}
+    kept = {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, *found)}
+    return kept if plain.get("init") else {key: value for key, value in kept.items() if key != "init"}
 
 
 def fingerprint(node: Any) -> str:
