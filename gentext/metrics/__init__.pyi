@@ -12,6 +12,7 @@ from .diversity import Diversity as Diversity
 from .embedding import Frechet as Frechet
 from .embedding import Vendi as Vendi
 from .encoders import HashedNgrams as HashedNgrams
+from .generative_perplexity import GenerativePerplexity as GenerativePerplexity
 from .known_truth import KnownTruth as KnownTruth
 from .latent_use import LatentUse as LatentUse
 from .likelihood import HeldOutLikelihood as HeldOutLikelihood
