@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gentext import config
 from gentext.data.corpus import Corpus
-from gentext.data.readers import TextReader, read_samples
+from gentext.data.readers import TextReader, read_sample_log, read_samples
 from gentext.evaluation import harness
 from gentext.files import read_texts
 from gentext.results import record as records
@@ -95,7 +95,12 @@ def external(
         lowercase=cfg.data.get("lowercase", False),
         spaces=cfg.data.get("spaces", True),
     )
-    texts = tuple(read_samples(Path(file), reader, stream=cfg.data.get("unit") == "stream"))
+    logged = read_sample_log(Path(file))
+    if logged is None:
+        texts = tuple(read_samples(Path(file), reader, stream=cfg.data.get("unit") == "stream"))
+    else:  # an answer is one line of a corpus of lines, and cased as the corpus is
+        texts = tuple(" ".join(text.split("\n")).strip() for text in logged)
+        texts = tuple(text.lower() for text in texts) if reader.lowercase else texts
     corpus = open_corpus(cfg)
     values, absent = _judge(cfg, corpus, texts, with_model=True)
     name, folder = _place(Path(out) / records.file_stem(corpus.name), name, Path(file), texts)
