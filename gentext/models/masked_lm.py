@@ -63,6 +63,10 @@ class MaskedLM(LanguageModel, SupportsPrepare, SupportsSubwords):
     """
 
     likelihood = "pseudo"
+    context: int
+    encoder: Encoder
+    lengths: Tensor
+    inside: Tensor
 
     def __init__(
         self,
@@ -212,8 +216,9 @@ class MaskedLM(LanguageModel, SupportsPrepare, SupportsSubwords):
         counts = torch.where((after > 0) & (after <= most), self.lengths.to(torch.float64), 0.0)
         none = counts.sum(1, keepdim=True) == 0  # no training text is such: any length is as good
         counts = torch.where(none, ((size > 0) & (size <= most)).to(counts.dtype), counts)
-        where = torch.rand(len(prompt), generator=rng, dtype=torch.float64, device=rng.device if rng else prompt.device)
-        passed = counts.cumsum(1) <= where.to(prompt.device)[:, None] * counts.sum(1, keepdim=True)
+        device = prompt.device if rng is None else rng.device
+        luck = torch.rand(len(prompt), generator=rng, dtype=torch.float64, device=device).to(prompt.device)
+        passed = counts.cumsum(1) <= luck[:, None] * counts.sum(1, keepdim=True)
         length = passed.sum(1).clamp_max(len(self.lengths) - 1)
         last = torch.where(none[:, 0], given + length, length)
         width = int(last.max()) + 1
