@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -41,6 +42,8 @@ class EncoderDecoder(Transformer):
     """
 
     cross = True
+    context: int
+    blocks: Any  # of Block
 
     def __init__(
         self,
@@ -117,17 +120,18 @@ class EncoderDecoder(Transformer):
 
     def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         """What each layer reads of the source of one test text, where the corpus is of pairs."""
-        if not corpus.pairs:
-            return []
         texts, sources = corpus.lines("test"), corpus.prompts("test")
-        chosen = torch.randperm(len(texts), generator=rng, device=rng.device)[:64].tolist()
+        if sources is None:
+            return []
+        chosen = [int(i) for i in torch.randperm(len(texts), generator=rng, device=rng.device)[:64]]
         batch = corpus.batch([texts[i] for i in chosen], [sources[i] for i in chosen]).to(rng.device)
-        fits = (batch.lengths <= LONGEST) & ((batch.prompt != PAD).sum(1) <= LONGEST)
+        prompt = torch.full_like(batch.tokens, EOS) if batch.prompt is None else batch.prompt
+        fits = (batch.lengths <= LONGEST) & ((prompt != PAD).sum(1) <= LONGEST)
         row = int(fits.byte().argmax())
-        t, p = min(int(batch.lengths[row]), LONGEST), min(int((batch.prompt[row] != PAD).sum()), LONGEST)
-        shares = self.alignment(batch.prompt[row : row + 1], batch.tokens[row : row + 1, : t - 1])
+        t, p = min(int(batch.lengths[row]), LONGEST), min(int((prompt[row] != PAD).sum()), LONGEST)
+        shares = self.alignment(prompt[row : row + 1], batch.tokens[row : row + 1, : t - 1])
         written = spelling(corpus.tokenizer, batch.tokens[row, :t].tolist())
-        read = spelling(corpus.tokenizer, batch.prompt[row, :p].tolist())
+        read = spelling(corpus.tokenizer, prompt[row, :p].tolist())
         return [
             Heatmap(
                 f"What layer {number} reads of the source",

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         share(dropout=dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")
-        self.dropout = dropout
+        self.width, self.dropout = width, dropout
         self.positions = position_kind(positions, width, heads, context, both=True)
         self.limit = self.positions.limit
         self.blocks = nn.ModuleList(
@@ -71,5 +71,4 @@ class Encoder(nn.Module):
     def flops(self, tokens: int, length: int) -> float:
         """Two for each weight and token, and attention over texts of `length` tokens."""
         matrices = sum(m.weight.numel() for m in self.blocks.modules() if isinstance(m, nn.Linear))
-        width = self.blocks[0].qkv.in_features
-        return 2.0 * tokens * (matrices + 2 * len(self.blocks) * min(tokens, length) * width)
+        return 2.0 * tokens * (matrices + 2 * len(self.blocks) * min(tokens, length) * self.width)
