@@ -37,7 +37,6 @@ LAST = "last"  # the name of the weights that training ended with
 log = logging.getLogger("gentext")
 
 
-
 @dataclass(frozen=True)
 class TrainedModel:
     """A trained run, read back from its folder."""

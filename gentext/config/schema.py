@@ -23,7 +23,19 @@ from gentext.results import migrations
 
 # What does not change a run's numbers, or is decided per record rather than per trained model.
 NOT_IDENTITY = (
-    *("out", "resume", "tracker", "decode", "eval", "device", "processes", "experiment", "title", "show_samples", "name"),
+    *(
+        "out",
+        "resume",
+        "tracker",
+        "decode",
+        "eval",
+        "device",
+        "processes",
+        "experiment",
+        "title",
+        "show_samples",
+        "name",
+    ),
     "published",
 )
 

@@ -110,7 +110,11 @@ class Tokenizer:
 
     def unknown(self, text: str) -> list[str]:
         """The tokens of a text that it encodes as UNK, as they are spelled, in their order."""
-        return [] if self.rules.kind not in ("word", "char") else [token for token in self.cut(text) if token not in self._ids]
+        return (
+            []
+            if self.rules.kind not in ("word", "char")
+            else [token for token in self.cut(text) if token not in self._ids]
+        )
 
     @property
     def vocabulary(self) -> list[str]:
