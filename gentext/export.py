@@ -87,7 +87,7 @@ def card(model: TrainedModel) -> str:
     return "\n".join(lines)
 
 
-def _arpa(model: TrainedModel, family: NGram, out: Path) -> None:
+def _arpa(model: TrainedModel, family: Any, out: Path) -> None:
     blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
     tokenizer = model.tokenizer
     family.export_arpa(
@@ -114,7 +114,7 @@ def _transformers(model: TrainedModel, family: Transformer, out: Path) -> None:
     write_text(card(model), out / "README.md")
 
 
-def _network(library: Any, family: Any, options: Any) -> torch.nn.Module:
+def _network(library: Any, family: Any, options: Any) -> Any:
     """The class of transformers whose options are these, with the same weights. Raises: ValueError for none."""
     given = {key: options.get(key) for key in ("positions", "norm", "activation", "qk_norm", "bias", "post_norm")}
     first = family.blocks[0]

@@ -30,7 +30,7 @@ class PretrainedCausal(Pretrained, SupportsHidden):
 
     kind = "causal"
 
-    def settle(self, config: Any, marks: Mapping[str, int | None], iterations, mask, sampler) -> None:
+    def settle(self, config: Any, marks: Mapping[str, Any], iterations, mask, sampler) -> None:
         self.begins = [*(self.template or [marks["bos"]]), *self.prefix]
         if self.longest is not None:
             self.limit = self.context = self.longest - len(self.begins) + 1

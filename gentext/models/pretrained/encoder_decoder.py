@@ -29,7 +29,7 @@ class PretrainedEncoderDecoder(Pretrained):
 
     kind = "encoder_decoder"
 
-    def settle(self, config: Any, marks: Mapping[str, int | None], iterations, mask, sampler) -> None:
+    def settle(self, config: Any, marks: Mapping[str, Any], iterations, mask, sampler) -> None:
         first = getattr(config, "decoder_start_token_id", None)
         first = marks["bos"] if first is None else first
         self.begins = [first, *self.template]

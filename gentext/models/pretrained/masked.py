@@ -22,7 +22,7 @@ class PretrainedMasked(Pretrained, MaskedLM):
     vocabulary: Vocabulary
     likelihood = "pseudo"
 
-    def settle(self, config: Any, marks: Mapping[str, int | None], iterations, mask, sampler) -> None:
+    def settle(self, config: Any, marks: Mapping[str, Any], iterations, mask, sampler) -> None:
         self.mask, self.whole_words, self.sampler = mask, True, sampler
         self.iterations = iterations or SAMPLERS[sampler]
         theirs = hub_tokenizer(self.model).mask_token_id

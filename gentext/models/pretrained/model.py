@@ -48,7 +48,8 @@ class Pretrained(LanguageModel):
 
     def __new__(cls, *args: Any, model: str = "", **options: Any) -> Any:
         """One of the class that the checkpoint's kind wants."""
-        return super().__new__(KINDS[kind_of(model)] if cls is Pretrained else cls)
+        chosen: Any = KINDS[kind_of(model)] if cls is Pretrained else cls
+        return super().__new__(chosen)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -78,7 +79,7 @@ class Pretrained(LanguageModel):
         tokenizer = PretrainedTokenizer(model)
         config = self.network.config
         outputs = self.network.get_output_embeddings().weight.shape[0]
-        marks = dict(tokenizer.rules.marks or {})
+        marks: Any = dict(tokenizer.rules.marks or {})
         if torch.empty(0).is_meta:  # a check of the configuration, before any text is read
             self.vocab_size = vocab_size = tokenizer.vocab_size
         self.vocabulary = Vocabulary(vocab_size, outputs, marks)
@@ -88,7 +89,7 @@ class Pretrained(LanguageModel):
         self.longest = _longest(config)
         self.settle(config, marks, iterations, mask, sampler)
 
-    def settle(self, config: Any, marks: Mapping[str, int | None], iterations, mask, sampler) -> None:
+    def settle(self, config: Any, marks: Mapping[str, Any], iterations, mask, sampler) -> None:
         """What the kind adds to the constructor."""
 
     def room(self, max_len: int, prompt: Int[Tensor, "n p"] | None) -> int:
