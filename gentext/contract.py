@@ -46,7 +46,8 @@ def family(name: str) -> LanguageModel:
 
 
 def compose(name: str) -> DictConfig:
-    cfg = config.compose([f"family={name}", f"vocab_size={V}", f"max_len={LONGEST + 1}", f"context={LONGEST + 1}"])
+    sizes = [f"vocab_size={V}", f"max_len={LONGEST + 1}", f"context={LONGEST + 1}", "labels=3"]
+    cfg = config.compose([f"family={name}", *sizes])
     if cfg.family._target_ == "gentext.models.Pretrained":
         pytest.skip("it wants a checkpoint, and its own tests judge tiny ones")
     shrink(cfg.family)

@@ -114,7 +114,7 @@ def external(
     )
     made = Record(
         data=corpus.name,
-        track="conditional" if corpus.pairs else "unconditional",
+        track=corpus.track,
         family=name,
         variant="",
         decode=AS_GIVEN,
@@ -162,7 +162,7 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
     """Values and reasons; without `with_model` only of the metrics that ask for no likelihood of a model's own."""
     metrics = config.build(cfg.eval.metrics)
     if not with_model:
-        own = {"scores", "sample_scores", "autoencoder"}
+        own = {"scores", "sample_scores", "autoencoder", "label_scores"}
         metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
     evidence = harness.gather(corpus, cfg.eval.split)
     references = cast(Samples, evidence.references)

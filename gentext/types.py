@@ -137,6 +137,18 @@ class Scores:
 
 
 @dataclass(frozen=True)
+class LabelScores:
+    """What a model says of the labels of n texts."""
+
+    log_prob: Float[
+        Tensor, "n c"
+    ]  # log p(label | text) in nats; not normalised where other texts than labels are possible
+    labels: tuple[str, ...]
+    gold: Int[Tensor, " n"]  # the right label of each text
+    split: str
+
+
+@dataclass(frozen=True)
 class Latents:
     """What a VAE makes of n texts, text by text, in nats: its bounds, and what its encoder says."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -69,6 +70,7 @@ def check_run(cfg: DictConfig) -> None:
     with open_dict(trial):
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
         trial.context = cfg.context or trial.max_len
+        trial.labels = cfg.labels or 2
     for node in (trial.train, trial.loss, *(OmegaConf.select(trial, group) for group in nodes)):
         build(node)
     import torch
@@ -170,6 +172,15 @@ def _fits(value: Any, hint: Any) -> bool:
     return not isinstance(value, int | float | str | None)  # an object, which a node builds
 
 
+def _shown(value: Any) -> str:
+    """A value of a decode setting; of a decoder inside one, its own setting in brackets."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    return (
+        f"({setting(value).replace(' ', ',')})" if type(value).__module__.startswith("gentext.decode") else str(value)
+    )
+
+
 SCALARS: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, type(None): type(None)}
 
 
@@ -209,7 +220,11 @@ def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_l
 
 def setting(decoder: Any) -> str:
     """A decode setting in words: its class, and every argument that is not at its default."""
-    defaults = inspect.signature(type(decoder)).parameters
-    changed = {name: getattr(decoder, name) for name, at in defaults.items() if getattr(decoder, name) != at.default}
-    words = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in changed.items()]
+    fields = {each.name: each for each in dataclasses.fields(decoder) if each.init}
+    defaults = {
+        name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        for name, each in fields.items()
+    }
+    changed = {name: getattr(decoder, name) for name, default in defaults.items() if getattr(decoder, name) != default}
+    words = [f"{name}={_shown(value)}" for name, value in changed.items()]
     return " ".join([type(decoder).__name__.lower(), *words])

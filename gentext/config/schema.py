@@ -57,6 +57,7 @@ class Root:
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
     context: int | None = None  # tokens of a text after its prompt; set from the corpus
+    labels: int | None = None  # different labels of labelled text; set from the corpus
     device: str = "cpu"
     processes: int = 1  # that sample and score together, on a GPU each where there are any; they move no number
     out: str = "runs"
@@ -118,7 +119,7 @@ def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
-    found = ("hydra", "vocab_size", "context")  # of the corpus
+    found = ("hydra", "vocab_size", "context", "labels")  # of the corpus
     kept = {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, *found)}
     return kept if plain.get("init") else {key: value for key, value in kept.items() if key != "init"}
 

@@ -6,7 +6,8 @@ import hashlib
 import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 
 from gentext.data.batching import Encoded, Pieces
 from gentext.data.cache import keep
@@ -34,6 +36,7 @@ from gentext.types import EOS, Batch, Samples, pad
 PIECE = 256  # tokens of a piece of a stream, unless max_len says otherwise
 LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wide as its longest row
 MANY_UNKNOWN = 0.05  # of the tokens of test; more is warned of
+LABELS = 1_000  # different ones of labelled text, at most
 SHOWN = 1_000  # texts of train that are looked at to tell why
 FITTING = 2  # how tokenizers are fitted; one of the cache that was fitted in another way is not used
 ENCODING = 2  # what is kept of the ids, likewise
@@ -64,7 +67,7 @@ class Corpus:
         self.name = source.name if source.named else f"{source.name}-{meta['sha256'][:8]}"
         self.tokenizer = tokenizer
         self.stream = source.stream
-        self.pairs = source.pairs
+        self.pairs, self.labelled = source.pairs, source.labels
         self.truth: Truth | None = source.truth
         self._source, self._split = source, word_rule(source.words).split
         self._meta = meta
@@ -83,6 +86,8 @@ class Corpus:
                 )
 
         self._warn_of_unknowns()
+        if self.labelled:
+            _check_labels(self.name, {split: Counter(self._text[split]) for split in SPLITS})
 
     @classmethod
     def open(
@@ -120,6 +125,18 @@ class Corpus:
         """What each text answers, where the corpus is of pairs."""
         self._rows(split)
         return self._text[f"{split}.prompt"] if self.pairs else None
+
+    @property
+    def track(self) -> str:
+        """What is asked of a model of this corpus, and so which rows stand on one board."""
+        if self.labelled:
+            return "classification"
+        return "conditional" if self.pairs else "unconditional"
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The different labels of train, where the corpus is of labelled text; else none."""
+        return tuple(sorted(set(self._text["train"]))) if self.labelled else ()
 
     def size(self, split: str) -> int:
         """How many texts a split has (of a stream: pieces)."""
@@ -227,8 +244,12 @@ class Corpus:
         batch = pad([row[: self.max_len] if cut else row for row in rows])
         if prompts is None:
             return batch
+        return replace(batch, prompt=self.prompt_ids(prompts))
+
+    def prompt_ids(self, prompts: Sequence[str]) -> Int[Tensor, "n p"]:
+        """Any prompts as token ids, PAD on the right; each ends in EOS where the corpus is of pairs."""
         end = [EOS] if self.pairs else []
-        return replace(batch, prompt=pad([[*ids, *end] for ids in self.tokenizer.encode(prompts)]).tokens)
+        return pad([[*ids, *end] for ids in self.tokenizer.encode(prompts)]).tokens
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides the numbers that rest on this corpus, as plain data."""
@@ -311,6 +332,27 @@ def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) ->
 
     folder, _ = keep(cache / "tokenizers", hashlib.sha256(key.encode()).hexdigest(), write)
     return Tokenizer.load(folder / "tokenizer.json")
+
+
+def _check_labels(name: str, found: Mapping[str, Counter[str]]) -> None:
+    """Refuse labels from which nothing can be learned. Raises: ValueError."""
+    train = found["train"]
+    if len(train) < 2:
+        raise ValueError(f"{name} has one label, {next(iter(train))!r}: there is nothing to tell apart")
+    if len(train) > LABELS:
+        shown = ", ".join(sorted(train)[:3])
+        raise ValueError(
+            f"{name} has {len(train)} different labels ({shown}, ...), and {LABELS} are the most; does data.target "
+            "name the column of labels, and data.source that of texts?"
+        )
+    for split in ("valid", "test"):
+        if unknown := sorted(found[split].keys() - train.keys()):
+            raise ValueError(
+                f"{name}: {split} has the label {unknown[0]!r}, of which train has no example; leave it out, or give "
+                "splits that all hold every label"
+            )
+    if rare := [label for label, n in train.items() if n == 1]:
+        log.warning("%s: train has one example of the label %r alone, from which little can be learned", name, rare[0])
 
 
 def _shown(parts: Iterator[list[str]], advance: Callable[[int], None]) -> Iterator[list[str]]:

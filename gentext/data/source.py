@@ -44,6 +44,7 @@ class Source(Protocol):
     lowercase: bool  # the corpus is lower-cased, and so is what is compared with it
     stream: bool = False  # one long text, not lines
     pairs: bool = False  # each text answers a prompt (its translation's source)
+    labels: bool = False  # of pairs: the text is one of few labels of its prompt
     truth: Truth | None = None  # the distribution that the text was drawn from, where it is known
     sha256: Mapping[str, str] = MappingProxyType({})  # of splits, where the user states them
 
@@ -82,6 +83,7 @@ def facts(source: Source) -> dict[str, Any]:
         "lowercase": source.lowercase,
         "stream": source.stream,
         "pairs": source.pairs,
+        **({"labels": True} if source.labels else {}),
     }
 
 

@@ -42,6 +42,7 @@ class PublishedCorpus(Source):
     format: str | None = None
     target: Column = "text"
     source: Column | None = None
+    labels: bool = False
     cut: str = "random"
     valid: Size = 0.05
     test: Size = 0.05
@@ -113,6 +114,7 @@ class LocalText(Source):
     format: str | None = None
     target: Column = "text"
     source: Column | None = None
+    labels: bool = False  # the target is one of few labels of its source
     cut: str = "random"
     valid: Size = 0.05
     test: Size = 0.05
@@ -129,6 +131,8 @@ class LocalText(Source):
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
         word_rule(self.words)
+        if self.labels and self.source is None:
+            raise ValueError("data.labels is true, and data.source names no column of texts; give data.source=text")
         for split in self.sha256:
             one_of("sha256", split, SPLITS)
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))

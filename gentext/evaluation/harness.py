@@ -18,8 +18,8 @@ from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
-from gentext.train.base import Monitor, in_order
-from gentext.types import UNK, Batch, Samples, Scores, Value
+from gentext.train.base import Monitor, device_of, in_order
+from gentext.types import UNK, Batch, LabelScores, Samples, Scores, Value
 
 # Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
 MISSING = {
@@ -32,6 +32,7 @@ MISSING = {
     "truth": "the distribution behind this corpus is not known",
     "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
+    "label_scores": "there is no model that gives labels a probability, or the corpus has no labels",
 }
 
 
@@ -48,6 +49,7 @@ class Evidence:
     truth: Truth | None = None
     judges: Mapping[str, Scorer] | None = None
     autoencoder: Autoencoder | Absent | None = None
+    label_scores: LabelScores | None = None
 
 
 def gather(
@@ -55,6 +57,7 @@ def gather(
     split: str,
     scores: Scores | Absent | None = None,
     autoencoder: Autoencoder | Absent | None = None,
+    family: LanguageModel | None = None,
 ) -> Evidence:
     """All that there is besides samples: gathered once, so that what metrics keep of a text serves every judgement."""
     return Evidence(
@@ -64,6 +67,7 @@ def gather(
         truth=corpus.truth,
         judges=judges(corpus),
         autoencoder=autoencoder,
+        label_scores=score_labels(family, corpus, split) if family is not None else None,
     )
 
 
@@ -157,6 +161,32 @@ def unread(family: LanguageModel, corpus: Corpus, split: str) -> Absent | None:
     )
 
 
+def score_labels(family: LanguageModel, corpus: Corpus, split: str) -> LabelScores | None:
+    """log p(label | text) of every label of labelled text; None where there is none, or no likelihood."""
+    if not corpus.labelled or family.likelihood == "none":
+        return None
+    family.eval()
+    labels = corpus.labels
+    rows = corpus.batch(labels)
+    device = device_of(family)
+
+    def candidates() -> Iterator[Batch]:
+        for batch in corpus.batches(split, SCORED_AT_ONCE):
+            n = len(batch)
+            for i in range(len(labels)):
+                row = rows.rows(slice(i, i + 1))
+                assert batch.prompt is not None
+                yield Batch(row.tokens.expand(n, -1), row.mask.expand(n, -1), batch.prompt).to(device)
+
+    found, parts = log_prob(family, candidates()), []
+    for batch in corpus.batches(split, SCORED_AT_ONCE):
+        part, found = found[: len(batch) * len(labels)], found[len(batch) * len(labels) :]
+        parts.append(part.view(len(labels), len(batch)).T)
+    index = {label: i for i, label in enumerate(labels)}
+    gold = torch.tensor([index[label] for label in corpus.lines(split)])
+    return LabelScores(torch.cat(parts), labels, gold, split)
+
+
 def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str], split: str) -> Scores | None:
     """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood.
 
@@ -183,6 +213,8 @@ def _scores(
         convention += f"+back:{family.context}"
     if family.likelihood == "bound" and isinstance(family, SupportsLatent):
         convention += f"+iw:{family.importance}"
+    if family.convention:
+        convention += f"+{family.convention}"
     if corpus.stream and split != "samples":
         whole = "".join(corpus.text(split))  # not what its tokens decode to, which may lack words and spaces
         counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}

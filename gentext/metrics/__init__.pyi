@@ -3,6 +3,7 @@ from .bertscore import BERTScore as BERTScore
 from .bleu import BLEU as BLEU
 from .bleu import SelfBLEU as SelfBLEU
 from .c2st import C2ST as C2ST
+from .classification import Classification as Classification
 from .conditional import Answers as Answers
 from .conditional import Meteor as Meteor
 from .conditional import Rouge as Rouge

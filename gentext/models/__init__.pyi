@@ -1,3 +1,10 @@
+from .classifier.base import Classifier as Classifier
+from .classifier.class_conditional import ClassConditional as ClassConditional
+from .classifier.linear import Logistic as Logistic
+from .classifier.linear import NaiveBayes as NaiveBayes
+from .classifier.neural import Convolutions as Convolutions
+from .classifier.neural import MeanEmbedding as MeanEmbedding
+from .classifier.neural import NeuralClassifier as NeuralClassifier
 from .encoder_decoder import EncoderDecoder as EncoderDecoder
 from .hmm.brown import Brown as Brown
 from .hmm.model import HMM as HMM

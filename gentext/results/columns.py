@@ -133,6 +133,13 @@ FIGURES = (
     _figure("bertscore_precision", "BERTScore precision", "cosine", "higher", "BERTScore", "Best cosine of each token of the answer in the reference.", "Zhang et al. 2020"),
     _figure("bertscore_recall", "BERTScore recall", "cosine", "higher", "BERTScore", "Best cosine of each token of the reference in the answer.", "Zhang et al. 2020"),
     _figure("bertscore_f1", "BERTScore F1", "cosine", "higher", "BERTScore", "Harmonic mean of BERTScore's precision and recall.", "Zhang et al. 2020"),
+    _figure("accuracy", "accuracy", "share", "higher", "Classification", "How often the likeliest label is the right one.", "right labels / texts"),
+    _figure("balanced_accuracy", "balanced accuracy", "share", "higher", "Classification", "The mean over labels of the share of their texts that is told right, so that rare labels count as much.", "mean recall"),
+    _figure("macro_precision", "macro precision", "share", "higher", "Classification", "The mean over labels of how often a label, where it is said, is right.", "mean precision"),
+    _figure("macro_f1", "macro F1", "share", "higher", "Classification", "The mean over labels of the harmonic mean of precision and recall.", "mean of 2PR / (P + R)"),
+    _figure("log_loss", "log loss", "nats/text", "lower", "Classification", "How surprising the right label is to the model.", "-log p(label | text), mean over texts"),
+    _figure("brier", "Brier score", "", "lower", "Classification", "The squared distance of the probabilities from the right label.", "Brier 1950"),
+    _figure("calibration_error", "calibration error", "share", "lower", "Classification", "How far the model's confidence is from how often it is right.", "Guo et al. 2017"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
     _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),
@@ -141,6 +148,7 @@ FIGURES = (
     _figure("peak_bytes", "peak memory", "bytes", "none", "cost", "The most memory that the process held.", "measured", cost=True, axis="lower"),
     _figure("sample_seconds", "sampling seconds", "seconds", "none", "cost", "Wall-clock seconds of drawing the samples.", "measured", cost=True, axis="lower"),
     _figure("sample_tokens", "sampled tokens", "tokens", "none", "cost", "Tokens of the samples, EOS counted.", "counted", cost=True),
+    _figure("draws_per_text", "draws a text", "texts", "none", "cost", "Texts that were drawn for each text that is given.", "counted", cost=True, axis="lower"),
     _figure("judge_seconds", "judging seconds", "seconds", "none", "cost", "Wall-clock seconds of all metrics.", "measured", cost=True, axis="lower"),
     _figure("flops_per_token", "FLOPs a token", "FLOPs", "none", "cost", "Floating-point operations of scoring one token.", "counted from the architecture", cost=True, axis="lower"),
 )  # fmt: skip
@@ -158,6 +166,10 @@ SHOWN = {
         *("sacrebleu", "chrf", "bits_per_char", "unknown_share", "cut_share", "train_seconds", "rougeL", "meteor"),
         *("ter", "rouge1", "rouge2"),
         *("bertscore_f1", "exact_match", "token_f1", "distinct2"),
+    ),
+    "classification": (
+        *("accuracy", "macro_f1", "log_loss", "calibration_error", "balanced_accuracy", "macro_precision", "brier"),
+        "train_seconds",
     ),
 }
 
@@ -182,6 +194,10 @@ def column(name: str, value: Value | None = None) -> Column:
     if name.startswith("reverse_lm_score") or name.startswith("lm_score"):
         base = "reverse_lm_score" if name.startswith("reverse") else "lm_score"
         return replace(COLUMNS[base], name=name, title=f"{COLUMNS[base].title} {name.removeprefix(base).strip('_')}")
+    figure, _, label = name.partition(":")
+    if label and figure in ("recall", "precision", "f1"):
+        meaning = f"The {figure.replace('f1', 'F1')} of the label {label!r}."
+        return Column(name, f"{figure} of {label}", "share", meaning, "higher", "Classification", "per label", "higher")
     directions: dict[bool | None, Literal["higher", "lower"]] = {True: "higher", False: "lower"}
     better = directions.get(value.higher_is_better if value else None)
     unit = value.unit if value else ""

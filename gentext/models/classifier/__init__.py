@@ -1,0 +1,1 @@
+"""Discriminative models of labelled text: a label given a text."""

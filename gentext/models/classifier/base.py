@@ -1,0 +1,131 @@
+"""What every classifier shares: a distribution over the labels of a text, read as a language model of labels."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gentext.checks import ArgumentError
+from gentext.language_model import LanguageModel, SupportsPrepare
+from gentext.types import BOS, EOS, PAD, RESERVED, Batch, Outputs, Step, Tokens, pad
+
+
+class LabelState(NamedTuple):
+    """Where a label is being written."""
+
+    log_p: Float[Tensor, "n c"]  # of each label given the text; -inf once other tokens were written
+    position: Int[Tensor, " n"]  # tokens written
+
+
+class Classifier(LanguageModel, SupportsPrepare):
+    """p(label | text) over a fixed set of labels, which are the different targets of a corpus's train split.
+
+    The text is the prompt and the label is what is generated from it, token by token. So trainers, likelihoods,
+    decoders and records serve a classifier as they serve a generator, and any conditional generator can be judged
+    beside it.
+    Without a prompt the text is an empty one.
+
+    Args:
+        vocab_size: of the tokenizer, which texts and labels share.
+        labels: how many there are; of a corpus, set when it is opened.
+        max_len: tokens of the longest label, EOS included.
+    """
+
+    def __init__(self, vocab_size: int, *, labels: int | None, max_len: int) -> None:
+        super().__init__()
+        if labels is None:
+            raise ArgumentError("labels", "is null, for the corpus is not of labelled text; take data=labelled")
+        if labels < 2:
+            raise ArgumentError(
+                "labels", f"is {labels}: every text has the same label; give text of two labels or more"
+            )
+        self.vocab_size, self.labels = vocab_size, labels
+        rows = [[RESERVED + i, EOS][:max_len] for i in range(labels)]
+        self.register_buffer("label_tokens", pad(rows, width=max_len).tokens)  # [c t], until `prepare` knows better
+
+    @abstractmethod
+    def scores(self, texts: Int[Tensor, "n p"]) -> Float[Tensor, "n c"]:
+        """log p(label | text), normalised over labels. texts: without EOS, PAD on the right."""
+
+    def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
+        """Find the labels: the different targets of the text."""
+        found = {
+            tuple(row[mask].tolist()) for batch in batches for row, mask in zip(batch.tokens, batch.mask, strict=True)
+        }
+        if len(found) != self.labels:
+            raise ValueError(f"family.labels is {self.labels}, and train has {len(found)} different labels")
+        width = self.label_tokens.shape[1]
+        self.label_tokens = pad([list(row) for row in sorted(found)], width=width).tokens.to(self.label_tokens.device)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        return self.prime(torch.full((n, 1), EOS, device=self.label_tokens.device))
+
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None, **given: Tensor) -> Step:
+        log_p = self.scores(without_end(prompt))
+        return self._next(LabelState(log_p, torch.zeros(len(prompt), dtype=torch.long, device=prompt.device)))
+
+    def step(self, state: LabelState, tokens: Tokens) -> Step:
+        here = self._tokens_at(state.position)
+        log_p = torch.where(here == tokens[:, None], state.log_p, -torch.inf)
+        return self._next(LabelState(log_p, state.position + 1))
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Also the terms `brier`, the squared distance of the probabilities from the label (Brier 1950), per text."""
+        texts = texts_of(batch)
+        log_p = self.scores(texts)
+        at = self._next(LabelState(log_p, torch.zeros(len(texts), dtype=torch.long, device=texts.device)))
+        columns = []
+        for i, tokens in enumerate(batch.tokens.T):
+            columns.append(at.logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0])
+            if i + 1 < batch.tokens.shape[1]:
+                at = self.step(at.state, tokens)
+        is_label = self.label_of(batch).to(log_p)
+        brier = (log_p.exp() - is_label).square().sum(1)
+        log_prob = torch.where(batch.mask, torch.stack(columns, 1), 0.0)
+        return Outputs(log_prob, terms={"brier": brier, **self.terms(texts, is_label)})
+
+    def terms(self, texts: Int[Tensor, "n p"], is_label: Float[Tensor, "n c"]) -> dict[str, Float[Tensor, " n"]]:
+        """What a family adds to an objective besides."""
+        return {}
+
+    def label_of(self, batch: Batch) -> Bool[Tensor, "n c"]:
+        """Which label each row of a batch is; none where it is no label of train."""
+        width = min(batch.tokens.shape[1], self.label_tokens.shape[1])
+        same = (batch.tokens[:, None, :width] == self.label_tokens[None, :, :width]).all(2)
+        return same & (batch.lengths <= self.label_tokens.shape[1])[:, None]
+
+    def _tokens_at(self, position: Int[Tensor, " n"]) -> Int[Tensor, "n c"]:
+        """Each label's token at a position; PAD past its end."""
+        width = self.label_tokens.shape[1]
+        tokens = self.label_tokens[:, position.clamp(max=width - 1)].T
+        return torch.where((position < width)[:, None], tokens, PAD)
+
+    def _next(self, state: LabelState) -> Step:
+        """The probability of a token is that of the labels which go on with it; where none is left the text ends."""
+        here = self._tokens_at(state.position)
+        log_p = torch.where(here != PAD, state.log_p, -torch.inf)
+        best = log_p.amax(1, keepdim=True)
+        dead = best.isneginf()
+        mass = (log_p - torch.where(dead, 0.0, best)).exp()
+        logits = torch.zeros(len(here), self.vocab_size, dtype=log_p.dtype, device=log_p.device)
+        logits = logits.scatter_add(1, here, mass).log()
+        end = torch.full_like(logits, -torch.inf)
+        end[:, EOS] = 0.0
+        logits = torch.where(dead, end, logits)
+        logits[:, [PAD, BOS]] = -torch.inf
+        return Step(logits, state)
+
+
+def texts_of(batch: Batch) -> Int[Tensor, "n p"]:
+    """The texts that a batch's rows are labels of, without EOS; empty ones where it has no prompts."""
+    return batch.tokens.new_full((len(batch), 1), PAD) if batch.prompt is None else without_end(batch.prompt)
+
+
+def without_end(prompt: Int[Tensor, "n p"]) -> Int[Tensor, "n p"]:
+    """A prompt without its EOS."""
+    return torch.where(prompt == EOS, PAD, prompt)
