@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gentext.data.corpus import Corpus
+from gentext.data.tokenizer import Tokenizer
 from gentext.panels import Panel
 from gentext.types import EOS, PAD, Batch, Likelihood, Outputs, State, Step, Tokens
 
@@ -34,6 +35,7 @@ class LanguageModel(nn.Module):
     adaptive: it learns from the text that it is scored on, such as a cache; the board marks it.
     closed_form: one pass of EM finds its parameters.
     reads: the split of that pass: train but for human text, which is held out.
+    convention: what else moves its likelihood, such as the draws that a bound rests on, for the signature.
     carried: the states at the end of the windows that were read last, by mode ("training", "scoring"); a checkpoint
       keeps them.
 
@@ -65,6 +67,7 @@ class LanguageModel(nn.Module):
     adaptive: bool = False
     closed_form: bool = False
     reads: str = "train"
+    convention: str = ""
     carried: State
     vocab_size: int
 
@@ -194,12 +197,33 @@ class Decoder(ABC):
         """A token for each row of logits, as this decoder draws one. Raises: NotImplementedError unless `tokenwise`."""
         raise NotImplementedError(f"{type(self).__name__} searches over sequences")
 
+    def reading(self, tokenizer: Tokenizer) -> Decoder:
+        """The decoder for a family of this tokenizer; what compares texts as people read them needs it."""
+        return self
+
     def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
         """The distribution that it draws from, as a model; None where its likelihood is not known.
 
         length: tokens of every draw; None: EOS ends each.
         """
         return None
+
+
+class Judge(ABC):
+    """Says which of several texts is best (`decode=rerank` and its kin).
+
+    odds: its scores are log-odds of a text being people's rather than the model's, as a discriminator's are.
+    """
+
+    odds: bool = False
+
+    def reading(self, tokenizer: Tokenizer) -> Judge:
+        """The judge of texts that this tokenizer encodes."""
+        return self
+
+    @abstractmethod
+    def score(self, batch: Batch) -> Float[Tensor, " n"]:
+        """How good each text is; more is better."""
 
 
 class SupportsEM(ABC):

@@ -19,6 +19,7 @@ from gentext import config, panels
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.base import BaseDecoder
+from gentext.decode.candidates import JudgedDecoder
 from gentext.evaluation import harness, latents, parallel
 from gentext.files import atomic, read_json, write_json
 from gentext.language_model import (
@@ -157,7 +158,7 @@ def gathered(
     scores = harness.score(family, corpus, cfg.eval.split, monitor=monitor, processes=cfg.processes)
     seed = streams.derive("latent")
     reader = latents.reader(family, corpus, cfg.eval.split, seed=seed, device=cfg.device)
-    evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader)
+    evidence = harness.gather(corpus, cfg.eval.split, scores, autoencoder=reader, family=family)
     return Evaluation(cfg, folder, label, family, corpus, cost, evidence, monitor)
 
 
@@ -179,7 +180,7 @@ def load_kept(cfg: DictConfig, family: LanguageModel, corpus: Corpus, folder: Pa
 def open_corpus(
     cfg: DictConfig, tokenizer: Tokenizer | None = None, *, trusted: Collection[str] | None = None
 ) -> Corpus:
-    """The corpus with its tokenizer; fills in the configuration's `vocab_size`, `max_len` and `context`.
+    """The corpus with its tokenizer; fills in the configuration's `vocab_size`, `max_len`, `context` and `labels`.
 
     Args:
         cfg: of a run.
@@ -191,6 +192,7 @@ def open_corpus(
     cfg.vocab_size = corpus.tokenizer.vocab_size
     cfg.max_len = corpus.max_len
     cfg.context = corpus.context
+    cfg.labels = len(corpus.labels) or None
     return corpus
 
 
@@ -299,7 +301,8 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     begun = time.perf_counter()
-    known = decoder.distribution(job.family, length) if job.evidence.scores else None
+    reading = decoder.reading(corpus.tokenizer)
+    known = reading.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
     if isinstance(job.evidence.scores, Scores) and known is not job.family and corpus.truth is not None:
         if known is not None:  # else it truncates, and what it draws from has no likelihood that is known
@@ -316,6 +319,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         **job.cost,
         "sample_seconds": seconds,
         "sample_tokens": float(draw.lengths.sum()),
+        **({"draws_per_text": decoder.count.drawn / len(texts)} if isinstance(decoder, JudgedDecoder) else {}),
         "judge_seconds": time.perf_counter() - begun,
         "flops_per_token": job.family.flops(1000) / 1000,
     }
@@ -323,7 +327,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     differing = {key: old for key, old in job.trained_with.items() if made_with.get(key) != old}
     made = Record(
         data=corpus.name,
-        track="conditional" if corpus.pairs else "unconditional",
+        track=corpus.track,
         family=job.label.family,
         variant=job.label.variant,
         decode=setting,
@@ -360,13 +364,14 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
     n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
-        prompt = cast(torch.Tensor, corpus.batch([], prompts).prompt)
+        prompt = corpus.prompt_ids(prompts)
         n = len(prompt)
     if isinstance(job.family, SupportsTexts):
         texts = job.family.texts(corpus, n, split=cfg.eval.split, rng=Streams(cfg.seed)(stream))
         return corpus.batch(texts, whole=True), texts
     if length is not None:
         decoder = replace(cast(Any, decoder), min_len=length)  # every decoder that has a length is a dataclass
+    decoder = decoder.reading(corpus.tokenizer)
     job.family.eval()
     how = {"decoder": decoder, "seed": cfg.seed, "name": stream, "prompt": prompt}
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""):

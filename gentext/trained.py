@@ -75,7 +75,7 @@ class TrainedModel:
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
         max_len = int(self.config.max_len)
-        made = config.decoder(decoder, settings, max_len=max_len)
+        made = config.decoder(decoder, settings, max_len=max_len).reading(self.tokenizer)
         given = None
         if prompt is not None:
             ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]

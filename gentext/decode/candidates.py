@@ -1,0 +1,205 @@
+"""Several candidates for each text, of which a judge decides: the best one, or one drawn by the judge's odds."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.checks import ArgumentError, at_least, one_of
+from gentext.data.tokenizer import Tokenizer
+from gentext.decode.ancestral import Ancestral
+from gentext.decode.chunks import check
+from gentext.language_model import Decoder, Judge, LanguageModel
+from gentext.types import Batch
+
+AT_ONCE = 4096  # candidates that are held at a time
+BANK_SEED = 0  # of the candidates that a likelihood is estimated with: the same at every call
+
+
+@dataclass
+class Count:
+    """How many texts a decoder has drawn, for the costs of a row."""
+
+    drawn: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedDecoder(Decoder):
+    """A decoder that draws more texts than it gives. base: what draws them."""
+
+    base: Decoder = field(default_factory=Ancestral)
+    count: Count = field(default_factory=Count, init=False, repr=False, compare=False)
+
+    def reading(self, tokenizer: Tokenizer) -> JudgedDecoder:
+        parts = {name: getattr(self, name, None) for name in ("base", "judge")}
+        made = replace(self, **{name: part.reading(tokenizer) for name, part in parts.items() if part is not None})
+        object.__setattr__(made, "count", self.count)  # what it draws is booked on this one
+        return made
+
+    def draw(
+        self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
+    ) -> Batch:
+        self.count.drawn += n
+        return self.base(family, n, max_len, rng=rng, prompt=prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenDecoder(JudgedDecoder):
+    """`candidates` draws for each text, of which one is chosen."""
+
+    candidates: int = 16
+
+    def __post_init__(self) -> None:
+        at_least(2, candidates=self.candidates)
+
+    @abstractmethod
+    def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
+        """The row of each text's choice among `candidates` rows for each, which stand together."""
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        family: LanguageModel,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """`n` sequences of `max_len` tokens at most, EOS included."""
+        check(n, max_len, prompt, 0)
+        parts, size = [], max(1, AT_ONCE // self.candidates)
+        for at in range(0, n, size):
+            here = min(size, n - at)
+            given = None if prompt is None else prompt[at : at + here].repeat_interleave(self.candidates, 0)
+            batch = self.draw(family, here * self.candidates, max_len, rng, given)
+            parts.append(batch.rows(self.choose(family, batch, rng)))
+        return together(parts, prompt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerank(ChosenDecoder):
+    """The best of several draws.
+
+    by: `judge`; `likelihood`, the family's own log-probability over length ** length_penalty; or `sum` of the two, the
+      latter times `weight`.
+
+    >>> from gentext.models import NGram
+    >>> from gentext.types import pad
+    >>> model = NGram(7, order=1)
+    >>> _ = model.accumulate(pad([[4, 4, 5, 2]] * 9)); model.maximize()
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> Rerank(by="likelihood", candidates=20)(model, 1, 4, rng=rng).tokens.tolist()
+    [[4, 4, 4, 4]]
+    """
+
+    judge: Judge | None = None
+    by: Literal["judge", "likelihood", "sum"] = "judge"
+    weight: float = 1.0
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("by", self.by, ("judge", "likelihood", "sum"))
+        if self.by != "likelihood" and self.judge is None:
+            raise ArgumentError("judge", "is null; give judge.run=FOLDER of a trained run, or by=likelihood")
+
+    def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
+        scores = torch.zeros(len(batch), device=batch.tokens.device)
+        if self.by != "judge":
+            own = likelihood(self.by, family, batch) / batch.lengths.clamp_min(1) ** self.length_penalty
+            scores = scores + (own if self.by == "likelihood" else self.weight * own)
+        if self.by != "likelihood":
+            assert self.judge is not None
+            scores = scores + self.judge.score(batch).to(scores)
+        best = scores.view(-1, self.candidates).argmax(1)
+        return best + torch.arange(len(best), device=best.device) * self.candidates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resample(ChosenDecoder):
+    """One of several draws, by the odds that a discriminator gives each of being people's text.
+
+    A discriminator of people's and the model's text is a noise-contrastive critic: its odds estimate p(x) / q(x), so
+    that q(x) times the odds is the residual energy-based model, of which this is sampling-importance-resampling. What
+    it draws from is not that model itself but, of k candidates, r(x) = q(x) E[k w(x) / (w(x) + sum of the others' w)],
+    which `distribution` bounds from below.
+
+    Source: Deng et al. 2020, sections 3.2 and 3.3 (algorithm 1, with its top-k left to `base`).
+    """
+
+    judge: Judge
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.judge.odds:
+            raise ArgumentError(
+                "judge", "gives no odds of human text: train a classifier on data=detection, or use decode=rerank"
+            )
+
+    def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
+        odds = self.judge.score(batch).view(-1, self.candidates).softmax(1)
+        drawn = torch.multinomial(odds.to(rng.device), 1, generator=rng)[:, 0].to(odds.device)
+        return drawn + torch.arange(len(drawn), device=drawn.device) * self.candidates
+
+    def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
+        base = self.base.distribution(family, length)
+        if base is None or base.likelihood == "none" or length is not None:
+            return None
+        return Resampled(base, self)
+
+
+class Resampled(LanguageModel):
+    """What `Resample` draws from: its log-probability is a bound from below.
+
+    log r(x) >= log q(x) + log k + E[log w(x) - log(w(x) + sum of k - 1 others' w)] by Jensen's inequality; the
+    expectation is the mean over `groups` draws of the others, which are the same for every text.
+    """
+
+    likelihood = "bound"
+
+    def __init__(self, family: LanguageModel, decoder: Resample, groups: int = 256, max_len: int = 512) -> None:
+        super().__init__()
+        self.family, self.decoder, self.groups, self.max_len = family, decoder, groups, max_len
+        self.vocab_size = family.vocab_size
+        self.convention = f"sir:{decoder.candidates}x{groups}"
+        self._others: Float[Tensor, " g"] | None = None
+
+    def others(self) -> Float[Tensor, " g"]:
+        """log of the sum of the other candidates' odds, for each draw of them."""
+        if self._others is None:
+            device = next(self.family.parameters(), torch.empty(0)).device
+            rng = torch.Generator(device).manual_seed(BANK_SEED)
+            k = self.decoder.candidates - 1
+            bank = self.decoder.base(self.family, self.groups * k, self.max_len, rng=rng)
+            self._others = self.decoder.judge.score(bank).double().view(self.groups, k).logsumexp(1)
+        return self._others
+
+    def log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
+        own = self.decoder.judge.score(batch).double()[:, None]
+        others = self.others().to(own)[None]
+        share = (own - torch.logaddexp(own, others)).mean(1)
+        return self.family.log_prob(batch).double() + math.log(self.decoder.candidates) + share
+
+
+def likelihood(by: str, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
+    """log q of each text. Raises: ValueError where the family has none."""
+    if family.likelihood == "none":
+        raise ValueError(f"by={by} needs a likelihood, and {type(family).__name__} has none; give by=judge")
+    parts = [family.log_prob(batch.rows(slice(at, at + 256))) for at in range(0, len(batch), 256)]
+    return torch.cat(parts).float()
+
+
+def together(parts: list[Batch], prompt: Int[Tensor, "n p"] | None) -> Batch:
+    """Parts of a draw as one."""
+    width = max(part.tokens.shape[1] for part in parts)
+    pads = [(0, width - part.tokens.shape[1]) for part in parts]
+    tokens = torch.cat([torch.nn.functional.pad(p.tokens, w) for p, w in zip(parts, pads, strict=True)])
+    mask = torch.cat([torch.nn.functional.pad(p.mask, w) for p, w in zip(parts, pads, strict=True)])
+    return Batch(tokens, mask, prompt)

@@ -1,0 +1,105 @@
+"""Discriminator rejection sampling: draws that a discriminator takes for the model's are mostly thrown away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gentext.checks import ArgumentError, at_least
+from gentext.decode.candidates import AT_ONCE, JudgedDecoder, together
+from gentext.decode.chunks import check
+from gentext.language_model import Judge, LanguageModel
+from gentext.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject(JudgedDecoder):
+    """Draws that are kept with a probability that grows with a discriminator's odds.
+
+    A text of log-odds d is kept with probability sigmoid(d - m - log(1 - exp(d - m - 1e-6)) - gamma), m the highest
+    log-odds so far. The constant gamma is calibrated on `burn_in` draws so that a share `accept` of draws is kept; the
+    exact ratio p(x) / q(x) would need gamma 0, which keeps almost nothing.
+
+    burn_in: draws for m and gamma, which are thrown away.
+    most: draws for each text at most.
+    Source: Azadi et al. 2019, equations 8 and 9.
+    Differs: gamma is chosen for a share of kept draws, where theirs is a percentile of the log-odds.
+    Raises: ValueError, with the rate, where `most` draws do not suffice.
+    """
+
+    judge: Judge
+    accept: float = 0.1
+    burn_in: int = 2000
+    most: int = 200
+
+    def __post_init__(self) -> None:
+        at_least(1, burn_in=self.burn_in, most=self.most)
+        if not 0 < self.accept < 1:
+            raise ArgumentError("accept", f"is {self.accept}; it is a share of draws between 0 and 1")
+        if not self.judge.odds:
+            raise ArgumentError(
+                "judge", "gives no odds of human text: train a classifier on data=detection, or use decode=rerank"
+            )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        family: LanguageModel,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """`n` sequences of `max_len` tokens at most, EOS included."""
+        check(n, max_len, prompt, 0)
+        if prompt is not None and len(prompt.unique(dim=0)) > 1:
+            raise ValueError("decode=reject draws until enough are kept, which different prompts do not allow; rerank")
+        given = None if prompt is None else prompt[:1]
+        odds = self._odds(self._drawn(family, self.burn_in, max_len, rng, given))
+        highest = odds.max()
+        gamma = self._constant(odds, highest)
+        kept, held, tried = [], 0, 0
+        while held < n:
+            if tried >= self.most * n:
+                raise ValueError(
+                    f"decode=reject kept {held} of {tried} draws ({held / tried:.2%}), and {n} were asked for; raise "
+                    "accept or most, or ask for fewer"
+                )
+            size = min(AT_ONCE, max(64, round((n - held) / self.accept)))
+            batch = self._drawn(family, size, max_len, rng, given)
+            odds = self._odds(batch)
+            highest = torch.maximum(highest, odds.max())
+            uniform = torch.rand(size, generator=rng, device=rng.device).to(odds)
+            rows = (uniform < acceptance(odds, highest, gamma)).nonzero()[:, 0]
+            kept.append(batch.rows(rows))
+            held, tried = held + len(rows), tried + size
+        return together([part for part in kept if len(part)], None).rows(slice(0, n))
+
+    def _drawn(
+        self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, given: Int[Tensor, "1 p"] | None
+    ) -> Batch:
+        return self.draw(family, n, max_len, rng, None if given is None else given.expand(n, -1))
+
+    def _odds(self, batch: Batch) -> Float[Tensor, " n"]:
+        return self.judge.score(batch).double()
+
+    def _constant(self, odds: Float[Tensor, " n"], highest: Float[Tensor, ""]) -> float:
+        """The gamma by which the mean acceptance of these draws is `accept`, by bisection."""
+        low, high = -100.0, 100.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            if float(acceptance(odds, highest, middle).mean()) > self.accept:
+                low = middle
+            else:
+                high = middle
+        return (low + high) / 2
+
+
+def acceptance(odds: Float[Tensor, " n"], highest: Float[Tensor, ""], gamma: float) -> Float[Tensor, " n"]:
+    """The probability that a text of these log-odds is kept (Azadi et al. 2019, equation 8)."""
+    below = odds - highest
+    return (below - torch.log1p(-torch.exp(below - 1e-6)) - gamma).sigmoid()

@@ -1,0 +1,100 @@
+"""A trained run as the judge of candidates: a classifier, a GAN's critic, or a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gentext.checks import ArgumentError, one_of
+from gentext.data.tokenizer import Tokenizer
+from gentext.detection import HUMAN
+from gentext.language_model import Judge, LanguageModel, SupportsAdversarial
+from gentext.models import Classifier
+from gentext.trained import TrainedModel, load
+from gentext.types import EOS, Batch, pad
+
+AT_ONCE = 512  # texts
+
+
+@dataclass(frozen=True)
+class RunJudge(Judge):
+    """Scores texts by a trained run.
+
+    A classifier gives the log-odds of `label`; a language model log p(text) over the number of its tokens; a GAN, with
+    `use=critic`, its critic's verdict, which is log-odds of human text. Texts reach the judge as people read them, so
+    that its tokenizer may be another.
+
+    Args:
+        run: the folder of a trained run.
+        label: of a classifier: the one that is wanted; `human` is what `data=detection` calls people's text.
+        use: `model`, or `critic` of a GAN.
+        trusted: modules of your own that the run's configuration may name.
+
+    Raises: ValueError where there is no such run, label or critic.
+    """
+
+    run: str
+    label: str = HUMAN
+    use: Literal["model", "critic"] = "model"
+    trusted: Collection[str] = ()
+    tokenizer: Tokenizer | None = None  # of the family whose texts it reads; None: its own
+
+    def __post_init__(self) -> None:
+        one_of("use", self.use, ("model", "critic"))
+        object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
+        family = self._judge.family
+        object.__setattr__(self, "odds", isinstance(family, Classifier) or self.use == "critic")
+        if self.use == "critic" and not isinstance(family, SupportsAdversarial):
+            raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
+        if isinstance(family, Classifier):
+            labels = self._judge.tokenizer.decode(family.label_tokens.tolist())
+            if self.label not in labels:
+                raise ArgumentError("label", f"is {self.label!r}; {self.run} tells {', '.join(sorted(labels))} apart")
+            object.__setattr__(self, "_wanted", labels.index(self.label))
+        elif self.use == "model" and family.likelihood == "none":
+            raise ArgumentError("run", f"is a {type(family).__name__}, which gives texts no likelihood; take another")
+
+    def __str__(self) -> str:
+        return Path(self.run).name + (":critic" if self.use == "critic" else "")
+
+    @property
+    def _judge(self) -> TrainedModel:
+        return self._model
+
+    def reading(self, tokenizer: Tokenizer) -> RunJudge:
+        made = replace(self, tokenizer=tokenizer)
+        return made
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> Float[Tensor, " n"]:
+        parts = [self._scored(batch.rows(slice(at, at + AT_ONCE))) for at in range(0, len(batch), AT_ONCE)]
+        return torch.cat(parts).to(batch.tokens.device)
+
+    def _scored(self, batch: Batch) -> Float[Tensor, " n"]:
+        family = self._judge.family
+        read = self._read(batch)
+        if self.use == "critic":
+            assert isinstance(family, SupportsAdversarial)
+            return family.critic(read.tokens).flatten(1).mean(1)
+        if isinstance(family, Classifier):
+            log_p = family.scores(torch.where(read.tokens == EOS, 0, read.tokens))
+            return torch.logit(log_p[:, self._wanted].double().exp().clamp(1e-12, 1 - 1e-12))
+        assert isinstance(family, LanguageModel)
+        return family.log_prob(read).double() / read.lengths.clamp_min(1)
+
+    def _read(self, batch: Batch) -> Batch:
+        """The batch under the judge's own tokenizer."""
+        own = self._judge.tokenizer
+        if self.tokenizer is None or self.tokenizer.sha256 == own.sha256:
+            return Batch(batch.tokens.cpu(), batch.mask.cpu())
+        texts = self.tokenizer.decode(batch.tokens.tolist())
+        longest = int(self._judge.config.max_len)
+        family = self._judge.family
+        room = None if isinstance(family, Classifier) else longest
+        return pad([[*ids, EOS][:room] for ids in own.encode(texts)])

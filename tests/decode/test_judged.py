@@ -1,0 +1,189 @@
+"""Decoders that draw more than they give, against closed forms over three words."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from sacrebleu.metrics import BLEU, CHRF
+
+from gentext.decode import Consensus, Refine, Reject, Rerank, Resample
+from gentext.decode import consensus as mbr
+from gentext.decode.reject import acceptance
+from gentext.language_model import Decoder, Judge
+from gentext.models import HMM, NGram
+from gentext.types import EOS, Batch, pad
+
+
+class Words(Judge):
+    """Log-odds by a text's first token."""
+
+    odds = True
+
+    def __init__(self, odds: dict[int, float]) -> None:
+        self.by_token = odds
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        return torch.tensor([self.by_token.get(int(first), 0.0) for first in batch.tokens[:, 0]])
+
+
+class Length(Judge):
+    def score(self, batch: Batch) -> torch.Tensor:
+        return batch.lengths.float()
+
+
+def family() -> NGram:
+    model = NGram(7, order=2)
+    model.accumulate(pad([[4, EOS]] * 6 + [[5, EOS]] * 3 + [[6, EOS]] + [[4, 5, 6, EOS]] * 2))
+    model.maximize()
+    return model.eval()
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def shares(batch: Batch) -> torch.Tensor:
+    return torch.bincount(batch.tokens[:, 0], minlength=7)[4:] / len(batch)
+
+
+def test_the_best_of_k_has_its_closed_form():
+    model, n, k = family(), 4000, 3
+    first = model.start(1).logits.softmax(-1)[0]
+    order = [6, 5, 4]  # worst to best; every other first token is worse still
+    odds = {token: float(i + 1) for i, token in enumerate(order)}
+    below, wanted = 1 - float(first[[4, 5, 6]].sum()), {}
+    for token in order:
+        wanted[token] = (below + float(first[token])) ** k - below**k
+        below += float(first[token])
+    found = shares(Rerank(judge=Words(odds), candidates=k)(model, n, 5, rng=rng()))
+    assert found.tolist() == pytest.approx([wanted[t] for t in (4, 5, 6)], abs=4 * math.sqrt(0.25 / n))
+
+
+def test_the_likeliest_draw_is_the_likeliest():
+    model = family()
+    made = Rerank(by="likelihood", candidates=64)(model, 3, 5, rng=rng())
+    every = model.sample(2000, 5, decoder=Rerank(by="likelihood", candidates=2).base, rng=rng(1))
+    best = (model.log_prob(every) / every.lengths).max()
+    assert torch.allclose((model.log_prob(made) / made.lengths).max(), best)
+
+
+def test_the_sum_weighs_the_two():
+    model = family()
+    heavy = Rerank(judge=Length(), by="sum", weight=100.0, candidates=8)(model, 50, 5, rng=rng())
+    own = Rerank(by="likelihood", candidates=8)(model, 50, 5, rng=rng())
+    assert torch.equal(heavy.tokens, own.tokens)
+
+
+def test_resampling_draws_by_the_odds_and_its_bound_is_one():
+    """k = 2 over first tokens: r(x) = q(x) E[2 w(x) / (w(x) + w(y))] by enumeration."""
+    model, odds = family(), {4: 0.0, 5: 1.0, 6: 2.0}
+    decoder = Resample(judge=Words(odds), candidates=2)
+    first = model.start(1).logits.softmax(-1)[0].double()
+    w = torch.ones(7, dtype=torch.double)
+    for token, log in odds.items():
+        w[token] = math.exp(log)
+    exact = first * (first[None] * 2 * w[:, None] / (w[:, None] + w[None])).sum(1)
+    assert float(exact.sum()) == pytest.approx(1)
+    n = 6000
+    found = shares(decoder(model, n, 5, rng=rng()))
+    assert found.tolist() == pytest.approx(exact[4:].tolist(), abs=4 * math.sqrt(0.25 / n))
+    known = decoder.distribution(model)
+    texts = pad([[4, EOS], [5, EOS], [6, EOS]])
+    bound = known.log_prob(texts)
+    truth = model.log_prob(texts).double() + (exact / first)[4:].log()
+    assert known.likelihood == "bound"
+    assert (bound <= truth + 0.05).all()  # 256 draws of the other candidate
+    assert (truth - bound < 0.3).all()
+
+
+def test_rejection_keeps_by_the_formula():
+    model, odds = family(), {4: -2.0, 5: 0.0, 6: 2.0}
+    first = model.start(1).logits.softmax(-1)[0].double()
+    decoder = Reject(judge=Words(odds), accept=0.2, burn_in=4000)
+    n = 3000
+    batch = decoder(model, n, 5, rng=rng())
+    log_odds = torch.tensor([odds.get(token, 0.0) for token in range(7)], dtype=torch.double)
+    best = torch.tensor(2.0, dtype=torch.double)
+    low, high = -50.0, 50.0
+    for _ in range(80):
+        gamma = (low + high) / 2
+        rate = float((first * acceptance(log_odds, best, gamma)).sum())
+        low, high = (gamma, high) if rate > 0.2 else (low, gamma)
+    wanted = first * acceptance(log_odds, best, gamma) / 0.2
+    assert shares(batch).tolist() == pytest.approx(wanted[4:].tolist(), abs=0.04)
+    assert 3 < (decoder.count.drawn - 4000) / n < 8
+
+
+def test_rejection_that_would_not_end_says_its_rate():
+    with pytest.raises(ValueError, match=r"kept \d+ of \d+ draws \(\d+\.\d+%\)"):
+        Reject(judge=Words({4: -50.0, 5: -50.0, 6: 3.0}), accept=0.001, burn_in=500, most=2)(family(), 50, 5, rng=rng())
+
+
+@pytest.mark.parametrize("infills", [False, True])
+def test_refining_raises_the_judge_s_score(infills):
+    torch.manual_seed(0)
+    model = HMM(7, states=4).eval() if infills else family()
+    decoder = Refine(judge=Length(), rounds=3, share=0.5)
+    plain = decoder.base(model, 64, 8, rng=rng())
+    made = decoder(model, 64, 8, rng=rng())
+    assert made.lengths.float().mean() > plain.lengths.float().mean()
+    assert made.tokens.shape[1] <= 8
+    assert decoder.count.drawn == 64 + 3 * 32
+
+
+def test_utilities_are_sacrebleu_s():
+    rows = [[4, 5, 6, 4, 5], [4, 5, 6, 6], [5, 5, 4, 5, 6, 6]]
+    words = [" ".join(chr(93 + token) for token in row) for row in rows]
+    batch = pad(rows)
+    ours = mbr.bleu(batch.tokens, batch.mask)
+    bleu = BLEU(smooth_method="add-k", smooth_value=1, effective_order=False, tokenize="none")
+    for i, hypothesis in enumerate(words):
+        for j, reference in enumerate(words):
+            assert float(ours[i, j]) * 100 == pytest.approx(
+                bleu.sentence_score(hypothesis, [reference]).score, abs=0.01
+            )
+    texts = ["abcab", "abca", "babcc"]
+    codes = pad([[ord(c) for c in text] for text in texts])
+    chrf = CHRF()
+    for i, hypothesis in enumerate(texts):
+        for j, reference in enumerate(texts):
+            found = float(mbr.chrf(codes.tokens, codes.mask)[i, j]) * 100
+            assert found == pytest.approx(chrf.sentence_score(hypothesis, [reference]).score, abs=0.01)
+
+
+class Fixed(Decoder):
+    """Draws the same texts each time."""
+
+    def __init__(self, rows: list[list[int]]) -> None:
+        self.batch = pad(rows)
+
+    def __call__(self, family, n, max_len, *, rng, prompt=None) -> Batch:
+        assert n == len(self.batch)
+        return self.batch
+
+
+def test_the_consensus_is_the_text_most_like_the_others():
+    rows = [[4, 4, 4, 4, 4, EOS], [5, 6, 5, 6, EOS], [5, 6, 5, 4, EOS], [5, 6, 5, 6, 6, EOS]]
+    made = Consensus(base=Fixed(rows), candidates=4)(family(), 1, 6, rng=rng())
+    words = [" ".join(chr(93 + token) for token in row[:-1]) for row in rows]
+    bleu = BLEU(smooth_method="add-k", smooth_value=1, effective_order=False, tokenize="none")
+    mean = [sum(bleu.sentence_score(a, [b]).score for b in words if b != a) for a in words]
+    best = max(range(4), key=mean.__getitem__)
+    assert made.tokens[0][made.mask[0]].tolist() == rows[best]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Rerank(), "judge is null"),
+        (lambda: Rerank(judge=Length(), candidates=0), "candidates is 0"),
+        (lambda: Resample(judge=Length()), "gives no odds"),
+        (lambda: Reject(judge=Words({}), accept=1.5), "accept is 1.5"),
+        (lambda: Refine(judge=Length(), share=0.0), "share is 0.0"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
