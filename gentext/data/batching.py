@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from gentext.data.ragged import Ragged
 from gentext.data.tokenizer import Tokenizer
-from gentext.types import PAD, Batch
+from gentext.types import PAD, UNK, Batch
 
 POOL = 50  # batches whose rows are sorted by length together
 
@@ -51,7 +52,7 @@ class Encoded:
         if self._cuts is not None:
             return self._cuts[rows + 1] - self._cuts[rows]
         end = self.tokens if self._stream else self.ids.offsets[rows + 1]
-        return np.minimum(end - self._starts(rows), self.max_len)
+        return np.minimum(end - self.starts(rows), self.max_len)
 
     @property
     def longest(self) -> int:
@@ -60,7 +61,7 @@ class Encoded:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """These rows, padded to the longest of them."""
-        return self._gather(self._starts(rows), self.lengths(rows))
+        return self._gather(self.starts(rows), self.lengths(rows))
 
     def whole(self, size: int) -> Iterator[np.ndarray]:
         """The rows of each batch of whole lines, in order; few where one of them is much longer than `max_len`."""
@@ -71,7 +72,7 @@ class Encoded:
 
     def uncut(self, rows: np.ndarray) -> Batch:
         """These lines at their full length."""
-        return self._gather(self._starts(rows), self.ids.lengths[rows])
+        return self._gather(self.starts(rows), self.ids.lengths[rows])
 
     def epoch(self, size: int, rng: torch.Generator | None, *, mixed: bool = False) -> Iterator[np.ndarray]:
         """The rows of each batch: in order, or shuffled so that rows of like length meet (`mixed`: of any lengths)."""
@@ -121,7 +122,8 @@ class Encoded:
             prompt = self._gather(starts[rows] - before, before).tokens if context else None
             yield replace(batch, prompt=prompt)
 
-    def _starts(self, rows: np.ndarray) -> np.ndarray:
+    def starts(self, rows: np.ndarray) -> np.ndarray:
+        """Where each of these rows begins among the ids."""
         if self._cuts is not None:
             return self._cuts[rows]
         return rows * self.max_len if self._stream else self.ids.offsets[rows]
@@ -146,10 +148,16 @@ def _between_characters(ids: np.ndarray, inside: np.ndarray, max_len: int) -> np
 
 
 class Pieces(Sequence[str]):
-    """The rows of a stream as text, decoded as they are read."""
+    """The rows of a stream as text, decoded as they are read, with the words that the tokenizer does not know.
 
-    def __init__(self, rows: Encoded, tokenizer: Tokenizer) -> None:
-        self._rows, self._tokenizer = rows, tokenizer
+    Args:
+        rows: of the split.
+        tokenizer: that made them.
+        unknown: gives the split's unknown tokens as they are spelled, in the order of the text.
+    """
+
+    def __init__(self, rows: Encoded, tokenizer: Tokenizer, unknown: Callable[[], Sequence[str]]) -> None:
+        self._rows, self._tokenizer, self._unknown = rows, tokenizer, unknown
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -159,5 +167,19 @@ class Pieces(Sequence[str]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(f"piece {index} of {len(self)}")
-        batch = self._rows.batch(np.array([index % len(self)]))
-        return self._tokenizer.decode(batch.tokens.tolist())[0]
+        row = np.array([index % len(self)])
+        batch = self._rows.batch(row)
+        unknown = int((batch.tokens == UNK).sum())
+        if not unknown:
+            return self._tokenizer.decode(batch.tokens.tolist())[0]
+        before = int(np.searchsorted(self._places, self._rows.starts(row)[0]))
+        return self._tokenizer.decode(batch.tokens.tolist(), self._words[before : before + unknown])[0]
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """Where in the stream the unknown tokens are."""
+        return np.flatnonzero(self._rows.ids.values == UNK)
+
+    @cached_property
+    def _words(self) -> Sequence[str]:
+        return self._unknown()

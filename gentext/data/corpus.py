@@ -114,7 +114,9 @@ class Corpus:
     def lines(self, split: str) -> Sequence[str]:
         """The texts of a split, as a sequence that reads from disk; of a stream, its pieces."""
         rows = self._rows(split)
-        return Pieces(rows, self.tokenizer) if self.stream else self._text[split]
+        if not self.stream:
+            return self._text[split]
+        return Pieces(rows, self.tokenizer, lambda: self._unknown_words(split))
 
     def text(self, split: str) -> Iterator[str]:
         """The text of a split itself, in the parts that were read; `lines` of a stream is decoded from its tokens."""
@@ -202,10 +204,13 @@ class Corpus:
     def spelled(self, split: str) -> Float[ndarray, " u"]:
         """What it costs to spell each unknown token of a split, in nats, in the order of the text."""
         self._rows(split)
-        words = [word for text in self._text[split] for word in self.tokenizer.unknown(text)]
+        words = self._unknown_words(split)
         different = list(dict.fromkeys(words))
         cost = dict(zip(different, self._spelling.nats(different).tolist(), strict=True)) if different else {}
         return np.array([cost[word] for word in words], dtype=np.float64)
+
+    def _unknown_words(self, split: str) -> list[str]:
+        return [word for text in self._text[split] for word in self.tokenizer.unknown(text)]
 
     @cached_property
     def _spelling(self) -> Spelling:

@@ -133,17 +133,20 @@ class Tokenizer:
                 log.warning("the training text (nearly) never says %s: read as unknown", ", ".join(unknown))
         return self.encode(texts)
 
-    def decode(self, rows: Iterable[Sequence[int]]) -> list[str]:
-        """The text of each row of ids: up to the first EOS, PAD and BOS skipped."""
+    def decode(self, rows: Iterable[Sequence[int]], unknown: Iterable[str] = ()) -> list[str]:
+        """The text of each row of ids: up to the first EOS, PAD and BOS skipped.
+
+        unknown: how the unknown tokens of all rows are spelled, in their order, where that is known.
+        """
         ids = [_until_end([int(i) for i in row]) for row in rows]
         if self.rules.kind == "bpe":
             return self.model.decode_batch([[i for i in row if i >= RESERVED] for row in ids])
         if self.rules.kind == "pretrained":
-            unknown = self.rules.marks["unk"]
-            rows = [[unknown if i == UNK else i - self._shift for i in row] for row in ids]
+            mark = self.rules.marks["unk"]
+            rows = [[mark if i == UNK else i - self._shift for i in row] for row in ids]
             return self.model.decode_batch([[i for i in row if i is not None] for row in rows])
-        spelling, join = self._spelling, self._join
-        return [join([spelling[i] for i in row]) for row in ids]
+        spelling, join, words = self._spelling, self._join, iter(unknown)
+        return [join([next(words, UNKNOWN) if i == UNK else spelling[i] for i in row]) for row in ids]
 
     def inside(self) -> np.ndarray | None:
         """Of every id whether its first byte goes on a character that another id began [v]; None where none does."""

@@ -11,6 +11,7 @@ import torch
 from gentext.data.corpus import Corpus
 from gentext.data.text_files import LocalText
 from gentext.data.tokenizer import BPE, Char, Tokenizer, Word
+from gentext.data.words import word_rule
 from gentext.types import EOS, PAD
 
 
@@ -151,6 +152,19 @@ def test_a_text_without_spaces_and_rare_words_are_warned_of(tmp_path, caplog):
     rare.write_text("\n".join(f"a word{i} is here" for i in range(200)), encoding="utf-8")
     opened(rare)
     assert re.search(r"20\.0 % of the tokens of test are unknown.*tokenizer\.min_count.*tokenizer=bpe", caplog.text)
+
+
+def test_a_streams_pieces_hold_the_words_that_the_tokenizer_does_not_know(file):
+    rule = word_rule("lines").split
+    for max_len in (3, 50):
+        corpus = opened(file, Word("lines", min_count=50), unit="stream", max_len=max_len, words="lines")
+        for split in ("train", "valid", "test"):
+            pieces = corpus.lines(split)
+            assert corpus.unknown(split) > 0
+            assert [word for piece in pieces for word in rule(piece)] == [
+                w for t in corpus.text(split) for w in rule(t)
+            ]
+            assert pieces[-1] == list(pieces)[-1]
 
 
 def test_the_text_of_a_split_is_that_of_the_file(file):
