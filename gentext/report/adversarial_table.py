@@ -41,11 +41,9 @@ def tables(board: Board, traded: frontier.Traded | None) -> list[Table]:
                     cells.insert(0, _change(of))
                 rows.append([name, setting(decode), weights or "last", str(len(pairs)), *_rounds(pairs), *cells])
     columns = [boards.head(boards.rank(held, columns=shown)[0], name) for name in shown] if shown else []
-    at = (
-        [f"{column(traded.quality).title} at {column(traded.diversity).title} {traded.matched_at:.3g}"]
-        if matched
-        else []
-    )
+    at = []
+    if traded is not None and matched:
+        at = [f"{column(traded.quality).title} at {column(traded.diversity).title} {traded.matched_at:.3g}"]
     note = (
         "The weights named less those of the warm-up, of the same run and seed, means over seeds; ±: half a 95 % "
         "interval over seeds, of three or more. Weights: last, after the last round; best, those of the validation "
