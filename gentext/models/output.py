@@ -63,11 +63,10 @@ class Output(nn.Module):
         It needs no second pass over the vocabulary: the mean logit is one dot product with the mean of the weights,
         and the normaliser is the token's logit less its `log_prob`.
         """
-        mean = F.linear(hidden, _mean(self.weight)[None])[..., 0]
-        logit = (hidden * F.embedding(tokens, self.weight)).sum(-1)
+        gap = (hidden * (_mean(self.weight) - F.embedding(tokens, self.weight))).sum(-1)  # the mean logit less this one
         if self.bias is not None:
-            mean, logit = mean + _mean(self.bias), logit + self.bias[tokens]
-        return torch.where(mask, mean - logit + log_prob, 0.0)
+            gap = gap + _mean(self.bias) - self.bias[tokens]
+        return torch.where(mask, gap + log_prob, 0.0)
 
     def _offset(self) -> Float[Tensor, " v"]:
         return self.floor if self.bias is None else self.floor + self.bias
