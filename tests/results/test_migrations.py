@@ -153,7 +153,7 @@ def test_records_of_games_of_format_1_have_todays_names():
 
 def test_a_run_of_format_1_is_gone_on_with_under_its_new_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(FORMAT1 / "captions", tmp_path / "runs" / "captions")
+    shutil.copytree(NGRAM, tmp_path / "runs" / "captions" / NGRAM.name)
     figures = record.read(NGRAM / "record.ancestral.json").values
     assert main(["run", *COMMAND]) == 0
     (folder,) = (tmp_path / "runs" / "captions").iterdir()
