@@ -85,7 +85,8 @@ class Tokenizer:
         self._spelling[UNK] = UNKNOWN
         if rules.kind == "pretrained":
             model.encode_special_tokens = True  # a text that spells a mark is text
-        rule = word_rule(rules.words) if rules.kind == "word" else WordRule(list, "".join)
+        words = {"word": rules.words, "pretrained": "whitespace"}.get(rules.kind)
+        rule = word_rule(words) if words is not None else WordRule(list, "".join)
         self._cut, self._join = rule.split, rules.spacing.join if rules.spacing else rule.join
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -110,11 +111,12 @@ class Tokenizer:
 
     def unknown(self, text: str) -> list[str]:
         """The tokens of a text that it encodes as UNK, as they are spelled, in their order."""
-        return (
-            []
-            if self.rules.kind not in ("word", "char")
-            else [token for token in self.cut(text) if token not in self._ids]
-        )
+        if self.rules.kind == "bpe":
+            return []
+        if self.rules.kind == "pretrained":
+            mark, read = self.rules.marks["unk"], self.model.encode(self._cased(text), add_special_tokens=False)
+            return [text[slice(*at)] for i, at in zip(read.ids, read.offsets, strict=True) if i == mark]
+        return [token for token in self.cut(text) if token not in self._ids]
 
     @property
     def vocabulary(self) -> list[str]:

@@ -65,7 +65,7 @@ def save(network, folder: Path) -> Path:
 def gpt2(folder: Path) -> Path:
     made = byte_level(folder, {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"})
     config = transformers.GPT2Config(
-        vocab_size=len(made), n_positions=64, n_embd=32, n_layer=2, n_head=2,
+        vocab_size=len(made), n_positions=256, n_embd=32, n_layer=2, n_head=2,
         bos_token_id=made.eos_token_id, eos_token_id=made.eos_token_id,
     )  # fmt: skip
     return save(transformers.GPT2LMHeadModel(config), folder)

@@ -70,6 +70,14 @@ def test_its_tokenizer_gives_its_ids_after_the_reserved_ones(name, opened, tmp_p
     assert ours.signature().startswith("pretrained|case:kept|vocab:")
 
 
+def test_what_it_does_not_know_is_named_as_it_is_spelled(opened):
+    ours = opened("bert")[1]
+    text = "a man rides a жираф"
+    assert [i == UNK for i in ours.encode([text])[0]].count(True) == len(ours.unknown(text)) == 1
+    assert ours.unknown(text) == ["жираф"]
+    assert opened("gpt2")[1].unknown(text) == []
+
+
 def test_a_text_that_spells_a_mark_is_text(opened):
     ours = opened("gpt2")[1]
     (ids,) = ours.encode(["a <|endoftext|> b"])
@@ -277,7 +285,7 @@ def test_what_is_no_generator_is_refused_in_one_line(model, said, folders, tmp_p
 
 def test_a_prompt_that_is_too_long_is_refused_in_one_line(opened):
     family = opened("gpt2")[0]
-    long = torch.full((1, 64), 10)
-    with pytest.raises(ValueError, match=r"has 64 tokens, and .* reads 64") as refused:
+    long = torch.full((1, 256), 10)
+    with pytest.raises(ValueError, match=r"has 256 tokens, and .* reads 256") as refused:
         family.sample(1, 5, decoder=Ancestral(), rng=torch.Generator(), prompt=long)
     assert "\n" not in str(refused.value)

@@ -19,7 +19,7 @@ from gentext.results import record
 from gentext.seeding import Streams
 from gentext.trained import load
 
-SMALL = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5", "max_len=60"]
+SMALL = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5"]
 
 
 @pytest.fixture(scope="module")
