@@ -285,7 +285,10 @@ class Search:
         for name, value in other.user_attrs.items():
             self._note(number, name, value)
         self._note(number, "as", twin)
-        self._study.tell(number, other.values, state=other.state)
+        complete = (
+            other.state == _optuna().trial.TrialState.COMPLETE
+        )  # one that was pruned has its curve's end as value
+        self._study.tell(number, other.values if complete else None, state=other.state)
         self._release(number)
         return True
 
@@ -359,7 +362,8 @@ class Search:
         keys = [dimension.key for dimension in self.space]
         rows = []
         own = [trial for trial in self._study.get_trials(deepcopy=False) if "as" not in trial.user_attrs]
-        for trial in sorted(own, key=lambda trial: (trial.values is None, trial.values or [], trial.number)):
+        done = self._finished()
+        for trial in sorted(own, key=lambda trial: (trial not in done, trial.values or [], trial.number)):
             figures = trial.user_attrs.get("figures", {})
             settings = [override.partition("=")[2] for override in self._trial(trial.number).overrides]
             ended = trial.user_attrs.get("reason") or trial.state.name.lower()

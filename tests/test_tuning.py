@@ -125,6 +125,21 @@ def test_a_failed_trial_wins_nothing(tmp_path):
     assert {row[-1] for row in search.table().rows} == {"it went wrong", "as well"}
 
 
+def test_the_values_of_a_pruned_trial_are_not_tried_again(tmp_path):
+    search = opened(tmp_path, ["n=1,2,3"], figures=["parameters:max"])
+    first = search.ask(1)[0]
+    curve = tuning.Pruner(str(tmp_path), first.number)
+    curve.open(tmp_path, {})
+    curve.log(10, {"valid/nll": 2.0})
+    search.tell(first, None, "pruned", pruned=True)
+    tried = [first.overrides]
+    while asked := search.ask(1):
+        search.tell(asked[0], judged(asked[0], parameters=1.0))
+        tried += [asked[0].overrides]
+    assert sorted(tried) == [("n=1",), ("n=2",), ("n=3",)]
+    assert search.table().rows[-1][-1] == "pruned"
+
+
 def test_a_curve_above_the_median_is_pruned(tmp_path):
     search = opened(tmp_path)
     for level in range(5):
