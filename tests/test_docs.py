@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,19 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
         pytest.skip("the extra sweep is not installed")
     folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
     overrides = [word for word in words[1:] if word not in ("-m", "--config-dir", folder)]
-    with config.searching(folder):
-        check(config.completed(overrides), sweep="-m" in words)
+    with suppress(ImportError):  # an extra; what is on the hub is not fetched by a test
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    try:
+        with config.searching(folder):
+            check(config.completed(overrides), sweep="-m" in words)
+    except ValueError as error:  # every key is known by now: the checkpoint or the run that it names is not here
+        if not re.search("cannot be loaded|holds no trained model", str(error)):
+            raise
 
 
 @pytest.mark.slow
 def test_the_page_on_python_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    pytest.importorskip("optuna")
     monkeypatch.chdir(tmp_path)
     names = {}
     for block in blocks("python", "python"):

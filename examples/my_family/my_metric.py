@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gentext.metrics.base import Absent, TextMetric
-from gentext.metrics.intervals import wilson
+from gentext.metrics.intervals import clopper_pearson
 from gentext.types import Samples, Value
 
 
@@ -31,5 +31,5 @@ class Questions(TextMetric):
         if len(asks) == 0:
             raise Absent("questions need samples, and there are none")
         signature = f"questions|hyps:{len(asks)}|v:1"  # all that can move the number
-        interval = wilson(int(asks.sum()), len(asks))._asdict()
+        interval = clopper_pearson(float(asks.mean()), len(asks))._asdict()
         return {"questions": Value(float(asks.mean()), signature, None, len(asks), "share", **interval)}

@@ -25,7 +25,11 @@ def test_every_command_finds_the_user_s_own_family_and_corpus(tmp_path, monkeypa
     (made,) = record.find(["runs"])
     assert made.family == "my_gru"
     questions = made.values["questions"]
-    assert (questions.signature, questions.n, questions.interval_kind) == ("questions|hyps:10|v:1", 10, "wilson")
+    assert (questions.signature, questions.n, questions.interval_kind) == (
+        "questions|hyps:10|v:1",
+        10,
+        "clopper-pearson",
+    )
     assert f"--config-dir {MINE}" in made.command
     capsys.readouterr()
     assert main(["sample", made.folder, "-n", "2", "--config-dir", MINE, "--trust", "my_family"]) == 0
