@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.panels import Panel
-from gentext.types import EOS, PAD, Batch, Likelihood, Outputs, State, Step, Tokens
+from gentext.types import EOS, PAD, Batch, Canvas, Likelihood, Outputs, State, Step, Tokens
 
 
 class LanguageModel(nn.Module):
@@ -36,6 +36,8 @@ class LanguageModel(nn.Module):
     closed_form: one pass of EM finds its parameters.
     reads: the split of that pass: train but for human text, which is held out.
     convention: what else moves its likelihood, such as the draws that a bound rests on, for the signature.
+    sequential: an exact `log_prob` is the sum of what `step` says from left to right; false where tokens are written in
+      another order.
     carried: the states at the end of the windows that were read last, by mode ("training", "scoring"); a checkpoint
       keeps them.
 
@@ -68,6 +70,7 @@ class LanguageModel(nn.Module):
     closed_form: bool = False
     reads: str = "train"
     convention: str = ""
+    sequential: bool = True
     carried: State
     vocab_size: int
 
@@ -271,7 +274,7 @@ class SupportsSubwords(ABC):
 
 
 class SupportsInfilling(ABC):
-    """A model that conditions exactly on any part of a text, not only on its beginning."""
+    """A model that conditions on any part of a text, not only on its beginning."""
 
     @abstractmethod
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> LanguageModel:
@@ -280,6 +283,18 @@ class SupportsInfilling(ABC):
         max_len: tokens of a text at most, EOS included.
         Raises: ValueError where there is no such text, with the reason.
         """
+
+
+class SupportsUnmasking(ABC):
+    """A model that says every masked token of a text at once, given those that are known (`decode=unmask`)."""
+
+    @abstractmethod
+    def canvas(self, batch: Batch) -> Canvas:
+        """Texts after their prompts, all known; `text` is the places that belong to what is scored."""
+
+    @abstractmethod
+    def masked_logits(self, canvas: Canvas, places: Bool[Tensor, "n s"]) -> Float[Tensor, "m v"]:
+        """The logits of these masked places, row by row: -inf for what cannot stand there."""
 
 
 class SupportsAdversarial(ABC):

@@ -64,7 +64,8 @@ class TrainedModel:
 
         prompt: the beginning of every text; where the run's corpus is of pairs, the source, which no text repeats.
           Of a VAE, z comes from the prior, whatever the prompt is.
-        `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly.
+        `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly, and
+          masked diffusion takes one at a time.
         decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
           beam they are its `n` best, best first, and fewer where it finds no more. An option leaves the unknown word
           out unless ban_unk=False is among the settings; those whose draws are judged do not.
@@ -127,7 +128,7 @@ class TrainedModel:
         if not isinstance(self.family, SupportsInfilling):
             raise ValueError(
                 f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
-                "family=hmm"
+                "family=hmm, or family=masked_diffusion"
             )
         if self._lowercase:
             conditions = Conditions(infill and infill.lower(), [phrase.lower() for phrase in contains], length)

@@ -81,6 +81,37 @@ class Step(NamedTuple):
     state: State
 
 
+class Canvas(NamedTuple):
+    """Texts of which some tokens are known and the others masked: BOS, a prompt, then a text's places.
+
+    A text ends at its first EOS. What comes after it is no part of the text: `reveal` never makes it known.
+    """
+
+    tokens: Int[Tensor, "n s"]  # of no meaning where masked
+    masked: Bool[Tensor, "n s"]
+    text: Bool[Tensor, "n s"]  # the places of the text that is written
+    words: Bool[Tensor, "n s"]  # those that hold a token other than EOS, whether it is known or not
+
+    @property
+    def ended(self) -> Bool[Tensor, "n s"]:
+        """The places after the first known EOS of the text."""
+        ends = self.text & ~self.masked & (self.tokens == EOS)
+        return self.text & (ends.long().cumsum(1) - ends.long() > 0)
+
+    @property
+    def open(self) -> Bool[Tensor, "n s"]:
+        """The masked places that the text may still reach."""
+        return self.text & self.masked & ~self.ended
+
+    def reveal(self, places: Bool[Tensor, "n s"], tokens: Int[Tensor, " m"]) -> Canvas:
+        """With the tokens of these places, row by row, known, but for those after an EOS."""
+        known = self._replace(tokens=self.tokens.masked_scatter(places, tokens), masked=self.masked & ~places)
+        return known._replace(masked=known.masked | known.ended)
+
+    def rows(self, index: Tensor) -> Canvas:
+        return Canvas(*(part[index] for part in self))
+
+
 @dataclass(frozen=True)
 class Outputs:
     """A family's verdict on a batch under teacher forcing.

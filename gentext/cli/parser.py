@@ -89,7 +89,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add("run", help="a run's folder")
     add("-n", type=int, help="how many texts (1); of a beam, its best")
     add("--prompt", help="text to continue (of a VAE, z comes from the prior), or a source to translate")
-    add("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs)")
+    add("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs, masked diffusion)")
     add("--contains", action="append", default=[], metavar="WORDS", help="the text contains this (HMMs)")
     add("--length", type=int, help="exactly so many words (HMMs)")
     add("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")

@@ -6,3 +6,4 @@ from .consensus import Consensus as Consensus
 from .contrastive import Contrastive as Contrastive
 from .refine import Refine as Refine
 from .reject import Reject as Reject
+from .unmask import Unmask as Unmask

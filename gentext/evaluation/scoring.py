@@ -56,8 +56,9 @@ def prove(family: LanguageModel, batch: Batch) -> None:
     """Look whether what a family says is a distribution, at prefixes of some of the sequences that it is judged on.
 
     The probabilities of the next token that `step` leads to must sum to 1 over the tokens that can be said, and
-    `log_prob` must be their product; of a bound, which is no product, the first alone is looked at. Every second prefix
-    ends in a token drawn at random: what a family says of held-out text alone would prove nothing.
+    `log_prob` must be their product; of a bound, or of a text that is not written from left to right, the first alone
+    is looked at. Every second prefix ends in a token drawn at random: what a family says of held-out text alone would
+    prove nothing.
 
     Raises: ValueError, which refuses the row, where one of them is not so.
     """
@@ -78,7 +79,7 @@ def prove(family: LanguageModel, batch: Batch) -> None:
         stepped += torch.where(real, scores.gather(1, tokens[:, None])[:, 0], 0.0)
         if i + 1 < prefixes.tokens.shape[1]:
             at = family.step(at.state, tokens)
-    if family.likelihood != "exact":
+    if family.likelihood != "exact" or not family.sequential:
         return
     whole = family.log_prob(prefixes).double()
     apart = (whole - stepped).abs() > TOLERANCE * (prefixes.lengths + torch.minimum(whole.abs(), stepped.abs()))

@@ -102,7 +102,7 @@ class ScoredMetric(TextMetric):
     def read(self, scores: Scores) -> None:
         """Add scores; all must be of one kind, convention and split."""
         convention, *rest = scores.convention.split("+")
-        draws = [part for part in rest if part.startswith("iw:")]  # how tight a bound is; the rest parts no column
+        draws = [part for part in rest if part.startswith(("iw:", "nelbo:"))]  # of a bound; the rest parts no column
         closed = "closed" * scores.closed
         how, lengths = pack(
             ["\n".join((scores.kind, "|".join([convention, *draws]), scores.split, scores.vocabulary, closed))]

@@ -27,6 +27,7 @@ SIGNATURE = {
     "vocab": "words or tokens that are known; the rest counts as unknown",
     "split": "the split that was scored",
     "iw": "draws of z that weigh each text's bound",
+    "nelbo": "times and masks of each text that the bound of masked diffusion is a mean over",
     "over": "the samples that it is a mean over",
     "order": "words of the n-grams",
     "encoder": "what turns texts into vectors",

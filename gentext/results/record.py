@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -332,9 +333,10 @@ def _line(line: bytes, path: Path, where: str) -> Record:
 def comparable_signatures(values: Iterable[Value]) -> list[str]:
     """The signatures of figures of one name, sorted: one where they may be compared.
 
-    How many draws a bound rests on (iw:K) parts it from bounds of another number, and not from what is exact.
+    How many draws a bound rests on (iw:K) parts it from bounds of another number, and not from what is exact; those of
+    an estimate that more draws make no tighter (nelbo:K) part it from nothing.
     """
-    signatures = {value.signature for value in values}
+    signatures = {re.sub(r"\|nelbo:\d+", "", value.signature) for value in values}
     parts = {signature: signature.split("|") for signature in signatures}
     if len({part for found in parts.values() for part in found if part.startswith("iw:")}) == 1:
         signatures = {"|".join(part for part in found if not part.startswith("iw:")) for found in parts.values()}
