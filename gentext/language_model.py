@@ -200,6 +200,10 @@ class Decoder(ABC):
         """A token for each row of logits, as this decoder draws one. Raises: NotImplementedError unless `tokenwise`."""
         raise NotImplementedError(f"{type(self).__name__} searches over sequences")
 
+    def unmasking(self) -> Unmasker | None:
+        """The decoder as one that fills masks in any order; None where it writes from left to right alone."""
+        return None
+
     def reading(self, tokenizer: Tokenizer) -> Decoder:
         """The decoder for a family of this tokenizer; what compares texts as people read them needs it."""
         return self
@@ -210,6 +214,17 @@ class Decoder(ABC):
         length: tokens of every draw; None: EOS ends each.
         """
         return None
+
+
+class Unmasker(Decoder):
+    """A decoder of models that fill masks."""
+
+    @abstractmethod
+    def fill(self, family: SupportsUnmasking, canvas: Canvas, rng: torch.Generator) -> Int[Tensor, "n t"]:
+        """The texts of canvases once all their places are known, PAD after each."""
+
+    def unmasking(self) -> Unmasker | None:
+        return self
 
 
 class Judge(ABC):

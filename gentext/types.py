@@ -64,6 +64,12 @@ class Batch:
         return Batch(self.tokens[index][:, :t], mask[:, :t], prompt, self.carry)
 
 
+def blank(n: int, prompt: Int[Tensor, "n p"] | None, device: torch.device | str) -> Batch:
+    """A batch of `n` empty texts, EOS alone, after their prompts."""
+    tokens = torch.full((n, 1), EOS, device=device)
+    return Batch(tokens, tokens == EOS, prompt)
+
+
 def pad(rows: list[Tensor] | list[list[int]], *, width: int = 1) -> Batch:
     """A Batch of ragged id rows, padded with PAD to the longest (to `width` at least)."""
     lengths = torch.tensor([len(row) for row in rows])
@@ -107,6 +113,10 @@ class Canvas(NamedTuple):
         """With the tokens of these places, row by row, known, but for those after an EOS."""
         known = self._replace(tokens=self.tokens.masked_scatter(places, tokens), masked=self.masked & ~places)
         return known._replace(masked=known.masked | known.ended)
+
+    def hidden(self) -> Canvas:
+        """With every place of the text masked."""
+        return self._replace(masked=self.masked | self.text)
 
     def rows(self, index: Tensor) -> Canvas:
         return Canvas(*(part[index] for part in self))

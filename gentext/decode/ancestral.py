@@ -15,7 +15,7 @@ from gentext.decode.base import BaseDecoder
 from gentext.decode.chunks import check, join, split
 from gentext.decode.sampling import draw, draw_within, likeliest
 from gentext.decode.tempered import Tempered
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, Unmasker
 from gentext.types import EOS, PAD, Batch, select
 
 
@@ -59,6 +59,12 @@ class Ancestral(BaseDecoder):
     @property
     def tokenwise(self) -> bool:
         return self.rules.idle
+
+    def unmasking(self) -> Unmasker | None:
+        """One place a pass in a random order, each token drawn as here; None under rules that read what was said."""
+        from gentext.decode.unmask import Unmask  # which is a kind of this class
+
+        return Unmask(**vars(self)) if replace(self.rules, min_len=0, ban_unk=False).idle else None
 
     def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
         return self._next(logits, None, rng)

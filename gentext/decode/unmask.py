@@ -12,8 +12,8 @@ from torch import Tensor
 from gentext.checks import ArgumentError, at_least, one_of, share
 from gentext.decode.ancestral import Ancestral
 from gentext.decode.chunks import check, join, split
-from gentext.language_model import Decoder, LanguageModel, SupportsUnmasking
-from gentext.types import EOS, PAD, Batch, Canvas, State, Step, Tokens
+from gentext.language_model import LanguageModel, SupportsUnmasking, Unmasker
+from gentext.types import PAD, Batch, Canvas, State, Step, Tokens, blank
 
 ORDERS = ("random", "left_to_right", "confidence", "entropy")
 SURE = ("confidence", "entropy")  # orders that look at what the model says before they choose
@@ -21,7 +21,7 @@ Say = Callable[[Canvas, Bool[Tensor, "n s"], Float[Tensor, "m v"]], Int[Tensor, 
 
 
 @dataclass(frozen=True)
-class Unmask(Ancestral):
+class Unmask(Ancestral, Unmasker):
     """Texts that begin as masks alone, whose places are filled in some order; for a family that fills masks.
 
     Tokens are drawn as `Ancestral` draws them (temperature, top_k, ...; uniform numbers and their sums in double
@@ -82,6 +82,9 @@ class Unmask(Ancestral):
     def tokenwise(self) -> bool:
         return False  # it has an order of its own
 
+    def unmasking(self) -> Unmasker | None:
+        return self
+
     def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
         banned = replace(self.rules, min_len=0)  # a least length is kept by places that hold no EOS
         return self._next(logits if banned.idle else banned(logits, logits.new_zeros(len(logits), 0).long()), None, rng)
@@ -113,7 +116,7 @@ class Unmask(Ancestral):
         width = fills.canvas(blank(1, None, device)).text.shape[1]
         parts = []
         for rows, given in split(n, family.vocab_size * width, self.batch_size, prompt):
-            parts.append(self.fill(fills, hidden(fills.canvas(blank(rows, given, device))), rng)[:, :max_len])
+            parts.append(self.fill(fills, fills.canvas(blank(rows, given, device)).hidden(), rng)[:, :max_len])
         return join(parts, prompt)
 
     @torch.inference_mode()
@@ -238,17 +241,8 @@ class Unmasked(LanguageModel):
             total.index_add_(0, kept.nonzero()[:, 0], nats[kept[places]])
             return tokens
 
-        self.decoder.walk(family, hidden(truth), say)
+        self.decoder.walk(family, truth.hidden(), say)
         return total
-
-
-def unmasking(decoder: Decoder) -> Unmask | None:
-    """The decoder as one that unmasks, in a random order where it draws token by token; None where it searches."""
-    if isinstance(decoder, Unmask):
-        return decoder
-    if not isinstance(decoder, Ancestral) or not replace(decoder.rules, min_len=0, ban_unk=False).idle:
-        return None
-    return Unmask(**vars(decoder))
 
 
 def supports(family: LanguageModel) -> SupportsUnmasking:
@@ -259,17 +253,6 @@ def supports(family: LanguageModel) -> SupportsUnmasking:
         f"decode=unmask fills masks, and {type(family).__name__} has none; take family=masked_diffusion, or a decoder "
         "that writes from left to right, such as decode=ancestral"
     )
-
-
-def blank(n: int, prompt: Int[Tensor, "n p"] | None, device: torch.device | None) -> Batch:
-    """A batch of `n` empty texts, EOS alone, after their prompts."""
-    tokens = torch.full((n, 1), EOS, device=device if prompt is None else prompt.device)
-    return Batch(tokens, tokens == EOS, prompt)
-
-
-def hidden(canvas: Canvas) -> Canvas:
-    """With every place of the text masked."""
-    return canvas._replace(masked=canvas.masked | canvas.text)
 
 
 def said(canvas: Canvas) -> Int[Tensor, "n t"]:

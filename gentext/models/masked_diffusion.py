@@ -10,12 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least
-from gentext.decode.unmask import blank, hidden, unmasking
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsPrepare, SupportsUnmasking
 from gentext.models.layers import Embedding
 from gentext.models.output import Output, token_log_prob
 from gentext.models.transformer.encoder import Encoder
-from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, Outputs, Step, Tokens
+from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, Outputs, Step, Tokens, blank
 
 SEED = 20240611  # of the draws that a bound rests on
 
@@ -165,7 +164,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
         """A draw in a random order, one place a pass, or as `Unmask` says; a search goes from left to right."""
-        return super().sample(n, max_len, decoder=unmasking(decoder) or decoder, rng=rng, prompt=prompt)
+        return super().sample(n, max_len, decoder=decoder.unmasking() or decoder, rng=rng, prompt=prompt)
 
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> LanguageModel:
         """The texts that fit one pattern, unmasked from what it says; how long its gaps are: see `Infilled`."""
@@ -191,7 +190,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         return self.encoder.flops(tokens, self.context) + 2.0 * tokens * self.output.weight.numel()
 
     def _begin(self, batch: Batch) -> Step:
-        canvas = hidden(self.canvas(batch))
+        canvas = self.canvas(batch).hidden()
         first = (~canvas.text).sum(1)
         return self._next(Written(canvas.tokens, canvas.masked, canvas.text, first))
 
@@ -260,7 +259,7 @@ class Infilled(LanguageModel):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        how = unmasking(decoder)
+        how = decoder.unmasking()
         if how is None:
             raise ValueError(
                 "infilling unmasks in any order, and this decoder writes from left to right; give decode=unmask or "
