@@ -94,6 +94,29 @@ def test_the_bound_is_the_mean_over_orders_and_below_the_exact_log_probability(b
     assert (by_order.mean(1) < exact - 0.01).any()
 
 
+def test_the_discrete_time_bound_reaches_the_mean_over_orders_as_steps_grow(by_order):
+    """MDLM's own terms: each place masked with probability t, alpha = 1 - t, T steps from t = 1 to 0."""
+    family, text = make(), [4, 5, EOS]
+    cost = {}
+    with torch.no_grad():
+        for size in range(1, CONTEXT + 1):
+            for masked in itertools.combinations(range(CONTEXT), size):
+                known = {j: text[j] for j in range(CONTEXT) if j not in masked}
+                cost[masked] = -sum(math.log(float(conditional(family, known, j)[text[j]])) for j in masked)
+
+    def bound(steps: int) -> float:
+        total = 0.0
+        for t, s in ((i / steps, (i - 1) / steps) for i in range(1, steps + 1)):
+            mean = sum(t ** len(m) * (1 - t) ** (CONTEXT - len(m)) * nats for m, nats in cost.items())
+            total += (t - s) / t * mean
+        return total
+
+    limit = -float(by_order[TEXTS.index(text)].mean())
+    assert bound(1) == pytest.approx(cost[0, 1, 2])
+    assert bound(4000) == pytest.approx(limit, abs=2e-3)
+    assert abs(bound(4000) - limit) < abs(bound(40) - limit) < abs(bound(4) - limit)
+
+
 def test_the_objective_is_in_the_mean_the_bound(by_order):
     family = make().train()
     for i in (0, 2, 7, 20):
