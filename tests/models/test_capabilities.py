@@ -37,7 +37,7 @@ def test_no_capability_is_a_protocol():
 def test_protocols_find_the_same_in_a_preset_when_attributes_are_looked_up_statically(preset):
     """As isinstance does from Python 3.12 on: submodules of an nn.Module, which lie in no __dict__, are then missed."""
     torch.manual_seed(0)
-    cfg = config.compose([f"family={preset}", "vocab_size=7", "max_len=5"])
+    cfg = config.compose([f"family={preset}", "vocab_size=7", "max_len=5", "context=5"])
     if cfg.family._target_ == "gentext.models.Pretrained":
         pytest.skip("it wants a checkpoint")
     objects = [config.build(cfg.family), *([config.build(cfg.loss)] if cfg.loss is not None else [])]
@@ -50,7 +50,7 @@ def test_protocols_find_the_same_in_a_preset_when_attributes_are_looked_up_stati
 
 def test_a_gan_prepares_and_shows_the_hidden_state_of_its_generator():
     torch.manual_seed(0)
-    gan = config.build(config.compose(["family=seqgan", "vocab_size=7", "max_len=5"]).family)
+    gan = config.build(config.compose(["family=seqgan", "vocab_size=7", "max_len=5", "context=5"]).family)
     assert all(isinstance(gan, CAPABILITIES[name]) for name in ("SupportsAdversarial", "SupportsHidden"))
     state = gan.start(2).state
     assert torch.equal(gan.hidden(state), gan.generator.hidden(state))
