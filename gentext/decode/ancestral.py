@@ -62,7 +62,7 @@ class Ancestral(BaseDecoder):
 
     def unmasking(self) -> Unmasker | None:
         """One place a pass in a random order, each token drawn as here; None under rules that read what was said."""
-        from gentext.decode.unmask import Unmask  # which is a kind of this class
+        from gentext.decode import Unmask  # a subclass of this class: the package finds it when it is asked for
 
         return Unmask(**vars(self)) if replace(self.rules, min_len=0, ban_unk=False).idle else None
 
