@@ -16,7 +16,7 @@ try:
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
 except ImportError as missing:
-    raise ValueError(
+    raise ImportError(
         "gentext.lm_harness needs lm-evaluation-harness, which is not installed; pip install 'gentext[harness]'"
     ) from missing
 

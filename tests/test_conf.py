@@ -28,7 +28,15 @@ def test_every_option_composes_and_binds(group, name):
         group, [f"{group}={name}"]
     )
     if group == "data":
-        override += {"text": ["data.path=x"], "hf": ["data.path=x"], "truth": ["data.truth.run=x"]}.get(name, [])
+        override += {
+            **{each: ["data.path=x"] for each in ("text", "hf", "labelled")},
+            "truth": ["data.truth.run=x"],
+            "detection": ["data.run=x"],
+        }.get(name, [])
+    if name == "classification" and group == "experiment":
+        override.append("data.path=x")
+    if group == "decode" and name in ("rerank", "residual_ebm", "reject", "refine"):
+        override.append(f"decode.{name}.judge.run=x")
     cfg = config.compose(override)
     config.check(cfg)
     for target in targets(cfg):

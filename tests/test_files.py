@@ -65,7 +65,14 @@ def test_texts_come_back_whatever_they_hold(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda text: text.replace("7", "8"), lambda text: text[:-9], lambda text: "", bytes]
+    "damage",
+    [
+        lambda whole: whole.replace(b"7", b"8"),
+        lambda whole: whole[:-9],
+        lambda whole: b"",
+        lambda whole: b"\xff",
+    ],
+    ids=["flipped", "cut", "empty", "bytes"],
 )
 def test_plain_data_with_a_digest_are_what_was_written_or_refused(tmp_path, damage):
     path = tmp_path / "a.json"
@@ -73,6 +80,6 @@ def test_plain_data_with_a_digest_are_what_was_written_or_refused(tmp_path, dama
     write_json(node, path, digest=True)
     assert read_json(path) == node
     whole = path.read_bytes()
-    path.write_bytes({"flipped": whole.replace(b"7", b"8"), "cut": whole[:-9], "empty": b"", "bytes": b"\xff"}[damage])
+    path.write_bytes(damage(whole))
     with pytest.raises(ValueError, match=r"a\.json is damaged.*resume=false"):
         read_json(path)

@@ -8,10 +8,11 @@ import pytest
 
 from gentext import panels
 from gentext.data.corpus import Corpus
+from gentext.display import Tables
 from gentext.language_model import SupportsPanels
 from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
-from gentext.results.render_table import show_panels
+from gentext.results.render_table import panels_of
 from gentext.results.run_folder import Manifest
 from gentext.run_pipeline import look_inside
 from gentext.seeding import Streams
@@ -62,12 +63,13 @@ def test_a_graph_is_told_as_successors():
 
 def test_the_terminal_shows_every_panel_and_its_figures(tmp_path, capsys):
     (tmp_path / "panels.json").write_text(json.dumps(panels.plain(ALL)))
-    show_panels(tmp_path)
+    for table in Tables(panels_of(tmp_path)):
+        table.show()
     shown = capsys.readouterr().out
     for word in ("States", "a the", "s1 0.8, s0 0.2", "a cat", "Rows read columns.", "0.75", "epoch", "3.5"):
         assert word in shown
     with pytest.raises(ValueError, match="Below it lie"):
-        show_panels(tmp_path.parent)
+        panels_of(tmp_path.parent)
 
 
 def test_a_family_that_fails_to_show_itself_keeps_its_run(tmp_path, caplog):

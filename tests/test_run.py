@@ -145,7 +145,7 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert main(["sample", str(folder), "--device", "tpu9"]) == 2
     assert "device is 'tpu9'" in capsys.readouterr().err
     assert main(["sample", str(folder), "--decode", "bean"]) == 2
-    assert "Did you mean beam?" in capsys.readouterr().err
+    assert "Did you mean beam" in capsys.readouterr().err
     assert main(["sample", str(folder), "--decode", "temperatures"]) == 2
     assert "5 settings" in capsys.readouterr().err
     assert main(["sample", str(folder), "temperature=0"]) == 2

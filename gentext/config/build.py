@@ -132,7 +132,8 @@ def _check_target(node: DictConfig, where: str) -> None:
             raise ValueError(f"{name} has no value, and {target} needs one; give {name}=...")
     if not target.startswith("gentext."):  # what others annotate they may mean otherwise: a Path made of a text
         return
-    hints = get_type_hints(made.__init__ if inspect.isclass(made) else made)
+    # of a dataclass those of its fields, each resolved where its class stands; they are its constructor's
+    hints = get_type_hints(made.__init__ if inspect.isclass(made) and not dataclasses.is_dataclass(made) else made)
     for key in given:
         hint = hints.get(key if key in known or rest is None else rest.name, Any)
         if not OmegaConf.is_interpolation(node, key) and not _fits(node[key], hint):

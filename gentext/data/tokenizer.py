@@ -84,7 +84,9 @@ class Tokenizer:
         self._spelling = [*SPELLINGS[: self._shift], *own]
         self._spelling[UNK] = UNKNOWN
         if rules.kind == "pretrained":
-            model.encode_special_tokens = True  # a text that spells a mark is text
+            # a copy, for transformers sets what it likes on the one that it may hold too
+            self.model = tokenizers.Tokenizer.from_str(model.to_str())
+            self.model.encode_special_tokens = True  # a text that spells a mark is text
         words = {"word": rules.words, "pretrained": "whitespace"}.get(rules.kind)
         rule = word_rule(words) if words is not None else WordRule(list, "".join)
         self._cut, self._join = rule.split, rules.spacing.join if rules.spacing else rule.join

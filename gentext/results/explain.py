@@ -9,7 +9,7 @@ from gentext.results.board import SIGNS, digits, values_of
 from gentext.results.columns import COLUMNS, TARGETS, Column, column, known
 from gentext.results.naming import setting
 from gentext.results.record import Record
-from gentext.types import Value
+from gentext.value import Value
 
 OF_MODEL = ("HeldOutLikelihood", "OwnLikelihood", "PaddedLikelihood", "KnownTruth", "LatentUse")  # need the model
 BY_DEFAULT = ("BLEU", "SelfBLEU", "Diversity", "Memorisation", "LMScore", "RuleProfile", "Sacrebleu", "Rouge", "Meteor")

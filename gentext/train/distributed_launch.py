@@ -187,6 +187,8 @@ def _listen(reader: Connection, monitor: Monitor) -> None:
                     while (report := reader.recv())[0] != "end":
                         if report[0] == "log":
                             monitor.log(*report[1])
+                        elif report[0] == "book":
+                            monitor.book(*report[1])
                         else:
                             bar.update(report[1][0], **report[1][1])
     except EOFError:

@@ -31,8 +31,9 @@ def opened(data: str, tokenizer: str, cache: Path, **options) -> Corpus:
 def test_every_corpus_says_what_it_is(path):
     first, loaded = path.read_text(encoding="utf-8").split("\n", 1)[0], node(path)
     assert first.startswith("# ")
-    assert {"words", "lowercase"} <= set(loaded)
-    if loaded._target_.endswith("PublishedCorpus"):
+    if path.stem not in ("labelled", "detection"):  # what they build on says it: data=text, the run's own corpus
+        assert {"words", "lowercase"} <= set(loaded)
+    if loaded.get("_target_", "").endswith("PublishedCorpus"):
         source = instantiate(loaded, _convert_="all")
         assert isinstance(source, PublishedCorpus)
         for name, file in source.files.items():

@@ -256,7 +256,7 @@ def test_a_line_of_a_million_words_is_refused_or_cut_aloud(tmp_path, caplog):
     with pytest.raises(ValueError, match=r"1000000 tokens.*max_len=512"):
         Corpus.open(LocalText(str(path), words="whitespace"), Word())
     corpus = Corpus.open(LocalText(str(path), words="whitespace"), Word(), max_len=4)
-    assert "are longer than max_len=4 tokens and are cut there" in caplog.text
+    assert "are longer than max_len=4 tokens: cut there to train" in caplog.text
     cut = {split: said["cut"] for split, said in corpus.fingerprint()["splits"].items()}
     assert sum(cut.values()) == len(LINES) + 1
     for batch in corpus.batches("train", 8, rng=torch.Generator().manual_seed(0)):

@@ -197,7 +197,7 @@ def test_the_preset_learns_to_copy_backwards():
     cfg = config.compose(["family=encoder_decoder", "vocab_size=12", "max_len=8", "family.width=32", "family.layers=1"])
     family = config.build(cfg.family).train()
     optimizer = torch.optim.Adam(family.parameters(), 3e-3)
-    for _ in range(300):
+    for _ in range(500):
         source = torch.randint(4, 12, (32, 4))
         rows = torch.cat([source.flip(1), torch.full((32, 1), EOS)], 1)
         batch = Batch(rows, torch.ones_like(rows, dtype=torch.bool), torch.cat([source, rows[:, -1:]], 1))

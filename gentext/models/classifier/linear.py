@@ -20,13 +20,13 @@ from gentext.types import PAD, Batch
 
 
 class LinearClassifier(Classifier, SupportsEM):
-    """log p(label | text) = softmax(weight @ features + bias); the features are made of the counts of tokens."""
+    """log p(label | text) = softmax(weights @ features + bias); the features are made of the counts of tokens."""
 
     closed_form = True
 
     def __init__(self, vocab_size: int, *, labels: int | None, max_len: int) -> None:
         super().__init__(vocab_size, labels=labels, max_len=max_len)
-        self.register_buffer("weight", torch.zeros(self.labels, vocab_size))
+        self.register_buffer("weights", torch.zeros(self.labels, vocab_size))
         self.register_buffer("bias", torch.zeros(self.labels))
         self._texts: list[sparse.csr_array] = []
         self._labels: list[np.ndarray] = []
@@ -41,7 +41,7 @@ class LinearClassifier(Classifier, SupportsEM):
     def scores(self, texts: Int[Tensor, "n p"]) -> Float[Tensor, "n c"]:
         counts = torch.zeros(len(texts), self.vocab_size, device=texts.device)
         counts.scatter_add_(1, texts, (texts != PAD).float())
-        return (self.features(counts) @ self.weight.T + self.bias).log_softmax(-1)
+        return (self.features(counts) @ self.weights.T + self.bias).log_softmax(-1)
 
     def accumulate(self, batch: Batch) -> Float[Tensor, " n"]:
         """Keep the counts of the texts that have a label."""
@@ -59,13 +59,13 @@ class LinearClassifier(Classifier, SupportsEM):
         labels = np.concatenate(self._labels)
         weight, bias = self.fit(sparse.vstack(self._texts, format="csr"), labels)
         seen = np.unique(labels)
-        self.weight.zero_()
+        self.weights.zero_()
         self.bias.fill_(-torch.inf)
-        self.weight[seen], self.bias[seen] = torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
+        self.weights[seen], self.bias[seen] = torch.from_numpy(weight).float(), torch.from_numpy(bias).float()
         self._texts, self._labels = [], []
 
     def size(self) -> int:
-        return self.weight.numel() + self.bias.numel()
+        return self.weights.numel() + self.bias.numel()
 
     def flops(self, tokens: int) -> float:
         return 2.0 * self.labels * tokens
