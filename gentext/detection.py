@@ -51,6 +51,8 @@ class DetectionCorpus(Source):
     pairs: bool = field(default=True, init=False)
     labels: bool = field(default=True, init=False)
 
+    _model: TrainedModel = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         at_least(1, train=self.train, test=self.test)
         at_least(0, valid=self.valid)
@@ -58,10 +60,6 @@ class DetectionCorpus(Source):
         if model.config.data.get("source") is not None or model.config.data.get("unit") == "stream":
             raise ValueError(f"data.run is {self.run}, whose corpus is of pairs or one stream; name a run of lines")
         object.__setattr__(self, "_model", model)
-
-    @property
-    def _trained(self) -> TrainedModel:
-        return self._model
 
     @property
     def name(self) -> str:
@@ -77,7 +75,7 @@ class DetectionCorpus(Source):
 
     @property
     def _human_source(self) -> Source:
-        return config.build(self._trained.config.data, trusted=self.trusted)
+        return config.build(self._model.config.data, trusted=self.trusted)
 
     def identity(self) -> str:
         weights = sha256(Path(self.run) / "model.safetensors")
@@ -85,7 +83,7 @@ class DetectionCorpus(Source):
         return hashlib.sha256(repr(said).encode()).hexdigest()
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
-        model = self._trained
+        model = self._model
         corpus = Corpus.open(self._human_source, model.tokenizer, max_len=int(model.config.max_len))
         sizes = dict(zip(SPLITS, (self.train, self.valid, self.test), strict=True))
         decoder = (self.decode or Ancestral()).reading(model.tokenizer)

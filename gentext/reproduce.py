@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -37,15 +37,15 @@ def configuration(record: Record, changed: Sequence[str] = (), trusted: Collecti
     """
     if record.decode == AS_GIVEN or not record.config.get("family"):
         raise ValueError(f"{record.folder}: its texts were drawn by no run; to judge them again: {record.command}")
-    given = dict(word.partition("=")[::2] for word in changed)
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in changed}
     if other := given.keys() - {"out", "device", "resume", "name"}:
         raise ValueError(
             f"{', '.join(sorted(other))}: a run that is repeated is what its record says; change out, device, resume "
             "or name alone, or give the record's command to `gentext run` with your changes"
         )
-    root = OmegaConf.to_container(OmegaConf.structured(Root))
+    root = cast(dict[str, Any], OmegaConf.to_container(OmegaConf.structured(Root)))
     cfg = OmegaConf.create({**root, **record.config, "tracker": TRACKER, "resume": True})
-    cfg = OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changed)))
+    cfg = cast(DictConfig, OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(changed))))
     for name in NODES:
         config.refuse_code(cfg[name], trusted)
     config.check_run(cfg)

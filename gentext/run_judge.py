@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -44,16 +44,18 @@ class RunJudge(Judge):
     use: Literal["model", "critic"] = "model"
     trusted: Collection[str] = ()
     tokenizer: Tokenizer | None = None  # of the family whose texts it reads; None: its own
+    _model: TrainedModel = field(init=False, repr=False, compare=False)
+    _wanted: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         one_of("use", self.use, ("model", "critic"))
         object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
-        family = self._judge.family
+        family = self._model.family
         object.__setattr__(self, "odds", isinstance(family, Classifier) or self.use == "critic")
         if self.use == "critic" and not isinstance(family, SupportsAdversarial):
             raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
         if isinstance(family, Classifier):
-            labels = self._judge.tokenizer.decode(family.label_tokens.tolist())
+            labels = self._model.tokenizer.decode(family.label_tokens.tolist())
             if self.label not in labels:
                 raise ArgumentError("label", f"is {self.label!r}; {self.run} tells {', '.join(sorted(labels))} apart")
             object.__setattr__(self, "_wanted", labels.index(self.label))
@@ -62,10 +64,6 @@ class RunJudge(Judge):
 
     def __str__(self) -> str:
         return Path(self.run).name + (":critic" if self.use == "critic" else "")
-
-    @property
-    def _judge(self) -> TrainedModel:
-        return self._model
 
     def reading(self, tokenizer: Tokenizer) -> RunJudge:
         made = replace(self, tokenizer=tokenizer)
@@ -77,7 +75,7 @@ class RunJudge(Judge):
         return torch.cat(parts).to(batch.tokens.device)
 
     def _scored(self, batch: Batch) -> Float[Tensor, " n"]:
-        family = self._judge.family
+        family = self._model.family
         read = self._read(batch)
         if self.use == "critic":
             assert isinstance(family, SupportsAdversarial)
@@ -90,11 +88,11 @@ class RunJudge(Judge):
 
     def _read(self, batch: Batch) -> Batch:
         """The batch under the judge's own tokenizer."""
-        own = self._judge.tokenizer
+        own = self._model.tokenizer
         if self.tokenizer is None or self.tokenizer.sha256 == own.sha256:
             return Batch(batch.tokens.cpu(), batch.mask.cpu())
         texts = self.tokenizer.decode(batch.tokens.tolist())
-        longest = int(self._judge.config.max_len)
-        family = self._judge.family
+        longest = int(self._model.config.max_len)
+        family = self._model.family
         room = None if isinstance(family, Classifier) else longest
         return pad([[*ids, EOS][:room] for ids in own.encode(texts)])

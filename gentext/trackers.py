@@ -128,7 +128,7 @@ class Wandb:
             self.run = self._init("offline", config)
         self.run.define_metric("*", step_metric="step")
 
-    def _init(self, mode: str, config: Mapping[str, Any]) -> Any:
+    def _init(self, mode: Mode, config: Mapping[str, Any]) -> Any:
         import wandb
 
         return wandb.init(

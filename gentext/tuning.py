@@ -131,7 +131,7 @@ def plan(overrides: Sequence[str]) -> tuple[list[str], list[Dimension]]:
     """
     last = {override.key_or_group: override for override in config.parsed(overrides)}
     space = [_dimension(override) for override in last.values() if override.is_sweep_override()]
-    shared = [override.input_line for override in last.values() if not override.is_sweep_override()]
+    shared = [override.input_line or "" for override in last.values() if not override.is_sweep_override()]
     split = next((line for line in shared if line.startswith("eval.split=")), "eval.split=valid")
     if split != "eval.split=valid":
         raise ValueError(f"{split}: a search chooses on valid, and test stays unseen; leave eval.split out")
@@ -156,7 +156,7 @@ def _dimension(override: Any) -> Dimension:
             raise ValueError(f"{override.input_line} cannot be searched: {error}") from error
     names = config.discrete(override)
     numbers = [_number(name) for name in names]
-    if None not in numbers and numbers == sorted(numbers):
+    if None not in numbers and numbers == sorted(number for number in numbers if number is not None):
         return Dimension(key, optuna.distributions.IntDistribution(0, len(names) - 1), tuple(names))
     return Dimension(key, optuna.distributions.CategoricalDistribution(names))
 

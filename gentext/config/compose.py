@@ -175,7 +175,7 @@ def expand(overrides: Sequence[str]) -> Iterator[list[str]]:
         if not override.is_sweep_override():
             choices.append([override.input_line])
             continue
-        sweep = override.value()
+        sweep: Any = override.value()
         names = discrete(override) if override.is_discrete_sweep() else [sweep.start, sweep.end]
         choices.append([f"{override.get_key_element()}={name}" for name in names])
     first = [options[0] for options in choices]

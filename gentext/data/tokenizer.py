@@ -78,6 +78,7 @@ class Tokenizer:
         self.model = model
         self.rules = rules
         self._ids: dict[str, int] = model.get_vocab()
+        self._marks = rules.marks or {}
         self._shift = RESERVED if rules.kind == "pretrained" else 0  # of our ids against the model's
         self.vocab_size: int = max(self._ids.values()) + 1 + self._shift
         own = [model.id_to_token(i) or "" for i in range(self.vocab_size - self._shift)]
@@ -97,7 +98,7 @@ class Tokenizer:
         if self.rules.kind == "bpe":
             return [encoding.ids for encoding in self.model.encode_batch_fast(texts)]
         if self.rules.kind == "pretrained":
-            unknown = self.rules.marks["unk"]
+            unknown = self._marks["unk"]
             found = self.model.encode_batch_fast(texts, add_special_tokens=False)
             return [[UNK if i == unknown else i + self._shift for i in encoding.ids] for encoding in found]
         cut, known = self._cut, self._ids.get  # a fixed vocabulary: a dictionary beats the library four times over
@@ -116,7 +117,7 @@ class Tokenizer:
         if self.rules.kind == "bpe":
             return []
         if self.rules.kind == "pretrained":
-            mark, read = self.rules.marks["unk"], self.model.encode(self._cased(text), add_special_tokens=False)
+            mark, read = self._marks["unk"], self.model.encode(self._cased(text), add_special_tokens=False)
             return [text[slice(*at)] for i, at in zip(read.ids, read.offsets, strict=True) if i == mark]
         return [token for token in self.cut(text) if token not in self._ids]
 
@@ -146,9 +147,9 @@ class Tokenizer:
         if self.rules.kind == "bpe":
             return self.model.decode_batch([[i for i in row if i >= RESERVED] for row in ids])
         if self.rules.kind == "pretrained":
-            mark = self.rules.marks["unk"]
-            rows = [[mark if i == UNK else i - self._shift for i in row] for row in ids]
-            return self.model.decode_batch([[i for i in row if i is not None] for row in rows])
+            mark = self._marks["unk"]
+            theirs = [[mark if i == UNK else i - self._shift for i in row] for row in ids]
+            return self.model.decode_batch([[i for i in row if i is not None] for row in theirs])
         spelling, join, words = self._spelling, self._join, iter(unknown)
         return [join([next(words, UNKNOWN) if i == UNK else spelling[i] for i in row]) for row in ids]
 

@@ -223,7 +223,9 @@ def _scores(
     return Scores(
         log_prob=log_prob,
         tokens=tokens.long(),
-        **counts,
+        chars=counts["chars"],
+        bytes=counts["bytes"],
+        words=counts["words"],
         split=split,
         kind=family.likelihood,
         convention=convention,

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import NO_INTERVAL, bootstrap, clopper_pearson, percentiles
+from gentext.metrics.intervals import NO_INTERVAL, Interval, bootstrap, clopper_pearson, percentiles
 from gentext.types import LabelScores, Value
 
 PER_LABEL = 20  # labels, of more than which only the means are given
@@ -105,7 +105,7 @@ class Classification(TextMetric):
         macro = ["balanced_accuracy", "macro_precision", "macro_f1"]
         return macro + [f"{figure}:{label}" for figure in ("recall", "precision", "f1") for label in labels]
 
-    def _mean(self, figures: Float[ndarray, " n"]) -> object:
+    def _mean(self, figures: Float[ndarray, " n"]) -> Interval:
         return bootstrap(figures, resamples=self.resamples, seed=self.seed)
 
     def _draws(self, confusion: Int[ndarray, "c c"]) -> Int[ndarray, "p c c"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ class KnownTruth(TextMetric):
                     "score exactly the texts that are given, one sequence each"
                 )
             # p is of texts, and so is q of held-out ones; of samples, p gives those with an unknown word nothing
-            self.append(f"q_of_{name}", verdict.open if name == "test" else verdict.log_prob)
+            self.append(f"q_of_{name}", cast(torch.Tensor, verdict.open) if name == "test" else verdict.log_prob)
 
     def values(self) -> Mapping[str, Value | Absent]:
         p_test, q_test = self.column("p_of_test"), self.column("q_of_test")

@@ -68,7 +68,8 @@ class Human(LanguageModel, SupportsEM, SupportsTexts):
                 f"family=human judges {n} texts of {held}, which no model was trained on, and {corpus.name} has "
                 f"{len(lines)} of them; set {advice}, or data.{held}={n} or more, for all families alike"
             )
-        return [lines[i] for i in torch.randperm(len(lines), generator=rng)[:n].tolist()]
+        drawn: list[int] = torch.randperm(len(lines), generator=rng)[:n].tolist()
+        return [lines[i] for i in drawn]
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         where = self.ends.device if rng is None else rng.device  # a generator draws on its own device alone

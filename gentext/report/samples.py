@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -109,7 +110,7 @@ def _nearest(flat: Sequence[str], training: Sequence[str]) -> tuple[list[str], l
     """The training text nearest to each text by the cosine of their TF-IDF vectors, and that cosine."""
     vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False)
     try:
-        known = vectors.fit_transform(training)
+        known: Any = vectors.fit_transform(training)
     except ValueError:  # no words at all
         return [""] * len(flat), [0.0] * len(flat)
     rows = [np.asarray((vectors.transform([text]) @ known.T).todense()).ravel() for text in flat]

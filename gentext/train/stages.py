@@ -76,6 +76,7 @@ class Stages:
                 )
                 files = done.files
             Checkpoint(stage.folder / "checkpoint").clear()  # nothing goes on from it now
+            assert files is not None  # they were saved above
             device = next(family.parameters()).device
             load_model(family, files["weights.safetensors"], device=str(device))
             before = NOTHING | json.loads(files["place.json"].read_text("utf-8"))

@@ -36,6 +36,8 @@ class Classifier(LanguageModel, SupportsPrepare):
         max_len: tokens of the longest label, EOS included.
     """
 
+    label_tokens: Tensor
+
     def __init__(self, vocab_size: int, *, labels: int | None, max_len: int) -> None:
         super().__init__()
         if labels is None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gentext.language_model import LanguageModel, SupportsEM
 from gentext.models.classifier.base import Classifier, texts_of
+from gentext.models.layers import ModuleList
 from gentext.types import EOS, PAD, Batch
 
 
@@ -29,12 +30,15 @@ class ClassConditional(Classifier, SupportsEM):
     """
 
     closed_form = True
+    log_prior: Tensor
+    seen: Tensor
+    models: ModuleList[LanguageModel]
 
     def __init__(
         self, vocab_size: int, model: Callable[[], LanguageModel], *, labels: int | None, max_len: int
     ) -> None:
         super().__init__(vocab_size, labels=labels, max_len=max_len)
-        self.models = nn.ModuleList(model() for _ in range(self.labels))
+        self.models = ModuleList(model() for _ in range(self.labels))
         self.closed_form = all(one.closed_form for one in self.models)
         counts = isinstance(self.models[0], SupportsEM) and self.closed_form
         log_prior = torch.zeros(self.labels)

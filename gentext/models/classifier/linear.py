@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,12 +24,14 @@ class LinearClassifier(Classifier, SupportsEM):
     """log p(label | text) = softmax(weights @ features + bias); the features are made of the counts of tokens."""
 
     closed_form = True
+    weights: Tensor
+    bias: Tensor
 
     def __init__(self, vocab_size: int, *, labels: int | None, max_len: int) -> None:
         super().__init__(vocab_size, labels=labels, max_len=max_len)
         self.register_buffer("weights", torch.zeros(self.labels, vocab_size))
         self.register_buffer("bias", torch.zeros(self.labels))
-        self._texts: list[sparse.csr_array] = []
+        self._texts: list[Any] = []
         self._labels: list[np.ndarray] = []
 
     @abstractmethod
@@ -57,7 +60,8 @@ class LinearClassifier(Classifier, SupportsEM):
 
     def maximize(self) -> None:
         labels = np.concatenate(self._labels)
-        weight, bias = self.fit(sparse.vstack(self._texts, format="csr"), labels)
+        counts: Any = sparse.vstack(self._texts, format="csr")
+        weight, bias = self.fit(counts, labels)
         seen = np.unique(labels)
         self.weights.zero_()
         self.bias.fill_(-torch.inf)
@@ -94,6 +98,8 @@ class Logistic(LinearClassifier):
     strength: the inverse of the weight of the L2 penalty (scikit-learn's C); iterations: of L-BFGS at most.
     A text's features are (1 + log count) * idf, scaled to length one.
     """
+
+    idf: Tensor
 
     def __init__(
         self, vocab_size: int, *, labels: int | None, max_len: int, strength: float = 10.0, iterations: int = 1000

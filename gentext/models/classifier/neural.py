@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
 from gentext.models.classifier.base import Classifier
-from gentext.models.layers import Embedding, drop
+from gentext.models.layers import Embedding, ModuleList, drop
 from gentext.types import PAD, Batch
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU}
@@ -51,7 +52,7 @@ class NeuralClassifier(Classifier):
         for width in hidden:
             at_least(1, hidden=width)
         self.encoder = encoder
-        widths = [int(encoder.width), *hidden]
+        widths = [int(cast(Any, encoder).width), *hidden]
         layers: list[nn.Module] = []
         for before, after in zip(widths, [*hidden, self.labels], strict=True):
             layers += [nn.Dropout(dropout), nn.Linear(before, after), ACTIVATIONS[activation]()]
@@ -92,7 +93,7 @@ class Convolutions(nn.Module):
         share(dropout=dropout)
         self.dropout = dropout
         self.embedding = Embedding(vocab_size, embedding)
-        self.filters = nn.ModuleList(nn.Conv1d(embedding, number, int(width)) for width, number in filters.items())
+        self.filters = ModuleList(nn.Conv1d(embedding, number, int(width)) for width, number in filters.items())
         self.longest = max(map(int, filters))
         self.width = sum(filters.values())
 
@@ -104,7 +105,7 @@ class Convolutions(nn.Module):
         found = [self._maximum(convolve, vectors, batch.lengths) for convolve in self.filters]
         return torch.cat(found, 1)
 
-    def _maximum(self, convolve: nn.Module, vectors: Float[Tensor, "n d s"], lengths: Tensor) -> Float[Tensor, "n k"]:
+    def _maximum(self, convolve: nn.Conv1d, vectors: Float[Tensor, "n d s"], lengths: Tensor) -> Float[Tensor, "n k"]:
         """The maximum over the windows that hold a token of the text, so that a batch's width moves nothing."""
         found = convolve(vectors).relu()
         wide = convolve.kernel_size[0]
