@@ -52,6 +52,7 @@ class DetectionCorpus(Source):
     labels: bool = field(default=True, init=False)
 
     _model: TrainedModel = field(init=False, repr=False, compare=False)
+    _human: Source = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         at_least(1, train=self.train, test=self.test)
@@ -60,6 +61,7 @@ class DetectionCorpus(Source):
         if model.config.data.get("source") is not None or model.config.data.get("unit") == "stream":
             raise ValueError(f"data.run is {self.run}, whose corpus is of pairs or one stream; name a run of lines")
         object.__setattr__(self, "_model", model)
+        object.__setattr__(self, "_human", config.build(model.config.data, trusted=self.trusted))
 
     @property
     def name(self) -> str:
@@ -67,15 +69,11 @@ class DetectionCorpus(Source):
 
     @property
     def words(self) -> str:
-        return self._human_source.words
+        return self._human.words
 
     @property
     def lowercase(self) -> bool:
-        return self._human_source.lowercase
-
-    @property
-    def _human_source(self) -> Source:
-        return config.build(self._model.config.data, trusted=self.trusted)
+        return self._human.lowercase
 
     def identity(self) -> str:
         weights = sha256(Path(self.run) / "model.safetensors")
@@ -84,7 +82,7 @@ class DetectionCorpus(Source):
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         model = self._model
-        corpus = Corpus.open(self._human_source, model.tokenizer, max_len=int(model.config.max_len))
+        corpus = Corpus.open(self._human, model.tokenizer, max_len=int(model.config.max_len))
         sizes = dict(zip(SPLITS, (self.train, self.valid, self.test), strict=True))
         decoder = (self.decode or Ancestral()).reading(model.tokenizer)
         for split, most in sizes.items():

@@ -100,6 +100,7 @@ def test_a_new_decode_setting_does_not_train_again(tmp_path):
 
 def test_what_a_vae_draws_from_at_another_temperature_has_no_likelihood(tmp_path):
     small = ["family.decoder.width=8", "family.encoder.width=8", "train.steps=2", "eval.samples=20"]
+    small += ["family.importance=2", "eval.metrics.latent.texts=10", "eval.metrics.latent.importance=5"]
     assert run("family=vae", *small, "decode.sample.temperature=0.5") == 0
     (made,) = record.find(folders(tmp_path))
     assert made.values["nll_test"].exactness == "upper"

@@ -52,7 +52,7 @@ def figures(folder) -> dict[str, dict[str, float]]:
 
 @pytest.mark.parametrize(
     "launcher",
-    ["joblib", pytest.param("slurm_local", marks=pytest.mark.slow), pytest.param("ray", marks=pytest.mark.slow)],
+    [pytest.param(name, marks=pytest.mark.slow) for name in PLUGINS],
 )
 def test_a_sweep_ends_alike_under_every_launcher(tmp_path, launcher):
     pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
