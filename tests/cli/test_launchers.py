@@ -50,10 +50,8 @@ def figures(folder) -> dict[str, dict[str, float]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [pytest.param(name, marks=pytest.mark.slow) for name in PLUGINS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", list(PLUGINS))
 def test_a_sweep_ends_alike_under_every_launcher(tmp_path, launcher):
     pytest.importorskip(f"hydra_plugins.hydra_{PLUGINS[launcher]}_launcher")
     plain, other = sweep(tmp_path, "basic"), sweep(tmp_path, launcher)
