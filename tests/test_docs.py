@@ -63,8 +63,8 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
     try:
         with config.searching(folder):
             check(config.completed(overrides), sweep="-m" in words)
-    except ValueError as error:  # every key is known by now: the checkpoint or the run that it names is not here
-        if not re.search("cannot be loaded|holds no trained model", str(error)):
+    except ValueError as error:  # every key is known by now: the checkpoint, run or extra is not here
+        if not re.search("cannot be loaded|holds no trained model|is not installed", str(error)):
             raise
 
 
