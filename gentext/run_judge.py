@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from gentext.checks import ArgumentError, one_of
 from gentext.data.tokenizer import Tokenizer
 from gentext.detection import HUMAN
 from gentext.language_model import Judge, LanguageModel, SupportsAdversarial
-from gentext.models import Classifier
+from gentext.models.classifier.base import Classifier, without_end
 from gentext.trained import TrainedModel, load
 from gentext.types import EOS, Batch, pad
 
@@ -66,7 +67,8 @@ class RunJudge(Judge):
         return Path(self.run).name + (":critic" if self.use == "critic" else "")
 
     def reading(self, tokenizer: Tokenizer) -> RunJudge:
-        made = replace(self, tokenizer=tokenizer)
+        made = copy.copy(self)  # with the run that is loaded already
+        object.__setattr__(made, "tokenizer", tokenizer)
         return made
 
     @torch.no_grad()
@@ -81,7 +83,7 @@ class RunJudge(Judge):
             assert isinstance(family, SupportsAdversarial)
             return family.critic(read.tokens).flatten(1).mean(1)
         if isinstance(family, Classifier):
-            log_p = family.scores(torch.where(read.tokens == EOS, 0, read.tokens))
+            log_p = family.scores(without_end(read.tokens))
             return torch.logit(log_p[:, self._wanted].double().exp().clamp(1e-12, 1 - 1e-12))
         assert isinstance(family, LanguageModel)
         return family.log_prob(read).double() / read.lengths.clamp_min(1)

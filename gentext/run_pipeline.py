@@ -296,13 +296,13 @@ def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, man
 def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
+    decoder = decoder.reading(corpus.tokenizer)
     length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
     begun = time.perf_counter()
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     begun = time.perf_counter()
-    reading = decoder.reading(corpus.tokenizer)
-    known = reading.distribution(job.family, length) if job.evidence.scores else None
+    known = decoder.distribution(job.family, length) if job.evidence.scores else None
     decoded = None
     if isinstance(job.evidence.scores, Scores) and known is not job.family and corpus.truth is not None:
         if known is not None:  # else it truncates, and what it draws from has no likelihood that is known
@@ -371,7 +371,6 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
         return corpus.batch(texts, whole=True), texts
     if length is not None:
         decoder = replace(cast(Any, decoder), min_len=length)  # every decoder that has a length is a dataclass
-    decoder = decoder.reading(corpus.tokenizer)
     job.family.eval()
     how = {"decoder": decoder, "seed": cfg.seed, "name": stream, "prompt": prompt}
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""):

@@ -14,7 +14,7 @@ from torch import Tensor
 from gentext.checks import ArgumentError, at_least, one_of
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.ancestral import Ancestral
-from gentext.decode.chunks import check
+from gentext.decode.chunks import check, join
 from gentext.language_model import Decoder, Judge, LanguageModel
 from gentext.types import Batch
 
@@ -79,8 +79,8 @@ class ChosenDecoder(JudgedDecoder):
             here = min(size, n - at)
             given = None if prompt is None else prompt[at : at + here].repeat_interleave(self.candidates, 0)
             batch = self.draw(family, here * self.candidates, max_len, rng, given)
-            parts.append(batch.rows(self.choose(family, batch, rng)))
-        return together(parts, prompt)
+            parts.append(batch.tokens[self.choose(family, batch, rng)])
+        return join(parts, prompt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +138,7 @@ class Resample(ChosenDecoder):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.judge.odds:
-            raise ArgumentError(
-                "judge", "gives no odds of human text: train a classifier on data=detection, or use decode=rerank"
-            )
+        needs_odds(self.judge)
 
     def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
         odds = self.judge.score(batch).view(-1, self.candidates).softmax(1)
@@ -196,10 +193,9 @@ def likelihood(by: str, family: LanguageModel, batch: Batch) -> Float[Tensor, " 
     return torch.cat(parts).float()
 
 
-def together(parts: list[Batch], prompt: Int[Tensor, "n p"] | None) -> Batch:
-    """Parts of a draw as one."""
-    width = max(part.tokens.shape[1] for part in parts)
-    pads = [(0, width - part.tokens.shape[1]) for part in parts]
-    tokens = torch.cat([torch.nn.functional.pad(p.tokens, w) for p, w in zip(parts, pads, strict=True)])
-    mask = torch.cat([torch.nn.functional.pad(p.mask, w) for p, w in zip(parts, pads, strict=True)])
-    return Batch(tokens, mask, prompt)
+def needs_odds(judge: Judge) -> None:
+    """Raises: ArgumentError where a judge's scores are no log-odds of human text."""
+    if not judge.odds:
+        raise ArgumentError(
+            "judge", "gives no odds of human text: train a classifier on data=detection, or use decode=rerank"
+        )

@@ -9,10 +9,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from gentext.checks import ArgumentError, at_least
-from gentext.decode.candidates import JudgedDecoder, together
-from gentext.decode.chunks import check
+from gentext.decode.candidates import JudgedDecoder
+from gentext.decode.chunks import check, join
 from gentext.language_model import Judge, LanguageModel, SupportsInfilling
-from gentext.types import EOS, GAP, PAD, Batch
+from gentext.types import EOS, GAP, Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Refine(JudgedDecoder):
             new = self._rewritten(family, old, max_len, rng)
             judged = self.judge.score(new)
             better = (judged > scores[worst]).nonzero()[:, 0]
-            both = together([batch, new], None)
+            both = join([batch.tokens, new.tokens], None)
             index = torch.arange(n, device=worst.device)
             index[worst[better]] = n + better
             batch, scores = both.rows(index), scores.index_put((worst[better],), judged[better])
@@ -75,9 +75,9 @@ class Refine(JudgedDecoder):
             start = old.tokens[rows, :length] if length else None
             new = self.draw(family, len(rows), max_len - length, rng, start)
             tokens = new.tokens if start is None else torch.cat([start, new.tokens], 1)
-            parts.append(Batch(tokens, tokens != PAD))
+            parts.append(tokens)
             order.append(rows)
-        return together(parts, None).rows(torch.cat(order).argsort())
+        return join(parts, None).rows(torch.cat(order).argsort())
 
     def _infilled(
         self,
@@ -95,5 +95,5 @@ class Refine(JudgedDecoder):
             # a text that max_len cut has no EOS and no room for one: its end is given up
             kept = row[end:length] if EOS in row else []
             given = family.given([[*row[:start], GAP, *kept]], max_len)
-            parts.append(self.draw(given, 1, max_len, rng, None))
-        return together(parts, None)
+            parts.append(self.draw(given, 1, max_len, rng, None).tokens)
+        return join(parts, None)

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.checks import ArgumentError, at_least
-from gentext.decode.candidates import AT_ONCE, JudgedDecoder, together
-from gentext.decode.chunks import check
+from gentext.decode.candidates import AT_ONCE, JudgedDecoder, needs_odds
+from gentext.decode.chunks import check, join
 from gentext.language_model import Judge, LanguageModel
 from gentext.types import Batch
 
@@ -39,10 +39,7 @@ class Reject(JudgedDecoder):
         at_least(1, burn_in=self.burn_in, most=self.most)
         if not 0 < self.accept < 1:
             raise ArgumentError("accept", f"is {self.accept}; it is a share of draws between 0 and 1")
-        if not self.judge.odds:
-            raise ArgumentError(
-                "judge", "gives no odds of human text: train a classifier on data=detection, or use decode=rerank"
-            )
+        needs_odds(self.judge)
 
     @torch.no_grad()
     def __call__(
@@ -75,9 +72,9 @@ class Reject(JudgedDecoder):
             highest = torch.maximum(highest, odds.max())
             uniform = torch.rand(size, generator=rng, device=rng.device).to(odds)
             rows = (uniform < acceptance(odds, highest, gamma)).nonzero()[:, 0]
-            kept.append(batch.rows(rows))
+            kept.append(batch.tokens[rows])
             held, tried = held + len(rows), tried + size
-        return together([part for part in kept if len(part)], None).rows(slice(0, n))
+        return join([part for part in kept if len(part)], None).rows(slice(0, n))
 
     def _drawn(
         self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, given: Int[Tensor, "1 p"] | None

@@ -18,7 +18,7 @@ from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
-from gentext.train.base import Monitor, device_of, in_order
+from gentext.train.base import Monitor, in_order
 from gentext.types import UNK, Batch, LabelScores, Samples, Scores, Value
 
 # Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
@@ -167,21 +167,11 @@ def score_labels(family: LanguageModel, corpus: Corpus, split: str) -> LabelScor
         return None
     family.eval()
     labels = corpus.labels
-    rows = corpus.batch(labels)
-    device = device_of(family)
-
-    def candidates() -> Iterator[Batch]:
-        for batch in corpus.batches(split, SCORED_AT_ONCE):
-            n = len(batch)
-            for i in range(len(labels)):
-                row = rows.rows(slice(i, i + 1))
-                assert batch.prompt is not None
-                yield Batch(row.tokens.expand(n, -1), row.mask.expand(n, -1), batch.prompt).to(device)
-
-    found, parts = log_prob(family, candidates()), []
+    rows, parts = list(chunks(corpus.batch(labels), 1)), []
     for batch in corpus.batches(split, SCORED_AT_ONCE):
-        part, found = found[: len(batch) * len(labels)], found[len(batch) * len(labels) :]
-        parts.append(part.view(len(labels), len(batch)).T)
+        n = len(batch)
+        asked = (Batch(row.tokens.expand(n, -1), row.mask.expand(n, -1), batch.prompt) for row in rows)
+        parts.append(log_prob(family, asked).view(len(labels), n).T)
     index = {label: i for i, label in enumerate(labels)}
     gold = torch.tensor([index[label] for label in corpus.lines(split)])
     return LabelScores(torch.cat(parts), labels, gold, split)

@@ -68,8 +68,7 @@ class Classifier(LanguageModel, SupportsPrepare):
         return self.prime(torch.full((n, 1), EOS, device=self.label_tokens.device))
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None, **given: Tensor) -> Step:
-        log_p = self.scores(without_end(prompt))
-        return self._next(LabelState(log_p, torch.zeros(len(prompt), dtype=torch.long, device=prompt.device)))
+        return self._begin(self.scores(without_end(prompt)))
 
     def step(self, state: LabelState, tokens: Tokens) -> Step:
         here = self._tokens_at(state.position)
@@ -80,7 +79,7 @@ class Classifier(LanguageModel, SupportsPrepare):
         """Also the terms `brier`, the squared distance of the probabilities from the label (Brier 1950), per text."""
         texts = texts_of(batch)
         log_p = self.scores(texts)
-        at = self._next(LabelState(log_p, torch.zeros(len(texts), dtype=torch.long, device=texts.device)))
+        at = self._begin(log_p)
         columns = []
         for i, tokens in enumerate(batch.tokens.T):
             columns.append(at.logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0])
@@ -106,6 +105,9 @@ class Classifier(LanguageModel, SupportsPrepare):
         width = self.label_tokens.shape[1]
         tokens = self.label_tokens[:, position.clamp(max=width - 1)].T
         return torch.where((position < width)[:, None], tokens, PAD)
+
+    def _begin(self, log_p: Float[Tensor, "n c"]) -> Step:
+        return self._next(LabelState(log_p, torch.zeros(len(log_p), dtype=torch.long, device=log_p.device)))
 
     def _next(self, state: LabelState) -> Step:
         """The probability of a token is that of the labels which go on with it; where none is left the text ends."""
