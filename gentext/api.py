@@ -88,7 +88,7 @@ def run_job(
         former = [Path(cfg.out) / name for name in config.former_names(cfg, choices, overrides)]
         run_folder.adopt(folder, former)
         label_of = Label(*name, command_line(overrides, config_dir))
-        return pipeline(config.settle(cfg, overrides), folder, label_of, tuning.watching())
+        return pipeline(config.settle(cfg, overrides), folder, label_of, tuning.pruners())
 
 
 def command_line(overrides: Sequence[str], config_dir: str | Path | None = None) -> str:
@@ -153,7 +153,7 @@ def tune(
     while asked := search.ask(1):
         done, reason, pruned = None, "", False
         try:
-            with tuning.watched(search, asked[0]):
+            with tuning.running(search, asked[0]):
                 done = run(*shared, *asked[0].overrides, config_dir=config_dir)[0]
         except (ValueError, OSError, MemoryError) as error:
             reason, pruned = str(error), isinstance(error, Pruned)

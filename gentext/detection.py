@@ -77,8 +77,8 @@ class DetectionCorpus(Source):
 
     def identity(self) -> str:
         weights = sha256(Path(self.run) / "model.safetensors")
-        said = (weights, self.decode and config.setting(self.decode), self.train, self.valid, self.test, self.seed)
-        return hashlib.sha256(repr(said).encode()).hexdigest()
+        identity = (weights, self.decode and config.setting(self.decode), self.train, self.valid, self.test, self.seed)
+        return hashlib.sha256(repr(identity).encode()).hexdigest()
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         model = self._model

@@ -140,9 +140,9 @@ def _network(library: Any, family: Any, options: Any) -> Any:
         )  # fmt: skip
         network, fill = getattr(library, f"{kind}ForCausalLM")(config), _fill_llama
     else:
-        said = " ".join(f"{key}={value}" for key, value in given.items() if value is not None)
+        named = " ".join(f"{key}={value}" for key, value in given.items() if value is not None)
         raise ValueError(
-            f"no class of transformers computes this Transformer ({said}); those of family=gpt2 do, and of "
+            f"no class of transformers computes this Transformer ({named}); those of family=gpt2 do, and of "
             "family=transformer with activation=swiglu, where norm=rms, positions=rotary and bias=false"
         )
     with torch.no_grad():

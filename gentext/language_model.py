@@ -138,13 +138,13 @@ class LanguageModel(nn.Module):
         """The tokens that can follow a prompt, `max_len` at most. Raises ValueError where there are none."""
         if self.limit is None:
             return max_len
-        said = 0 if prompt is None else prompt.shape[1]
-        if said >= self.limit:
+        length = 0 if prompt is None else prompt.shape[1]
+        if length >= self.limit:
             raise ValueError(
-                f"the prompt has {said} tokens, and this {type(self).__name__} reads {self.limit} in all, its start "
+                f"the prompt has {length} tokens, and this {type(self).__name__} reads {self.limit} in all, its start "
                 f"included; give {self.limit - 1} or fewer, or train with a longer context or positions=rotary"
             )
-        return min(max_len, self.limit - said)
+        return min(max_len, self.limit - length)
 
     def size(self) -> int:
         """Free parameters, as the board counts them."""

@@ -81,9 +81,13 @@ class GentextLM(LM):
         most = int(settings.get("max_gen_toks") or settings.get("max_new_tokens") or NEW_TOKENS)
         draw = family.sample(1, most, decoder=decoder, rng=rng, prompt=prompt)
         before, whole = tokenizer.decode([ids, [*ids, *draw.tokens[0].tolist()]])
-        said = whole[len(before) :]
-        cuts = [said.find(end) for end in ([until] if isinstance(until, str) else until) if end and end in said]
-        return said[: min(cuts, default=None)]
+        continuation = whole[len(before) :]
+        cuts = [
+            continuation.find(end)
+            for end in ([until] if isinstance(until, str) else until)
+            if end and end in continuation
+        ]
+        return continuation[: min(cuts, default=None)]
 
     def _ids(self, text: str) -> list[int]:
         return self.model.tokenizer.encode([text.lower() if self._lowercase else text])[0]

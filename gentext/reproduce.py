@@ -61,8 +61,8 @@ def repeat(record: Record, cfg: DictConfig, folder: Path | None = None, command:
     if differences := run_folder.changes(record.fingerprints, corpus.fingerprint()):
         raise ValueError(f"the data is not that of the record, by sha256: {'; '.join(differences)}")
     if folder is None:
-        said = config.fingerprint([config.identity(cfg), record.versions.get("gentext")])
-        folder = Path(cfg.out) / record.data / f"{records.file_stem(record.family)}-s{record.seed}-{said}"
+        key = config.fingerprint([config.identity(cfg), record.versions.get("gentext")])
+        folder = Path(cfg.out) / record.data / f"{records.file_stem(record.family)}-s{record.seed}-{key}"
     variant = re.sub(r" ?weights=\S+$", "", record.variant)  # `run` says which of its weights a row shows
     return folder, run(cfg, folder, Label(record.family, variant, command or record.command))
 
@@ -150,9 +150,9 @@ def _kind(record: Record) -> Mapping[str, Any]:
 
 
 def _words(record: Record) -> str:
-    said = [record.versions.get(name) for name in ("cpu", "platform")]
+    versions = [record.versions.get(name) for name in ("cpu", "platform")]
     packages = [f"{name} {record.versions[name]}" for name in ("torch", "gentext") if name in record.versions]
-    return ", ".join([*(word for word in said if word), *packages])
+    return ", ".join([*(word for word in versions if word), *packages])
 
 
 def mark(verification: Verification) -> bool:

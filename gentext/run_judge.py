@@ -28,7 +28,7 @@ class RunJudge(Judge):
     """Scores texts by a trained run.
 
     A classifier gives the log-odds of `label`; a language model log p(text) over the number of its tokens; a GAN, with
-    `use=critic`, its critic's verdict, which is log-odds of human text. Texts reach the judge as people read them, so
+    `use=critic`, its critic's score, which is log-odds of human text. Texts reach the judge as people read them, so
     that its tokenizer may be another.
 
     Args:

@@ -227,7 +227,7 @@ class Search:
     def ask(self, n: int) -> list[Trial]:
         """Up to `n` trials to run now: first those of killed processes, then new ones; empty where all are done.
 
-        A trial of values that were tried is told what came of them, and not run.
+        A trial of values that were tried takes the outcome of the earlier one, and is not run.
         """
         with self._lock:
             asked: list[Trial] = []
@@ -239,8 +239,8 @@ class Search:
         if asked or not self._waiting:
             return asked
         number, twin = self._waiting.popitem()
-        with FileLock(self._lock_of(twin)), self._lock:  # its process has told how it ended, or was killed
-            again = None if self._told_as(number, twin) else [self._trial(number)]
+        with FileLock(self._lock_of(twin)), self._lock:  # its process has recorded how it ended, or was killed
+            again = None if self._copy_outcome(number, twin) else [self._trial(number)]
         return self.ask(n) if again is None else again
 
     def _candidates(self) -> Iterator[int]:
@@ -272,13 +272,13 @@ class Search:
         mine = self._trial(number)
         for other in trials[:number]:
             if self._trial(other.number).overrides == mine.overrides:
-                if not self._told_as(number, other.number):
+                if not self._copy_outcome(number, other.number):
                     self._waiting[number] = other.number
                 return None
         return mine
 
-    def _told_as(self, number: int, twin: int) -> bool:
-        """Tell a trial what came of another of the same values; False where that has not ended."""
+    def _copy_outcome(self, number: int, twin: int) -> bool:
+        """Record of a trial what came of another of the same values; False where that has not ended."""
         other = self._study.get_trials(deepcopy=False)[twin]
         if not other.state.is_finished():
             return False
@@ -339,7 +339,7 @@ class Search:
         self._study.tell(trial.number, losses, state=state)
         self._release(trial.number)
 
-    def watch(self, trial: Trial) -> str:
+    def environment(self, trial: Trial) -> str:
         """What `TRIAL` must be in the process that runs a trial; empty where none is pruned."""
         return json.dumps([str(self.folder.resolve()), trial.number]) if self.prune else ""
 
@@ -421,15 +421,15 @@ class Pruner:
         pass
 
 
-def watching() -> dict[str, Pruner]:
+def pruners() -> dict[str, Pruner]:
     """The trackers of a run that is a trial, as the environment says."""
     return {"pruner": Pruner(*json.loads(os.environ[TRIAL]))} if os.environ.get(TRIAL) else {}
 
 
 @contextmanager
-def watched(search: Search, trial: Trial) -> Iterator[None]:
+def running(search: Search, trial: Trial) -> Iterator[None]:
     """Within it, this process runs the trial."""
-    os.environ[TRIAL] = search.watch(trial)
+    os.environ[TRIAL] = search.environment(trial)
     try:
         yield
     finally:

@@ -124,7 +124,7 @@ class Canvas(NamedTuple):
 
 @dataclass(frozen=True)
 class Outputs:
-    """A family's verdict on a batch under teacher forcing.
+    """A family's scores of a batch under teacher forcing.
 
     `log_prob` is log p(token | what came before), zero where the mask is false. It is enough for every likelihood, and
     lets a family with a large vocabulary compute it in chunks without ever holding n x t x v logits.
@@ -155,7 +155,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Scores:
-    """A family's verdict on held-out text, sequence by sequence."""
+    """A family's scores of held-out text, sequence by sequence."""
 
     log_prob: Float[Tensor, " n"]  # nats
     tokens: Int[Tensor, " n"]  # scored tokens, EOS included

@@ -54,7 +54,9 @@ class SearchSweeper(Sweeper):
         )
         launched = 0
         while batch := search.ask(self.jobs):
-            jobs = [self._job(config.completed([*shared, *trial.overrides]), search.watch(trial)) for trial in batch]
+            jobs = [
+                self._job(config.completed([*shared, *trial.overrides]), search.environment(trial)) for trial in batch
+            ]
             done = self.launcher.launch(jobs, initial_job_idx=launched)
             launched += len(batch)
             how = outcomes()

@@ -1,8 +1,8 @@
-"""Critics: from texts of one width, PAD after EOS, to verdicts on how real they are (higher: more real).
+"""Critics: from texts of one width, PAD after EOS, to scores of how real they are (higher: more real).
 
 A critic reads token ids or relaxed one-hots, in which `embed` is linear. `forward_embedded` stands apart, for a
-gradient penalty is taken between texts. `outputs`: numbers of a verdict, which are features where there are several.
-`dense` is true where verdict i is about token i given those before it, false where all are about the text.
+gradient penalty is taken between texts. `outputs`: numbers of a score, which are features where there are several.
+`dense` is true where score i is about token i given those before it, false where all are about the text.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def critic_scores(critic: Critic, tokens: Shaped[Tensor, "n t *v"], mask: Bool[T
 
 
 class TextCNN(nn.Module):
-    """Filters of several widths, the maximum of each over time, a highway layer: one verdict a text.
+    """Filters of several widths, the maximum of each over time, a highway layer: one score a text.
 
     filters: how many of each width.
     representations: the text is embedded so many times over, `embedding` shared out, and judged by the same filters
-      each time: as many verdicts (Nie et al. 2019, section 2.3).
-    outputs: numbers of a verdict; more than one are features, for a ranker.
+      each time: as many scores (Nie et al. 2019, section 2.3).
+    outputs: numbers of a score; more than one are features, for a ranker.
     spectral: every layer but the embedding has a largest singular value of one (Miyato et al. 2018).
     Source: Yu et al. 2017 (SeqGAN), section 3.3; Kim 2014; Srivastava et al. 2015, equation 3.
-    Differs: PAD has a vector of its own that is learnt; RelGAN's layer of 100 before the verdict, which has no
+    Differs: PAD has a vector of its own that is learnt; RelGAN's layer of 100 before the score, which has no
     non-linearity, is left out.
 
     Example:
         >>> critic = TextCNN(vocab_size=9, embedding=8, filters={2: 3, 3: 4}, representations=2)
-        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a verdict of each representation
+        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a score of each representation
         torch.Size([2, 2])
     """
 
@@ -110,15 +110,15 @@ class TextCNN(nn.Module):
         for layer in self.convolutions:  # as products with every window: on a CPU in half the time of conv1d
             windows = x.unfold(1, layer.kernel_size[0], 1).flatten(2)
             peaks.append(F.linear(windows, layer.weight.flatten(1), layer.bias).amax(1))
-        return self._verdict(torch.cat(peaks, 1)).view(n, -1)
+        return self._score(torch.cat(peaks, 1)).view(n, -1)
 
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
         many = tokens.numel() > self.vocab_size and tokens.shape[1] >= self.widest
         if many and not (torch.is_grad_enabled() or tokens.is_floating_point()):
-            return self._verdict(self._looked_up(tokens)).view(len(tokens), -1)
+            return self._score(self._looked_up(tokens)).view(len(tokens), -1)
         return self.forward_embedded(self.embed(tokens))
 
-    def _verdict(self, peaks: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
+    def _score(self, peaks: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
         x = F.relu(peaks)
         gate, new = self.highway(x).chunk(2, 1)
         x = torch.lerp(x, F.relu(new), gate.sigmoid())
@@ -149,15 +149,15 @@ class TextCNN(nn.Module):
 
 
 class GRUCritic(nn.Module):
-    """GRUs that read from left to right: a verdict on each token given those before it, or one on the text.
+    """GRUs that read from left to right: a score of each token given those before it, or one on the text.
 
     Source: de Masson d'Autume et al. 2019 (ScratchGAN), section 3, for the dense one.
-    Differs: a GRU, and no positions; of the text, the verdict is on the maximum of the states over time.
-    spectral: the verdict's layer has a largest singular value of one; the GRU is as it is.
+    Differs: a GRU, and no positions; of the text, the score is on the maximum of the states over time.
+    spectral: the score's layer has a largest singular value of one; the GRU is as it is.
 
     Example:
         >>> critic = GRUCritic(vocab_size=9, embedding=8, width=8, dense=True)
-        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a verdict on every token
+        >>> critic(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape  # a score of every token
         torch.Size([2, 4])
     """
 
@@ -181,8 +181,8 @@ class GRUCritic(nn.Module):
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         self.norm = nn.LayerNorm(embedding)
         self.reader = nn.GRU(embedding, width, layers, batch_first=True)
-        verdict = nn.Linear(width, 1)
-        self.verdict = spectral_norm(verdict) if spectral else verdict
+        score = nn.Linear(width, 1)
+        self.verdict = spectral_norm(score) if spectral else score
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
         return _vectors(self.embedding.weight, tokens)

@@ -1,6 +1,6 @@
-"""Losses of adversarial training: what the critic and what the generator minimise, given the critic's verdicts.
+"""Losses of adversarial training: what the critic and what the generator minimise, given the critic's scores.
 
-`real` and `fake` are verdicts on real and on generated text, of any shape, whose elements all count alike.
+`real` and `fake` are scores on real and on generated text, of any shape, whose elements all count alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gentext.adversarial.critics import Critic
 from gentext.checks import ArgumentError, at_least, one_of, positive
 from gentext.types import Batch
 
-Verdicts = Float[Tensor, "..."]
+CriticScores = Float[Tensor, "..."]
 Cost = Float[Tensor, ""]
 
 
@@ -34,20 +34,20 @@ class AdversarialLoss(Protocol):
     logit: bool
 
     def check(self, critic: Critic) -> None:
-        """Raises: ValueError where the game cannot be played with this critic's verdicts."""
+        """Raises: ValueError where the game cannot be played with this critic's scores."""
         ...
 
-    def critic(self, real: Verdicts, fake: Verdicts) -> Cost: ...
+    def critic(self, real: CriticScores, fake: CriticScores) -> Cost: ...
 
-    def generator(self, real: Verdicts, fake: Verdicts) -> Cost: ...
+    def generator(self, real: CriticScores, fake: CriticScores) -> Cost: ...
 
-    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
+    def score(self, scores: CriticScores, real: CriticScores) -> CriticScores:
         """How real each text is (of a dense critic, each token); what rewards and accuracies rest on."""
         ...
 
 
 class Rule(NamedTuple):
-    """The loss of each player; the critic's third argument is the target of a verdict on real text."""
+    """The loss of each player; the critic's third argument is the target of a score on real text."""
 
     critic: Callable[[Tensor, Tensor, float], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]
@@ -64,7 +64,7 @@ def _square(real: Tensor, fake: Tensor, target: float) -> Tensor:
 def _pairs(real: Tensor, fake: Tensor) -> Tensor:
     if real.shape != fake.shape:
         raise ValueError(
-            f"rule=relativistic sets each verdict on real text against one on generated text, and there are "
+            f"rule=relativistic sets each score on real text against one on generated text, and there are "
             f"{real.numel()} and {fake.numel()}: a dense critic wants rule=relativistic_average"
         )
     return real - fake
@@ -90,13 +90,13 @@ RULES = {
     "relativistic_average": Rule(lambda real, fake, _: _both(real, fake), lambda real, fake: _both(fake, real)),
 }
 LOGIT = ("standard", "non_saturating", "relativistic", "relativistic_average")
-RELATIVE = ("wasserstein", "relativistic", "relativistic_average")  # a number added to all verdicts changes nothing
+RELATIVE = ("wasserstein", "relativistic", "relativistic_average")  # a number added to all scores changes nothing
 SMOOTHED = ("standard", "non_saturating", "least_squares")
 
 
 @dataclass(frozen=True)
 class PointwiseLoss:
-    """Losses of a critic whose verdict is a number, the higher the more real.
+    """Losses of a critic whose score is a number, the higher the more real.
 
     rule: standard | non_saturating (Goodfellow et al. 2014), least_squares (Mao et al. 2017), hinge (Lim and Ye 2017),
       wasserstein (Arjovsky et al. 2017), relativistic | relativistic_average (Jolicoeur-Martineau 2018).
@@ -130,27 +130,27 @@ class PointwiseLoss:
     def check(self, critic: Critic) -> None:
         if critic.outputs > 1:
             raise ValueError(
-                f"rule={self.rule} wants a verdict and not {critic.outputs} features; give model@family.critic=text_cnn"
+                f"rule={self.rule} wants a score and not {critic.outputs} features; give model@family.critic=text_cnn"
             )
         if critic.dense and self.rule == "relativistic":
             raise ValueError(
                 "rule=relativistic pairs texts, and a dense critic judges tokens: rule=relativistic_average"
             )
 
-    def critic(self, real: Verdicts, fake: Verdicts) -> Cost:
+    def critic(self, real: CriticScores, fake: CriticScores) -> Cost:
         return RULES[self.rule].critic(real, fake, 1 - self.smoothing)
 
-    def generator(self, real: Verdicts, fake: Verdicts) -> Cost:
+    def generator(self, real: CriticScores, fake: CriticScores) -> Cost:
         return RULES[self.rule].generator(real, fake)
 
-    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
-        """The verdict; where only differences are played for, how far it lies above real text's mean."""
-        return verdicts - real.mean() if self.rule in RELATIVE else verdicts
+    def score(self, scores: CriticScores, real: CriticScores) -> CriticScores:
+        """The score; where only differences are played for, how far it lies above real text's mean."""
+        return scores - real.mean() if self.rule in RELATIVE else scores
 
 
 @dataclass(frozen=True)
 class RankingLoss:
-    """Losses of a critic whose verdict is a row of features: texts are ranked by cosine to real references.
+    """Losses of a critic whose score is a row of features: texts are ranked by cosine to real references.
 
     sharpness: gamma, of likenesses (cosines) in the exponent.
     Source: Lin et al. 2017 (RankGAN), equations 2 to 6.
@@ -175,22 +175,22 @@ class RankingLoss:
         if critic.dense or critic.outputs == 1:
             raise ValueError("a rank compares the features of texts; give model@family.critic=ranker")
 
-    def critic(self, real: Verdicts, fake: Verdicts) -> Cost:
+    def critic(self, real: CriticScores, fake: CriticScores) -> Cost:
         """-log rank of real texts, -log(1 - rank) of generated ones."""
         references, ranked = _halves(real)
         above = _log_rank(ranked, fake, references, self.sharpness)
         below = _log_rank(fake, ranked, references, self.sharpness)
         return -above.mean() - torch.log1p(-below.exp().clamp(max=1 - 1e-6)).mean()
 
-    def generator(self, real: Verdicts, fake: Verdicts) -> Cost:
+    def generator(self, real: CriticScores, fake: CriticScores) -> Cost:
         """-log rank of generated texts."""
         references, others = _halves(real)
         return -_log_rank(fake, others, references, self.sharpness).mean()
 
-    def score(self, verdicts: Verdicts, real: Verdicts) -> Verdicts:
+    def score(self, scores: CriticScores, real: CriticScores) -> CriticScores:
         """log rank of each text among real ones, over that of chance, so that their number does not move its level."""
         references, others = _halves(real)
-        return _log_rank(verdicts, others, references, self.sharpness) + math.log(len(others) + 1)
+        return _log_rank(scores, others, references, self.sharpness) + math.log(len(others) + 1)
 
 
 def _halves(real: Float[Tensor, "n k"]) -> Sequence[Float[Tensor, "_ k"]]:
@@ -212,21 +212,21 @@ def _log_rank(
 
 
 def gradient_penalty(critic: Critic, real: Batch, fake: Batch, rng: torch.Generator) -> Cost:
-    """The mean of (|gradient| - 1)^2 of the critic's verdict at points drawn between real and generated text.
+    """The mean of (|gradient| - 1)^2 of the critic's score at points drawn between real and generated text.
 
     The points lie between one-hots and the gradient is by these: were it by embeddings, a critic would grow those and
-    stay as steep as it likes. Of several verdicts the mean counts; of a dense critic's, over the tokens of either text.
+    stay as steep as it likes. Of several scores the mean counts; of a dense critic's, over the tokens of either text.
     Source: Gulrajani et al. 2017, section 4.
     """
     share = torch.rand(len(real), generator=rng, device=rng.device).to(real.tokens.device)[:, None, None]
     at = torch.lerp(critic.embed(real.tokens), critic.embed(fake.tokens), share)  # embedding is linear in one-hots
-    verdicts = critic.forward_embedded(at)
+    scores = critic.forward_embedded(at)
     if critic.dense:
         mask = real.mask | fake.mask
-        verdict = torch.where(mask, verdicts, 0.0).sum(1) / mask.sum(1)
+        score = torch.where(mask, scores, 0.0).sum(1) / mask.sum(1)
     else:
-        verdict = verdicts.mean(1)
-    (gradient,) = torch.autograd.grad(verdict.sum(), at, create_graph=True)
+        score = scores.mean(1)
+    (gradient,) = torch.autograd.grad(score.sum(), at, create_graph=True)
     table = critic.embed(torch.arange(critic.vocab_size, device=at.device)[None])[0]
     square = ((gradient @ (table.T @ table)) * gradient).sum((1, 2))  # of the gradient by one-hots, which is g table'
     return (square.clamp_min(1e-12).sqrt() - 1).square().mean()

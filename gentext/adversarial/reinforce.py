@@ -1,4 +1,4 @@
-"""Policy gradient: tokens are actions, and a critic's verdicts on the texts that they lead to are their rewards."""
+"""Policy gradient: tokens are actions, and a critic's scores of the texts that they lead to are their rewards."""
 
 from __future__ import annotations
 

@@ -186,9 +186,9 @@ class AdversarialState:
 
     def _update_critic(self, real: Batch, fake: Batch) -> None:
         self.critic.train()
-        verdicts = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
+        scores = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
         on_real, on_fake = (
-            rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(verdicts, (real, fake), strict=True)
+            rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(scores, (real, fake), strict=True)
         )
         game = self.estimator.game
         loss = game.critic(on_real, on_fake)

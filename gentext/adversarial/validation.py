@@ -162,17 +162,17 @@ class AdversarialValidation:
 
     def _accuracy(self, draw: Batch) -> float:
         """Of every pair of a held-out text and a fresh one; the other half of the held-out texts are references."""
-        references = self._said(Batch(self.valid.tokens[::2], self.valid.mask[::2]))
+        references = self._outputs(Batch(self.valid.tokens[::2], self.valid.mask[::2]))
         real = self._scores(Batch(self.valid.tokens[1::2], self.valid.mask[1::2]), references)
         fake = self._scores(draw, references)
         return float((real[:, None] > fake).double().mean() + (real[:, None] == fake).double().mean() / 2)
 
-    def _said(self, texts: Batch) -> Float[Tensor, "n k"]:
+    def _outputs(self, texts: Batch) -> Float[Tensor, "n k"]:
         return torch.cat([self.players.critic(rows) for rows in texts.tokens.split(ROWS)])
 
     def _scores(self, texts: Batch, references: Float[Tensor, "m k"]) -> Float[Tensor, " n"]:
         """How real the critic finds each text: the mean of its scores."""
-        scores = self.options.loss.game.score(self._said(texts), references)
+        scores = self.options.loss.game.score(self._outputs(texts), references)
         if self.players.critic.dense:
             return torch.where(texts.mask, scores, 0.0).sum(1) / texts.lengths
         return scores if scores.dim() == 1 else scores.mean(1)

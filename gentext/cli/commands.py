@@ -199,8 +199,8 @@ def _report(args: argparse.Namespace) -> None:
     if args.check:
         for path in gentext.check_report(*args.runs):
             print(f"{path}: its tables are what the records say")
-        for said in older(args.runs):
-            print(f"older than the code: {said}")
+        for note in older(args.runs):
+            print(f"older than the code: {note}")
         return
     if args.update:
         written = gentext.update_report(*args.runs)

@@ -272,8 +272,8 @@ def _note(job: dict[str, Any]) -> None:
 def _broken(error: Exception) -> str:
     """What ended a sweep before its jobs, such as a worker process that was killed, and what to do."""
     lines = explain(error).splitlines()
-    said = explain(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {lines[0]}"
-    return f"the sweep ended before its jobs did ({said}). The same command goes on with those that are not done"
+    reason = explain(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {lines[0]}"
+    return f"the sweep ended before its jobs did ({reason}). The same command goes on with those that are not done"
 
 
 def write_seed_summaries(jobs: Sequence[dict[str, Any]]) -> None:
@@ -365,6 +365,6 @@ def explain(error: BaseException) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}. {hints.get(error.errno or 0, '')}".strip()
     if out_of_memory(error):
-        said = str(error).splitlines()[:1] or ["MemoryError"]
-        return f"memory is not enough ({said[0]}). Lower max_len, train.batch_size, eval.samples or the family's size"
+        reason = str(error).splitlines()[:1] or ["MemoryError"]
+        return f"memory is not enough ({reason[0]}). Lower max_len, train.batch_size, eval.samples or the family's size"
     return str(error) or f"an error without words: {type(error).__name__}"

@@ -84,9 +84,9 @@ class Encoded:
             return
         order = torch.randperm(n, generator=rng).numpy()
         batches = []
-        together = size if mixed else size * POOL
-        for start in range(0, n, together):
-            pool = order[start : start + together]
+        pool_size = size if mixed else size * POOL
+        for start in range(0, n, pool_size):
+            pool = order[start : start + pool_size]
             pool = pool[np.argsort(self.lengths(pool), kind="stable")]
             batches += [pool[i : i + size] for i in range(0, len(pool), size)]
         yield from (batches[i] for i in torch.randperm(len(batches), generator=rng).tolist())

@@ -98,18 +98,18 @@ class Corpus:
         Raises ValueError where the source holds no usable text, OSError where the cache cannot be written.
         """
         cache = cache_folder() if cache is None else Path(cache)
-        text, said = keep(cache / "text", source.identity(), lambda folder: write_text(source, folder))
-        fitted = tokenizer if isinstance(tokenizer, Tokenizer) else _fit(tokenizer, source, said, text, cache)
+        text, text_meta = keep(cache / "text", source.identity(), lambda folder: write_text(source, folder))
+        fitted = tokenizer if isinstance(tokenizer, Tokenizer) else _fit(tokenizer, source, text_meta, text, cache)
         for note in source.notes():
             log.info("%s", note)
-        if said["skipped"]:
+        if text_meta["skipped"]:
             log.warning(
                 "%s: %d rows are not text and are left out, as data.skip_bad asks; the first: %s",
-                *(source.name, said["skipped"], said["first_skipped"]),
+                *(source.name, text_meta["skipped"], text_meta["first_skipped"]),
             )
-        key = hashlib.sha256(f"{ENCODING}/{said['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
+        key = hashlib.sha256(f"{ENCODING}/{text_meta['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
         ids, meta = keep(cache / "ids", key, lambda folder: encode(text, fitted, folder, stream=source.stream))
-        return cls(source, fitted, text, ids, {**said, **meta}, max_len)
+        return cls(source, fitted, text, ids, {**text_meta, **meta}, max_len)
 
     def lines(self, split: str) -> Sequence[str]:
         """The texts of a split, as a sequence that reads from disk; of a stream, its pieces."""
@@ -323,10 +323,10 @@ class Corpus:
         return int(ids.lengths.max(initial=1))
 
 
-def _fit(recipe: Recipe, source: Source, said: Meta, text: Path, cache: Path) -> Tokenizer:
+def _fit(recipe: Recipe, source: Source, text_meta: Meta, text: Path, cache: Path) -> Tokenizer:
     """The recipe's tokenizer of this train split, from the cache where it was fitted before."""
     words = () if source.truth is None else tuple(source.truth.words)
-    key = json.dumps([FITTING, said["splits"]["train"], repr(recipe), words])
+    key = json.dumps([FITTING, text_meta["splits"]["train"], repr(recipe), words])
 
     def write(folder: Path) -> Meta:
         bodies = {part: Lines(Ragged(text / part, "uint8")) for part in ("train", *["train.prompt"] * source.pairs)}

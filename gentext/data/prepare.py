@@ -53,7 +53,7 @@ class _SplitText:
         if self.prompts is not None:
             self.prompts.close()
 
-    def said(self) -> Meta:
+    def meta(self) -> Meta:
         facts = {
             "lines": self.texts.rows,
             "chars": self.chars,
@@ -78,21 +78,21 @@ def write_text(source: Source, folder: Path) -> Meta:
                 advance(written)
         for split in splits.values():
             split.flush()
-        said = {name: split.said() for name, split in splits.items()}
+        meta = {name: split.meta() for name, split in splits.items()}
     for split in ("train", "test"):
-        if said[split]["chars"] == 0:
+        if meta[split]["chars"] == 0:
             raise ValueError(
                 f"{source.name}: {split} holds no text (empty, or blank lines alone); give a file with text in it"
             )
     for split, digest in source.sha256.items():
-        if said[split]["sha256"] != digest:
+        if meta[split]["sha256"] != digest:
             raise ValueError(
-                f"{source.name}: the text of {split} has sha256 {said[split]['sha256']}, but data.sha256.{split} "
+                f"{source.name}: the text of {split} has sha256 {meta[split]['sha256']}, but data.sha256.{split} "
                 f"states {digest}; the files or the way they are read have changed"
             )
-    whole = hashlib.sha256("/".join(str(said[split]) for split in SPLITS).encode()).hexdigest()
+    whole = hashlib.sha256("/".join(str(meta[split]) for split in SPLITS).encode()).hexdigest()
     skipped = source.skipped()
-    return {"sha256": whole, "splits": said, "skipped": skipped.total, "first_skipped": skipped.first}
+    return {"sha256": whole, "splits": meta, "skipped": skipped.total, "first_skipped": skipped.first}
 
 
 def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> Meta:

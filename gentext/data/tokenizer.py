@@ -169,8 +169,10 @@ class Tokenizer:
         if not self._byte_level:
             return None
         begins = ("Ġ", "Ċ", "ĉ")  # how byte-level BPE spells a space, a line's end and a tab
-        said = [bool(token) and token[0].isalnum() and token[0] not in begins for token in self._spelling[RESERVED:]]
-        return np.array([False] * RESERVED + said)
+        continues = [
+            bool(token) and token[0].isalnum() and token[0] not in begins for token in self._spelling[RESERVED:]
+        ]
+        return np.array([False] * RESERVED + continues)
 
     def signature(self) -> str:
         """word:treebank|case:lower|vocab:4659|min:1|unk:⁇|back:words|sha:1f0c92ab: what moves the numbers.

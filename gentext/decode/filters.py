@@ -74,9 +74,9 @@ def _in_nucleus(logits: Float[Tensor, "n v"], rank: Float[Tensor, "n v"], p: flo
     order = rank[row, token].argsort(descending=True, stable=True)
     order = order[row[order].argsort(stable=True)]
     row, token = row[order], token[order]
-    ahead = mass[row, token].cumsum(0) - mass[row, token]  # over all rows: less what stands before each row's first
+    likelier = mass[row, token].cumsum(0) - mass[row, token]  # over all rows: less what stands before each row's first
     first = torch.searchsorted(row, row)
-    ahead = ahead - ahead[first] + before.gather(1, last)[row, 0]
+    likelier = likelier - likelier[first] + before.gather(1, last)[row, 0]
     inside = bins <= last
-    inside[row, token] = ahead < p
+    inside[row, token] = likelier < p
     return inside

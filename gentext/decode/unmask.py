@@ -17,7 +17,7 @@ from gentext.types import PAD, Batch, Canvas, State, Step, Tokens, blank
 
 ORDERS = ("random", "left_to_right", "confidence", "entropy")
 SURE = ("confidence", "entropy")  # orders that look at what the model says before they choose
-Say = Callable[[Canvas, Bool[Tensor, "n s"], Float[Tensor, "m v"]], Int[Tensor, " m"]]
+Choose = Callable[[Canvas, Bool[Tensor, "n s"], Float[Tensor, "m v"]], Int[Tensor, " m"]]
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,12 @@ class Unmask(Ancestral, Unmasker):
         """The texts of canvases once all their places are known, PAD after each."""
         if self.min_len:
             canvas = canvas._replace(words=canvas.words | (canvas.text & (_places(canvas) < self.min_len)))
-        return said(self.walk(family, canvas, lambda canvas, places, logits: self.choose(logits, rng), rng))
+        return known_texts(self.walk(family, canvas, lambda canvas, places, logits: self.choose(logits, rng), rng))
 
-    def walk(self, family: SupportsUnmasking, canvas: Canvas, say: Say, rng: torch.Generator | None = None) -> Canvas:
-        """The canvas with all its text known: `say` gives the tokens of the places that are next, given their logits.
+    def walk(
+        self, family: SupportsUnmasking, canvas: Canvas, choose: Choose, rng: torch.Generator | None = None
+    ) -> Canvas:
+        """The canvas with all its text known: `choose` gives the tokens of the next places, given their logits.
 
         rng: of a random order.
         """
@@ -150,7 +152,7 @@ class Unmask(Ancestral, Unmasker):
                     rows = next_.any(1)
                     logits = family.masked_logits(canvas.rows(rows), next_[rows]) if bool(rows.any()) else None
                 if logits is not None:
-                    canvas = canvas.reveal(next_, say(canvas, next_, logits))
+                    canvas = canvas.reveal(next_, choose(canvas, next_, logits))
                 if again is not None:
                     canvas = canvas._replace(masked=canvas.masked | again)
                 turn += 1
@@ -234,14 +236,14 @@ class Unmasked(LanguageModel):
         truth = family.canvas(batch)
         total = torch.zeros(len(batch), dtype=torch.float64, device=batch.tokens.device)
 
-        def say(canvas: Canvas, places: Bool[Tensor, "n s"], logits: Float[Tensor, "m v"]) -> Int[Tensor, " m"]:
+        def choose(canvas: Canvas, places: Bool[Tensor, "n s"], logits: Float[Tensor, "m v"]) -> Int[Tensor, " m"]:
             tokens = truth.tokens[places]
             nats = (logits.double() / self.decoder.temperature).log_softmax(-1).gather(1, tokens[:, None])[:, 0]
             kept = places & ~canvas.reveal(places, tokens).masked  # what a draw puts after its EOS is forgotten
             total.index_add_(0, kept.nonzero()[:, 0], nats[kept[places]])
             return tokens
 
-        self.decoder.walk(family, truth.hidden(), say)
+        self.decoder.walk(family, truth.hidden(), choose)
         return total
 
 
@@ -255,7 +257,7 @@ def supports(family: LanguageModel) -> SupportsUnmasking:
     )
 
 
-def said(canvas: Canvas) -> Int[Tensor, "n t"]:
+def known_texts(canvas: Canvas) -> Int[Tensor, "n t"]:
     """The texts of canvases that are known whole, PAD after each."""
     kept = canvas.text & ~canvas.masked
     order = (~kept).long().argsort(dim=1, stable=True)

@@ -107,7 +107,7 @@ def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dic
 def score(
     family: LanguageModel, corpus: Corpus, split: str, *, monitor: Monitor, processes: int = 1
 ) -> Scores | Absent | None:
-    """The family's verdict on a split, sequence by sequence, each scored whole; None for a family without a likelihood.
+    """The family's scores of a split, sequence by sequence, each scored whole; None for a family without a likelihood.
 
     Several processes share out lines whose likelihood is exact; a stream is read in order, and a bound drawn, by one.
     Absent where sequences are cut that the family cannot read whole: a figure of what is left would be another figure.
@@ -178,7 +178,7 @@ def score_labels(family: LanguageModel, corpus: Corpus, split: str) -> LabelScor
 
 
 def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequence[str], split: str) -> Scores | None:
-    """The family's verdict on its own samples, from the tokens as drawn; None for a family without a likelihood.
+    """The family's scores of its own samples, from the tokens as drawn; None for a family without a likelihood.
 
     split: the one that its rows are judged on.
     """

@@ -67,9 +67,9 @@ class LatentReader:
         places = spaced(size, texts)
         for at in range(0, len(places), AT_ONCE):
             chosen = places[at : at + AT_ONCE]
-            said = None if prompts is None else [prompts[i] for i in chosen]
+            chosen_prompts = None if prompts is None else [prompts[i] for i in chosen]
             whole = not self.corpus.stream
-            yield self.corpus.batch([lines[i] for i in chosen], said, whole=whole).to(self.device)
+            yield self.corpus.batch([lines[i] for i in chosen], chosen_prompts, whole=whole).to(self.device)
 
 
 def reader(

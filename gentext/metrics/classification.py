@@ -71,9 +71,9 @@ class Classification(TextMetric):
             raise Absent("there are no labelled texts")
         labels = self._labels()
         log_prob = self.column("log_prob").reshape(len(gold), -1)[:, : len(labels)]
-        said, n, rows = log_prob.argmax(1), len(gold), np.arange(len(gold))
-        right = (said == gold).astype(np.float64)
-        confusion = np.bincount(gold * len(labels) + said, minlength=len(labels) ** 2).reshape(len(labels), -1)
+        predicted, n, rows = log_prob.argmax(1), len(gold), np.arange(len(gold))
+        right = (predicted == gold).astype(np.float64)
+        confusion = np.bincount(gold * len(labels) + predicted, minlength=len(labels) ** 2).reshape(len(labels), -1)
         prob = np.exp(log_prob)
         brier = (np.square(prob).sum(1) - 2 * prob[rows, gold]) + 1
         about = f"labels:{len(labels)}|texts:{n}|v:1"
@@ -94,7 +94,7 @@ class Classification(TextMetric):
             values[name] = Value(float(value), f"{name}|{about}", True, n, "share", **interval._asdict())
         if len(labels) > PER_LABEL:
             values = {name: value for name, value in values.items() if ":" not in name}
-        values["calibration_error"] = self._calibration(prob[rows, said], right, about)
+        values["calibration_error"] = self._calibration(prob[rows, predicted], right, about)
         return values
 
     def _labels(self) -> list[str]:
@@ -132,9 +132,9 @@ def figures_of(confusion: Int[ndarray, "p c c"]) -> Float[ndarray, "p k"]:
     A label that is never said has precision 0; one without a text counts nothing in the means.
     """
     hits = np.diagonal(confusion, axis1=1, axis2=2).astype(np.float64)
-    true, said = confusion.sum(2), confusion.sum(1)
+    true, predicted = confusion.sum(2), confusion.sum(1)
     recall = np.divide(hits, true, out=np.full_like(hits, np.nan), where=true > 0)
-    precision = np.where(true > 0, np.divide(hits, said, out=np.zeros_like(hits), where=said > 0), np.nan)
-    f1 = np.where(true > 0, 2 * hits / np.maximum(true + said, 1), np.nan)
+    precision = np.where(true > 0, np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0), np.nan)
+    f1 = np.where(true > 0, 2 * hits / np.maximum(true + predicted, 1), np.nan)
     macro = np.stack([np.nanmean(part, 1) for part in (recall, precision, f1)], 1)
     return np.concatenate([macro, recall, precision, f1], 1)

@@ -61,13 +61,13 @@ class GenerativePerplexity(TextMetric):
         nats, tokens, entropy = self._read(texts, network, tokenizer)
         interval = bootstrap_ratio(nats, tokens, resamples=self.resamples, seed=self.seed)
         assert isinstance(interval, Interval)  # of one column
-        told = f"lm:{self.model.rstrip('/').rpartition('/')[2]}-{checksum}|seqs:{len(texts)}|v:1"
+        rest = f"lm:{self.model.rstrip('/').rpartition('/')[2]}-{checksum}|seqs:{len(texts)}|v:1"
         found = Value(
-            float(nats.sum() / tokens.sum()), f"gen_ppl|{told}", None, len(texts), "", **interval._asdict(),
+            float(nats.sum() / tokens.sum()), f"gen_ppl|{rest}", None, len(texts), "", **interval._asdict(),
             per_sequence=nats * (len(nats) / tokens.sum()),
         )  # fmt: skip
         varied = Value(
-            float(entropy.mean()), f"sample_entropy|{told}", None, len(texts), "nats", **mean_normal(entropy)._asdict(),
+            float(entropy.mean()), f"sample_entropy|{rest}", None, len(texts), "nats", **mean_normal(entropy)._asdict(),
             per_sequence=entropy,
         )  # fmt: skip
         return {"gen_ppl": perplexity(found), "sample_entropy": varied}
@@ -86,8 +86,8 @@ class GenerativePerplexity(TextMetric):
             ids = torch.tensor([[begin, *rows[i], *[begin] * (width - len(rows[i]))] for i in chosen]).to(self.where)
             real = torch.arange(width) < torch.tensor([[len(rows[i])] for i in chosen])
             logits = network(input_ids=ids).logits[:, :-1].float()
-            said = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0].cpu()
-            nats[chosen] = -torch.where(real, said, 0.0).double().sum(1).numpy()
+            log_prob = logits.log_softmax(-1).gather(2, ids[:, 1:, None])[..., 0].cpu()
+            nats[chosen] = -torch.where(real, log_prob, 0.0).double().sum(1).numpy()
         return nats, counts, np.array([_entropy(ids) for ids in rows])
 
 

@@ -186,7 +186,7 @@ def clopper_pearson(value: float, n: int, error: float | None = None, df: float 
         >>> low, round(high, 4)
         (0.0, 0.0362)
     """
-    said = f"{kind}+clopper-pearson" if kind else "clopper-pearson"
+    name = f"{kind}+clopper-pearson" if kind else "clopper-pearson"
     if not n or not np.isfinite(value) or (error is not None and not np.isfinite(error)):
         return NO_INTERVAL
     trials = float(n)
@@ -198,7 +198,7 @@ def clopper_pearson(value: float, n: int, error: float | None = None, df: float 
     tail = (1 - LEVEL) / 2
     low = float(special.betaincinv(successes, trials - successes + 1, tail)) if value > 0 else 0.0
     high = float(special.betaincinv(successes + 1, trials - successes, 1 - tail)) if value < 1 else 1.0
-    return Interval((min(low, value), max(high, value)), said)
+    return Interval((min(low, value), max(high, value)), name)
 
 
 def share_of_ratio(numerator: Shaped[ndarray, " n"], denominator: Shaped[ndarray, " n"]) -> Interval:

@@ -59,24 +59,24 @@ class KnownTruth(TextMetric):
     ) -> None:
         """`decoded_scores` are held-out text's under q where q is the model at another temperature."""
         scores = decoded_scores or scores
-        bound = "bound" in {verdict.kind for verdict in (scores, sample_scores) if verdict is not None}
+        bound = "bound" in {each.kind for each in (scores, sample_scores) if each is not None}
         known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
         self.append("about", np.array([*known, float(bound)]))
-        for name, texts, verdict in (("test", references, scores), ("samples", samples, sample_scores)):
+        for name, texts, of_texts in (("test", references, scores), ("samples", samples, sample_scores)):
             if texts is None:
                 continue
             self.append(f"p_of_{name}", truth.log_prob(texts.texts))
             self.append(f"words_of_{name}", np.array([len(text.split()) for text in texts.texts], dtype=np.int64))
-            missing = verdict is None or verdict.kind in ("none", "pseudo")  # a divergence wants probabilities
-            if verdict is None or missing or (name == "test" and verdict.open is None):
+            missing = of_texts is None or of_texts.kind in ("none", "pseudo")  # a divergence wants probabilities
+            if of_texts is None or missing or (name == "test" and of_texts.open is None):
                 continue
-            if len(verdict.log_prob) != len(texts):
+            if len(of_texts.log_prob) != len(texts):
                 raise ValueError(
-                    f"{len(texts)} texts and scores of {len(verdict.log_prob)} sequences ({verdict.split}): "
+                    f"{len(texts)} texts and scores of {len(of_texts.log_prob)} sequences ({of_texts.split}): "
                     "score exactly the texts that are given, one sequence each"
                 )
             # p is of texts, and so is q of held-out ones; of samples, p gives those with an unknown word nothing
-            self.append(f"q_of_{name}", cast(torch.Tensor, verdict.open) if name == "test" else verdict.log_prob)
+            self.append(f"q_of_{name}", cast(torch.Tensor, of_texts.open) if name == "test" else of_texts.log_prob)
 
     def values(self) -> Mapping[str, Value | Absent]:
         p_test, q_test = self.column("p_of_test"), self.column("q_of_test")

@@ -71,7 +71,7 @@ class LatentUse(TextMetric):
         elif scores is not None and scores.kind == "exact" and scores.convention == "line":
             size = len(scores.log_prob)
             self.append("bound", scores.log_prob[spaced(size, self.texts)])
-            self._told(size, scores.split, scores.vocabulary if scores.closed else "")
+            self._note_texts(size, scores.split, scores.vocabulary if scores.closed else "")
         else:
             raise Absent("there is no model with a latent space, nor one of exact likelihood to set beside it")
 
@@ -81,9 +81,9 @@ class LatentUse(TextMetric):
             self.append(name, getattr(found, name))
         self.append("mean", found.mean.flatten())
         self.append("units", torch.tensor([found.mean.shape[1]]))
-        self._told(found.of, found.split, found.vocabulary)
+        self._note_texts(found.of, found.split, found.vocabulary)
 
-    def _told(self, of: int, split: str, vocabulary: str) -> None:
+    def _note_texts(self, of: int, split: str, vocabulary: str) -> None:
         """How many texts there are, and the vocabulary where some hold words that it lacks."""
         self.append("of", torch.tensor([of]))
         how, lengths = pack([f"vocab:{vocabulary}|split:{split}" if vocabulary else f"split:{split}"])

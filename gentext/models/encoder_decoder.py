@@ -25,8 +25,9 @@ LONGEST = 24  # tokens of a map that can still be read
 class EncoderDecoder(Transformer):
     """An encoder and a decoder of Transformer blocks; the state is the decoder's cache and the encoded source.
 
-    Of a prompt, what stands before its EOS is the source, and what follows is said already (as of `Seq2Seq`); no prompt
-    is an empty source, which is EOS alone. Both read the same embedding, which `tied` makes the output layer too.
+    Of a prompt, what stands before its EOS is the source, and what follows begins the target (as of `Seq2Seq`);
+    no prompt is an empty source, which is EOS alone. Both read the same embedding, which `tied` makes the output layer
+    too.
 
     encoder_layers: of the encoder; None: `layers`, as the decoder.
     context: tokens that the decoder attends to; learned positions end there, the encoder's as well.
@@ -87,17 +88,17 @@ class EncoderDecoder(Transformer):
     ) -> Step:
         if given is not None:
             return self.read(self.start(len(prompt), given=given), prompt)
-        source, said = split(prompt)
+        source, prefix = split(prompt)
         at = self._begin(source)
-        return at if said is None else self.read(at, said)
+        return at if prefix is None else self.read(at, prefix)
 
     def room(self, max_len: int, prompt: Int[Tensor, "n p"] | None) -> int:
         return super().room(max_len, None if prompt is None else split(prompt)[1])
 
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         none = torch.full((len(batch), 1), EOS, device=batch.tokens.device)
-        source, said = (none, batch.prompt) if batch.prompt is None or given is not None else split(batch.prompt)
-        inputs, columns = teacher_forced(replace(batch, prompt=said))
+        source, prefix = (none, batch.prompt) if batch.prompt is None or given is not None else split(batch.prompt)
+        inputs, columns = teacher_forced(replace(batch, prompt=prefix))
         inputs = drop_places(inputs, self.word_dropout, self.training)
         cache = self._empty(len(batch), given)._replace(source=self.encode(source))
         hidden = at_columns(self._run(inputs, cache)[0], columns)

@@ -171,8 +171,8 @@ class MaskedLM(LanguageModel, SupportsPrepare, SupportsSubwords):
         if tokens.is_floating_point():
             tokens = tokens.argmax(-1)
         place = state.place[:, None].clamp_max(state.tokens.shape[1] - 1)
-        said = state.tokens.scatter(1, place, torch.where(state.place < state.last, tokens, EOS)[:, None])
-        return self._next(state._replace(tokens=said, place=state.place + 1))
+        written = state.tokens.scatter(1, place, torch.where(state.place < state.last, tokens, EOS)[:, None])
+        return self._next(state._replace(tokens=written, place=state.place + 1))
 
     def flops(self, tokens: int) -> float:
         """Two for each weight and token of one pass, and attention; a score takes a pass for every token of a text."""

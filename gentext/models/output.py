@@ -144,15 +144,17 @@ def _walk(
         for start in range(0, len(hidden), size):
             rows = slice(start, start + size)
             inputs, target = (hidden[rows] * LOG2E).to(low), tokens[rows, None]
-            said = (inputs * F.embedding(target[:, 0], matrix)).sum(1, keepdim=True, dtype=full) + offset[target]
-            slope, base = odds[: len(inputs)], said
+            target_logit = (inputs * F.embedding(target[:, 0], matrix)).sum(1, keepdim=True, dtype=full) + offset[
+                target
+            ]
+            slope, base = odds[: len(inputs)], target_logit
             others = _odds(inputs, matrix, offset, target, base, slope)
             if not bool(others.isfinite().all()):  # some token is e^88 times as likely as the one that was said
                 peaks = [logits.amax(1, keepdim=True) for logits in _logits(inputs, matrix, offset, slope)]
                 base = torch.cat(peaks, 1).amax(1, keepdim=True).to(full)
                 others = _odds(inputs, matrix, offset, target, base, slope)
-            total = others + (said - base).exp2()
-            log_prob[rows] = (said - base - total.log2())[:, 0] / LOG2E
+            total = others + (target_logit - base).exp2()
+            log_prob[rows] = (target_logit - base - total.log2())[:, 0] / LOG2E
             if scale is not None:
                 slope.scatter_(1, target, -others.to(low))  # over `total`: of -log p in the logits
                 weighted = (scale[rows, None] / total).to(low)

@@ -31,8 +31,8 @@ class DecoderState(NamedTuple):
 class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     """An encoder and a decoder; the state is the decoder's and the encoded source.
 
-    Of a prompt, what stands before its EOS is the source, and what follows is said already: so a source is translated,
-    and a prompt without an EOS is gone on from. No prompt is an empty source, which is EOS alone.
+    Of a prompt, what stands before its EOS is the source, and what follows begins the target: so a source is
+    translated, and a prompt without an EOS is gone on from. No prompt is an empty source, which is EOS alone.
     A vector that `condition` made room for takes the place of a source: the decoder begins at it, it joins every input,
     and a prompt is gone on from.
     Label smoothing asks for the term `uniform`, the mean log-probability of all tokens, which is given while training.
@@ -98,9 +98,9 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     ) -> Step:
         if given is not None:
             return self.read(self.start(len(prompt), given=given), prompt)
-        source, said = split(prompt)
+        source, prefix = split(prompt)
         at = self._begin(source)
-        return at if said is None else self.read(at, said)
+        return at if prefix is None else self.read(at, prefix)
 
     def step(self, state: DecoderState, tokens: Tokens) -> Step:
         state = self._write(state, self._joined(self.embedding(tokens), state.given))
@@ -112,12 +112,12 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         mode = "training" if self.training else "scoring"
         none = torch.full((len(batch), 1), EOS, device=batch.tokens.device)
-        source, said = (none, batch.prompt) if batch.prompt is None or given is not None else split(batch.prompt)
+        source, prefix = (none, batch.prompt) if batch.prompt is None or given is not None else split(batch.prompt)
         state, first = self._encode(source, given), None
         if batch.carry and mode in self.carried:
             first, layers, attended = self.carried[mode]
             state = state._replace(layers=layers, attended=attended)
-        inputs, columns = teacher_forced(replace(batch, prompt=said), first)
+        inputs, columns = teacher_forced(replace(batch, prompt=prefix), first)
         inputs = drop_places(inputs, self.word_dropout, self.training)
         seen = []
         for x in locked(self._joined(self.embedding(inputs), given), self.dropout, self.training).unbind(1):
@@ -228,13 +228,13 @@ ATTENTIONS = {"luong": Luong, "bahdanau": Bahdanau}
 
 
 def split(prompt: Int[Tensor, "n p"]) -> tuple[Int[Tensor, "n s"], Int[Tensor, "n q"] | None]:
-    """The source of each row (through its last EOS; EOS alone where it has none), and what is said already."""
+    """The source of each row (through its last EOS; EOS alone where it has none), and the target's first tokens."""
     place = torch.arange(prompt.shape[1], device=prompt.device)
     ends = torch.where(prompt == EOS, place + 1, 0).amax(1, keepdim=True)
     source = prompt.masked_fill(place >= ends, PAD)
     source[:, 0] = torch.where(ends[:, 0] == 0, EOS, source[:, 0])
-    said = (prompt != PAD) & (place >= ends)
-    if not bool(said.any()):
+    prefix = (prompt != PAD) & (place >= ends)
+    if not bool(prefix.any()):
         return source, None
-    order = (~said).long().argsort(dim=1, stable=True)
-    return source, prompt.masked_fill(~said, PAD).gather(1, order)
+    order = (~prefix).long().argsort(dim=1, stable=True)
+    return source, prompt.masked_fill(~prefix, PAD).gather(1, order)

@@ -48,7 +48,7 @@ def older(paths: Sequence[str | Path]) -> list[str]:
     A record names the commit that made it, and a commit that can move a figure says `Numerics: changed`. Records of no
     commit, or of one that this checkout does not hold, are told too; outside of a checkout there is nothing to say.
     """
-    said = []
+    warnings = []
     for kept in dict.fromkeys(file.parent / "records.jsonl" for file in _files(paths)):
         if not kept.is_file() or _git(kept.parent, "rev-parse", "HEAD") is None:
             continue
@@ -60,12 +60,12 @@ def older(paths: Sequence[str | Path]) -> list[str]:
             known = re.fullmatch("[0-9a-f]{7,40}", commit)  # a record is data, and git takes options
             changes = known and _git(kept.parent, "log", "--format=%h %s", GREP, f"{commit}..HEAD")
             if changes is None:
-                said.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
+                warnings.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
             elif changes:
                 lines = changes.splitlines()
                 many = f"{len(lines)} change{'s' * (len(lines) > 1)} of figures"
-                said.append(f"{row} {commit}, before {many}, the last of them {lines[0]}")
-    return said
+                warnings.append(f"{row} {commit}, before {many}, the last of them {lines[0]}")
+    return warnings
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -15,9 +15,9 @@ NAMED = 4  # rows that a sentence names, before it counts the others
 def find(board: Board, quality: str, traded: Traded | None) -> tuple[str, ...]:
     """Who is best in the board's first column, in quality, at equal diversity, and against a known truth."""
     first = next((name for name in board.columns if any(row.cells[name].best for row in _with(board, name))), None)
-    said = [_best(board, name) for name in dict.fromkeys([first, quality]) if name]
-    said += [_traded(traded), _covering(board)]
-    return tuple(sentence for sentence in said if sentence)
+    sentences = [_best(board, name) for name in dict.fromkeys([first, quality]) if name]
+    sentences += [_traded(traded), _covering(board)]
+    return tuple(sentence for sentence in sentences if sentence)
 
 
 def plain(board: Board) -> list[Row]:
@@ -46,24 +46,24 @@ def _best(board: Board, name: str) -> str:
     if best is None:
         return ""
     people = next((row for row in ranked.rows if row.human and name in row.cells), None)
-    said = f"{best.family} is best in {about.title}: {boards.text(best.cells[name])}"
+    sentence = f"{best.family} is best in {about.title}: {boards.text(best.cells[name])}"
     if about.target == "human" and people is not None:
-        said = f"{best.family} is nearest to people in {about.title}: {boards.text(best.cells[name])}"
-        said += f", people {boards.text(people.cells[name])}"
+        sentence = f"{best.family} is nearest to people in {about.title}: {boards.text(best.cells[name])}"
+        sentence += f", people {boards.text(people.cells[name])}"
     others = [row for row in rows if row.family != best.family]
     if not others:  # alone it is no finding
         return ""
     equal = [row.family for row in others if row.cells[name].equal or row.cells[name].best]
     if ranked.over == "sentences":  # of one seed: nothing is claimed of the families themselves
         rest = f"on these texts level with it: {_listed(equal)}" if equal else "no other row is level with it"
-        return f"{said}; {rest}. With 1 seed this says nothing of training luck."
+        return f"{sentence}; {rest}. With 1 seed this says nothing of training luck."
     tested = [row.family for row in others if row.cells[name].error == row.cells[name].error and len(row.seeds) > 1]
     if not tested:
-        return f"{said}; the differences are not tested."
+        return f"{sentence}; the differences are not tested."
     if equal:
-        return f"{said}; not significantly worse: {_listed(equal)}."
+        return f"{sentence}; not significantly worse: {_listed(equal)}."
     whole = "every other family" if len(tested) == len(others) else _listed(tested)
-    return f"{said}; significantly worse: {whole}."
+    return f"{sentence}; significantly worse: {whole}."
 
 
 def _people(board: Board) -> list[Row]:
@@ -95,11 +95,11 @@ def _covering(board: Board) -> str:
         return ""
     covers = min(rows, key=lambda row: row.cells["h_pq"].value)
     near = min(rows, key=lambda row: abs(row.cells["h_qp"].value - entropy))
-    said = (
+    sentence = (
         f"{covers.family} covers the truth best: H(p, q) {boards.text(covers.cells['h_pq'])} nats a text, where the "
         f"truth itself has {entropy:.2f}"
     )
     return (
-        f"{said}; the texts of {near.family} ({near.setting}) are nearest to the truth's in likelihood: H(q, p) "
+        f"{sentence}; the texts of {near.family} ({near.setting}) are nearest to the truth's in likelihood: H(q, p) "
         f"{boards.text(near.cells['h_qp'])}."
     )

@@ -103,9 +103,9 @@ def _runs(records: Sequence[Record], ranked: Sequence[Board]) -> str:
     seeds = sorted({record.seed for record in records})
     counts = [(len(names), "family"), (len(ranked), "corpus"), (len({r.decode for r in records}), "decode setting")]
     plural = {"family": "families", "corpus": "corpora"}
-    told = [f"{n} {word if n == 1 else plural.get(word, word + 's')}" for n, word in counts]
-    told[0] += f" ({', '.join(names)})"
-    return f"{len(records)} records: {', '.join(told)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
+    parts = [f"{n} {word if n == 1 else plural.get(word, word + 's')}" for n, word in counts]
+    parts[0] += f" ({', '.join(names)})"
+    return f"{len(records)} records: {', '.join(parts)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
 
 
 def _section(board: Board, material: Material | None) -> Section:

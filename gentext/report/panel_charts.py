@@ -21,9 +21,9 @@ def draw(panel: Panel, name: str) -> Chart | None:
     drawers = {Graph: _graph, Points: _points, Heatmap: _heatmap, Curves: _curves}
     if type(panel) not in drawers:
         return None
-    drawn, height, said = drawers[type(panel)](panel)
+    drawn, height, description = drawers[type(panel)](panel)
     note = f"{panel.note} {TAPER}" if isinstance(panel, Graph) else panel.note
-    return titled(name, panel.title, said, note, drawn, height=height, table=panel.table())
+    return titled(name, panel.title, description, note, drawn, height=height, table=panel.table())
 
 
 def _graph(panel: Graph) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
@@ -58,8 +58,10 @@ def _graph(panel: Graph) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
         tooltip=[alt.Tooltip("name:N"), alt.Tooltip("size:Q", format=".3~g"), alt.Tooltip("stays:Q", format=".3~g")],
     )
     drawn = alt.layer(moves, dots, base.mark_text(dy=-18, fontSize=11).encode(text="name:N"))
-    said = f"Graph of {len(panel.nodes)} nodes and {len(panel.edges)} edges; the table below names the main ones."
-    return drawn.resolve_scale(size="independent"), 520, said
+    description = (
+        f"Graph of {len(panel.nodes)} nodes and {len(panel.edges)} edges; the table below names the main ones."
+    )
+    return drawn.resolve_scale(size="independent"), 520, description
 
 
 def _points(panel: Points) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
@@ -94,8 +96,8 @@ def _heatmap(panel: Heatmap) -> tuple[alt.Chart, int, str]:
         color=alt.Color("value:Q", title=panel.unit or None, scale=alt.Scale(scheme="viridis")),
         tooltip=[alt.Tooltip("row:N"), alt.Tooltip("column:N"), alt.Tooltip("value:Q", format=".3~g")],
     )  # fmt: skip
-    said = f"{panel.unit or 'Figures'} of {len(panel.rows)} rows by {len(panel.columns)} columns."
-    return drawn, 90 + 17 * len(panel.rows), said
+    description = f"{panel.unit or 'Figures'} of {len(panel.rows)} rows by {len(panel.columns)} columns."
+    return drawn, 90 + 17 * len(panel.rows), description
 
 
 def _curves(panel: Curves) -> tuple[alt.Chart, int, str]:
@@ -117,5 +119,5 @@ def thinned(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
 
 
 def _ends(lines: Mapping[str, Sequence[Sequence[float]]]) -> str:
-    told = [f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in lines.items() if points]
-    return "; ".join(told[:6])
+    ranges = [f"{name} from {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in lines.items() if points]
+    return "; ".join(ranges[:6])

@@ -93,17 +93,17 @@ class Board:
     @property
     def header(self) -> str:
         """What all rows share, and what their uncertainty is of, in one line."""
-        said = [f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"]
+        parts = [f"{len(self.rows)} row{'s' * (len(self.rows) != 1)}"]
         settings = {row.setting for row in self.rows}
-        said += [f"all {settings.pop()}"] if len(settings) == 1 else []
+        parts += [f"all {settings.pop()}"] if len(settings) == 1 else []
         counts = sorted({len(row.seeds) for row in self.rows if not row.human}) or [1]
         if counts[-1] == 1:
-            said += ["1 seed: says nothing of training luck; ± half a 95 % interval over sentences"]
+            parts += ["1 seed: says nothing of training luck; ± half a 95 % interval over sentences"]
         else:
             each = f"{counts[0]} seeds each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-            said += [f"{each}; ± half a 95 % interval over seeds" + (", of three or more" if counts[0] < 3 else "")]
-        said += [f"in all: {' '.join(self.shared)}"] if self.shared else []
-        return "; ".join(said)
+            parts += [f"{each}; ± half a 95 % interval over seeds" + (", of three or more" if counts[0] < 3 else "")]
+        parts += [f"in all: {' '.join(self.shared)}"] if self.shared else []
+        return "; ".join(parts)
 
 
 def rank(
@@ -443,8 +443,8 @@ def configurations(board: Board) -> list[tuple[str, str]]:
     found: dict[str, list[str]] = {}
     for row in board.rows:
         for record in row.records[:1]:
-            said = {*row.family.split(), *board.shared}
-            hidden = [token for token in record.variant.split() if token not in said]
+            named = {*row.family.split(), *board.shared}
+            hidden = [token for token in record.variant.split() if token not in named]
             key = row.family if record.config.get("name") else record.family
             found.setdefault(key, []).extend(token for token in hidden if token not in found.get(key, []))
     return [(name, " ".join(changed)) for name, changed in found.items() if changed]

@@ -165,13 +165,13 @@ def comparison_table(first: Sequence[Record], second: Sequence[Record], **option
         base = naming.names([first[0], second[0]])
         names = [f"{name} · {naming.setting(row[0].decode)}" for name, row in zip(base, (first, second), strict=True)]
     rows = []
-    for metric, said in found.items():
+    for metric, result in found.items():
         means = [_mean(row, metric) for row in (first, second)]
-        interval = "-" if said.interval is None else f"{said.interval[0]:+.4g} .. {said.interval[1]:+.4g}"
-        cells = [metric, *means, f"{said.difference:+.4g}", interval, _p(said.p), _p(said.adjusted)]
+        interval = "-" if result.interval is None else f"{result.interval[0]:+.4g} .. {result.interval[1]:+.4g}"
+        cells = [metric, *means, f"{result.difference:+.4g}", interval, _p(result.p), _p(result.adjusted)]
         if several:
             cells += [f"{_p(several[metric].p_seeds)} ({several[metric].kind})", f"{several[metric].detectable:.2g}"]
-        rows.append([*cells, said.test.split("|")[1]])
+        rows.append([*cells, result.test.split("|")[1]])
     test = next(iter(found.values())).test.split("|")[0]
     return Table(
         f"{names[0]} against {names[1]}{shared}",
@@ -225,8 +225,8 @@ def _paired(records: Sequence[Record], name: str) -> bool:
 def _mean(records: Sequence[Record], metric: str) -> str:
     """The mean over seeds; of three or more with their interval (Student's t)."""
     mean, interval = students([record.values[metric].value for record in records])
-    said = f"{SIGNS[records[0].values[metric].exactness]}{mean:.4g}"
-    return said if interval is None else f"{said} ({interval[0]:.4g} .. {interval[1]:.4g})"
+    text = f"{SIGNS[records[0].values[metric].exactness]}{mean:.4g}"
+    return text if interval is None else f"{text} ({interval[0]:.4g} .. {interval[1]:.4g})"
 
 
 def _seeds(records: Sequence[Record]) -> str:

@@ -88,7 +88,7 @@ def _facts(about: Column) -> list[str]:
         "computed by": by_hand,
         "on boards": ", ".join(about.tracks) or "on request: gentext board RUNS --columns " + about.name,
     }
-    return [f"  {key:12} {said}" for key, said in facts.items()]
+    return [f"  {key:12} {fact}" for key, fact in facts.items()]
 
 
 def value(records: Sequence[Record], name: str, decode: str | None = None) -> str:
@@ -121,7 +121,7 @@ def _value(record: Record, name: str, found: Value) -> list[str]:
         "rests on": f"{found.n} texts" + (", each with a figure of its own" if found.paired else ""),
     }
     lines = [f"{name} of {record.name}, {setting(record.decode)}, seed {record.seed}, on {record.data}", about.meaning]
-    lines += [f"  {key:12} {said}" for key, said in facts.items()] + _facts(about)
+    lines += [f"  {key:12} {fact}" for key, fact in facts.items()] + _facts(about)
     lines += [
         f"  signature    {found.signature}",
         *(f"    {part:24} {_part(part)}" for part in found.signature.split("|")),
@@ -139,8 +139,8 @@ def _again(record: Record, about: Column) -> str:
 
 def _kind(kind: str) -> str:
     """The words of an interval's kind, and the kind itself."""
-    said = "; ".join(KINDS[word] for part in kind.split("+") if (word := part.partition(":")[0]) in KINDS)
-    return f"{kind} ({said})" if said else kind or "means not recorded"
+    meaning = "; ".join(KINDS[word] for part in kind.split("+") if (word := part.partition(":")[0]) in KINDS)
+    return f"{kind} ({meaning})" if meaning else kind or "means not recorded"
 
 
 def _part(part: str) -> str:

@@ -86,7 +86,7 @@ def _terminal(board: Board, whole: bool, signatures: bool, brief: bool) -> None:
     out = console(WIDE if whole else NARROW)
     header, *body = table(board)
     header = [re.sub(" ([↑↓≈])$", "\u00a0\\1", title) for title in header]  # an arrow stays with its word
-    told = {1: len({row.setting for row in board.rows}) == 1, 2: len({len(row.seeds) for row in board.rows}) == 1}
+    in_header = {1: len({row.setting for row in board.rows}) == 1, 2: len({len(row.seeds) for row in board.rows}) == 1}
     names = [inert(cells[0]) for cells in body]
     widths = {0: min(max(map(len, ["family", *names])), NAME)}
     for i in range(1, len(header)):
@@ -94,7 +94,7 @@ def _terminal(board: Board, whole: bool, signatures: bool, brief: bool) -> None:
     kept, room = [0], out.width - widths[0]
     for i in range(1, len(header)):
         fits = widths[i] + 2 <= room
-        if not told.get(i) and (fits or whole):
+        if not in_header.get(i) and (fits or whole):
             kept.append(i)
             room -= widths[i] + 2
         elif not fits:
@@ -162,9 +162,9 @@ def latex(board: Board, signatures: bool = False) -> str:
     r"""A booktabs table; its document needs \usepackage{booktabs}."""
     header, *body = table(board)
     marked = _marked(board, body, r"\textbf{{{}}}".format, r"\underline{{{}}}".format, lambda word: tex(inert(word)))
-    said = [f"{board.title}: {board.header}. {LEGEND}."]
-    said += [f"{name}: {signature}." for name, signature in computed(board).items()] if signatures else []
-    return booktabs(inert(" ".join(said)), "ll" + "r" * (len(header) - 2), header, marked)
+    caption = [f"{board.title}: {board.header}. {LEGEND}."]
+    caption += [f"{name}: {signature}." for name, signature in computed(board).items()] if signatures else []
+    return booktabs(inert(" ".join(caption)), "ll" + "r" * (len(header) - 2), header, marked)
 
 
 def _marked(

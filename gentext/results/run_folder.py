@@ -252,8 +252,8 @@ def _check_older(folder: Path, fingerprints: Mapping[str, Any], *, decided: bool
 def changes(known: Mapping[str, Any], found: Mapping[str, Any], *, tokenizer: bool = True) -> list[str]:
     """How the data of two fingerprints differ, a phrase for each split and for the tokenizer; empty where it is one."""
     pairs = {
-        split: (known.get("splits", {}).get(split, {}).get("sha256"), said["sha256"])
-        for split, said in found["splits"].items()
+        split: (known.get("splits", {}).get(split, {}).get("sha256"), facts["sha256"])
+        for split, facts in found["splits"].items()
     }
     if tokenizer:
         pairs["tokenizer"] = known.get("tokenizer_sha256"), found["tokenizer_sha256"]

@@ -21,14 +21,14 @@ def conflict(rules: PCFG) -> str | None:
     states = _automaton(productions)
     for moves, reductions in zip(states, _lookaheads(productions, states, k), strict=True):
         taken = [(1 << (symbol - k + 1), "to read on") for symbol in moves if symbol >= k]
-        for number, ahead in reductions.items():
+        for number, lookahead in reductions.items():
             a, rhs = productions[number]
             act = f"{names[a]} -> {' '.join(names[symbol] for symbol in rhs)}"
             for rival, other in taken:
-                if both := ahead & rival:
+                if both := lookahead & rival:
                     bit = (both & -both).bit_length() - 1
                     return f"before {names[bit - 1 + k] if bit else 'the end'}: {act}, or {other}"
-            taken.append((ahead, act))
+            taken.append((lookahead, act))
     return None
 
 

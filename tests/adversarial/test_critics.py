@@ -39,7 +39,7 @@ def test_looked_up_filters_are_convolutions(representations):
         assert torch.allclose(critic(tokens), critic.forward_embedded(critic.embed(tokens)), atol=1e-6)
 
 
-def test_a_dense_verdict_knows_nothing_of_what_follows():
+def test_a_dense_score_knows_nothing_of_what_follows():
     torch.manual_seed(0)
     critic = CRITICS["dense"]().eval()
     one, other = torch.tensor([[4, 5, 6, 7]]), torch.tensor([[4, 5, 8, 1]])

@@ -1,4 +1,4 @@
-"""Relaxed texts become hard ones as the temperature falls, and their gradient that of the expected verdict."""
+"""Relaxed texts become hard ones as the temperature falls, and their gradient that of the expected score."""
 
 import pytest
 import torch
@@ -45,8 +45,8 @@ def test_hard_tokens_follow_the_generators_own_distribution():
     assert 0 < entropy < 1.1
 
 
-def test_its_gradient_approaches_that_of_the_expected_verdict():
-    """The verdict is linear in the tokens; the bias of relaxed tokens falls with the temperature."""
+def test_its_gradient_approaches_that_of_the_expected_score():
+    """The score is linear in the tokens; the bias of relaxed tokens falls with the temperature."""
     generator, every = Bigram(length=1, sharp=0.5), texts(1)
     with torch.no_grad():
         worth = Bag(1)(every.tokens)[:, 0]

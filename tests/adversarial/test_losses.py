@@ -23,7 +23,7 @@ def mean(values):
 
 
 def formulas(real, fake):
-    """What critic and generator make small, from lists of verdicts."""
+    """What critic and generator make small, from lists of scores."""
     m_real, m_fake = mean(real), mean(fake)
     log_loss = -mean(math.log(sigmoid(r)) for r in real) - mean(math.log(1 - sigmoid(f)) for f in fake)
     return {
@@ -94,7 +94,7 @@ CRITICS = {
 
 
 @pytest.mark.parametrize("name", CRITICS)
-def test_the_slope_is_that_of_the_mean_verdict_by_one_hots(name):
+def test_the_slope_is_that_of_the_mean_score_by_one_hots(name):
     torch.manual_seed(0)
     critic, real, fake = CRITICS[name](), ids(3, 4, 6), ids(3, 6, 3)
     found = gradient_penalty(critic, real, fake, torch.Generator().manual_seed(1))

@@ -37,7 +37,7 @@ class Bigram(LanguageModel):
 
 
 class Bag(nn.Module):
-    """A critic whose verdict is a sum over tokens, by token and place: linear in relaxed one-hots."""
+    """A critic whose score is a sum over tokens, by token and place: linear in relaxed one-hots."""
 
     dense, outputs, vocab_size = False, 1, V
 

@@ -23,7 +23,7 @@ def panels(probabilities: HMMParameters, tokenizer: Tokenizer) -> list[Panel]:
     mass = stationary(probabilities)
     share, states = mass.topk(min(SHOWN, len(mass)))
     ends, moves = ending(probabilities)[states], leaving(probabilities, states)
-    emitted = [_said(probabilities, state, tokenizer) for state in states.tolist()]
+    emitted = [_most_emitted(probabilities, state, tokenizer) for state in states.tolist()]
     which = f"The {len(states)} heaviest of {len(mass)} hidden states, which emit {float(share.sum()):.0%} of the text"
     rows = [
         [state, part, ", ".join(f"{word} {p:.2f}" for word, p in words), _successors(move, end)]
@@ -87,7 +87,7 @@ def leaving(probabilities: HMMParameters, states: Int[Tensor, " m"]) -> Float[Te
     return rows * (1 - ending(probabilities)[states])[:, None]
 
 
-def _said(probabilities: HMMParameters, state: int, tokenizer: Tokenizer) -> list[tuple[str, float]]:
+def _most_emitted(probabilities: HMMParameters, state: int, tokenizer: Tokenizer) -> list[tuple[str, float]]:
     """The words that a state emits most, with their probabilities."""
     block, i = divmod(state, probabilities.per_block)
     own = torch.where(probabilities.block == block, probabilities.emission[:, i], 0.0)

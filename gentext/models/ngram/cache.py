@@ -53,7 +53,7 @@ class UnigramCache:
         begin = torch.maximum(at - self.size, torch.searchsorted(rows, rows))
         keys, order = (tokens * len(tokens) + at).sort()  # the places of every token, in order
         place = torch.empty_like(at).index_copy_(0, order, at)
-        said = place - torch.searchsorted(keys, tokens * len(tokens) + begin)
+        count = place - torch.searchsorted(keys, tokens * len(tokens) + begin)
         seen = at - begin
-        mixed = torch.log((1 - self.weight) * log_p.exp() + self.weight * said / seen.clamp_min(1))
+        mixed = torch.log((1 - self.weight) * log_p.exp() + self.weight * count / seen.clamp_min(1))
         return torch.where(seen > 0, mixed, log_p)

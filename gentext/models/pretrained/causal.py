@@ -43,19 +43,19 @@ class PretrainedCausal(Pretrained, SupportsHidden):
         one = torch.tensor([self.begins], device=self.vocabulary.theirs.device)
         width = self.network.config.get_text_config().hidden_size
         empty = CausalState((), one[:, :0] > 0, torch.empty(1, width, device=one.device))
-        at = self._feed(empty, one, torch.ones_like(one, dtype=torch.bool), None)
+        at = self._advance(empty, one, torch.ones_like(one, dtype=torch.bool), None)
         index = torch.zeros(n, dtype=torch.long, device=one.device)
         memory = tuple((k[index], v[index]) for k, v in at.state.memory)
         return Step(at.logits[index], CausalState(memory, at.state.real[index], at.state.last[index]))
 
     def step(self, state: CausalState, tokens: Tokens) -> Step:
         tokens = tokens[:, None]
-        return self._feed(state, self.vocabulary.ids(tokens), torch.ones_like(tokens, dtype=torch.bool), None)
+        return self._advance(state, self.vocabulary.ids(tokens), torch.ones_like(tokens, dtype=torch.bool), None)
 
     def read(self, at: Step, tokens: Int[Tensor, "n p"]) -> Step:
         """In one pass: padding takes its place among the keys, and nobody reads it."""
         real = tokens != PAD
-        return self._feed(at.state, self.vocabulary.ids(tokens), real, at) if bool(real.any()) else at
+        return self._advance(at.state, self.vocabulary.ids(tokens), real, at) if bool(real.any()) else at
 
     def hidden(self, state: CausalState) -> Float[Tensor, "n d"]:
         return state.last
@@ -77,7 +77,9 @@ class PretrainedCausal(Pretrained, SupportsHidden):
         logits = self.network(input_ids=ids, attention_mask=read, use_cache=False).logits[:, before.shape[1] - 1 :]
         return self.vocabulary.log_prob(at_columns(logits, columns), batch.tokens, batch.mask)
 
-    def _feed(self, state: CausalState, ids: Int[Tensor, "n t"], real: Bool[Tensor, "n t"], old: Step | None) -> Step:
+    def _advance(
+        self, state: CausalState, ids: Int[Tensor, "n t"], real: Bool[Tensor, "n t"], old: Step | None
+    ) -> Step:
         """The step after the real tokens of each row; a row without any stays at `old`."""
         from transformers import DynamicCache
 

@@ -42,24 +42,24 @@ class PretrainedEncoderDecoder(Pretrained):
         return self._begin(torch.full((n, 1), EOS, device=self.vocabulary.theirs.device))
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        source, said = split(prompt)
+        source, prefix = split(prompt)
         at = self._begin(source)
-        if said is None:
+        if prefix is None:
             return at
-        if bool((said == PAD).any()):
+        if bool((prefix == PAD).any()):
             raise ValueError(
                 f"these prompts go on from texts of several lengths, which {self.model} cannot read side by side; give "
                 "prompts of one length, or end each as a source"
             )
-        return self._feed(at.state, self.vocabulary.ids(said))
+        return self._advance(at.state, self.vocabulary.ids(prefix))
 
     def step(self, state: WriterState, tokens: Tokens) -> Step:
-        return self._feed(state, self.vocabulary.ids(tokens[:, None]))
+        return self._advance(state, self.vocabulary.ids(tokens[:, None]))
 
     def forward(self, batch: Batch) -> Outputs:
         none = torch.full((len(batch), 1), EOS, device=batch.tokens.device)
-        source, said = (none, None) if batch.prompt is None else split(batch.prompt)
-        inputs, columns = teacher_forced(Batch(batch.tokens, batch.mask, said))
+        source, prefix = (none, None) if batch.prompt is None else split(batch.prompt)
+        inputs, columns = teacher_forced(Batch(batch.tokens, batch.mask, prefix))
         before = torch.tensor(self.begins, device=inputs.device).expand(len(inputs), -1)
         ids = torch.cat([before, self.vocabulary.ids(inputs[:, 1:])], 1)
         read, real = self._source(source)
@@ -82,9 +82,9 @@ class PretrainedEncoderDecoder(Pretrained):
         ids, real = self._source(source)
         encoded = self.network.get_encoder()(input_ids=ids, attention_mask=real.long()).last_hidden_state
         begins = torch.tensor(self.begins, device=ids.device).expand(len(ids), -1)
-        return self._feed(WriterState((), (), encoded, real), begins)
+        return self._advance(WriterState((), (), encoded, real), begins)
 
-    def _feed(self, state: WriterState, ids: Int[Tensor, "n t"]) -> Step:
+    def _advance(self, state: WriterState, ids: Int[Tensor, "n t"]) -> Step:
         from transformers import DynamicCache, EncoderDecoderCache
         from transformers.modeling_outputs import BaseModelOutput
 

@@ -84,8 +84,7 @@ class Pretrained(LanguageModel):
             self.vocab_size = vocab_size = tokenizer.vocab_size
         self.vocabulary = Vocabulary(vocab_size, outputs, marks)
         self.template = _template(theirs, marks["eos"])
-        said = theirs(prefix, add_special_tokens=False).input_ids if prefix else []
-        self.prefix: list[int] = list(said)
+        self.prefix: list[int] = list(theirs(prefix, add_special_tokens=False).input_ids) if prefix else []
         self.longest = _longest(config)
         self.settle(config, marks, iterations, mask, sampler)
 
@@ -97,9 +96,9 @@ class Pretrained(LanguageModel):
         try:
             return super().room(max_len, prompt)
         except ValueError as error:
-            said, limit = 0 if prompt is None else prompt.shape[1], self.limit or 0
+            length, limit = 0 if prompt is None else prompt.shape[1], self.limit or 0
             raise ValueError(
-                f"the prompt has {said} tokens, and {self.model} reads {self.longest} in all, "
+                f"the prompt has {length} tokens, and {self.model} reads {self.longest} in all, "
                 f"{(self.longest or 0) - limit} of them before it; give {limit - 1} or fewer"
             ) from error
 
