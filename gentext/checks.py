@@ -44,6 +44,16 @@ def at_least(low: float, **given: float | None) -> None:
     _refuse(given, lambda value: value >= low, f"{low:g} or more")
 
 
+def depth(**given: int | None) -> None:
+    """Refuse no layer, and more than 1,000 of them: each is a module of its own to build.
+
+    >>> depth(layers=10**9)
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: layers is 1000000000; it must be from 1 to 1000
+    """
+    between(1, 1000, **given)
+
+
 def positive(**given: float | None) -> None:
     """Refuse what is 0 or less, NaN or infinite.
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, depth, share
 
 ROWS = 256  # texts whose filters' answers fit a core's cache
 
@@ -175,7 +175,8 @@ class GRUCritic(nn.Module):
         spectral: bool = False,
     ) -> None:
         super().__init__()
-        at_least(1, embedding=embedding, width=width, layers=layers)
+        depth(layers=layers)
+        at_least(1, embedding=embedding, width=width)
         share(dropout=dropout)
         self.vocab_size, self.dense, self.dropout, self.spectral = vocab_size, dense, dropout, spectral
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)

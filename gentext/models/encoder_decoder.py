@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import at_least
+from gentext.checks import depth
 from gentext.data.corpus import Corpus
 from gentext.models.layers import at_columns, drop_places, teacher_forced
 from gentext.models.seq2seq import split
@@ -66,7 +66,7 @@ class EncoderDecoder(Transformer):
         dropout: float = 0.1,
         word_dropout: float = 0.0,
     ) -> None:
-        at_least(1, encoder_layers=encoder_layers)
+        depth(encoder_layers=encoder_layers)
         parts = {"heads": heads, "inner": inner, "positions": positions, "context": context, "norm": norm}
         parts |= {"post_norm": post_norm, "activation": activation, "qk_norm": qk_norm, "bias": bias}
         super().__init__(

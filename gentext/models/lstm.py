@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, depth, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.output import Output
@@ -58,7 +58,8 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
         drop_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, width=width, embedding=embedding)
+        depth(layers=layers)
+        at_least(1, width=width, embedding=embedding)
         share(word_dropout=word_dropout, drop_words=drop_words, drop_input=drop_input, drop_hidden=drop_hidden)
         share(drop_output=drop_output, drop_weight=drop_weight)
         embedding = embedding or width

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import at_least, one_of, share
+from gentext.checks import at_least, depth, one_of, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
@@ -62,7 +62,8 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, width=width, embedding=embedding)
+        depth(layers=layers)
+        at_least(1, width=width, embedding=embedding)
         share(dropout=dropout, word_dropout=word_dropout)
         one_of("attention", attention, ATTENTIONS)
         if width % 2:

@@ -26,6 +26,8 @@ WRONG = [
     *((family, {"word_dropout": value}) for family in (LSTM, Seq2Seq, Transformer) for value in (1.0, -0.1, math.nan)),
     *((family, {"embedding": 0}) for family in (LSTM, Seq2Seq)),
     (Transformer, {"inner": 0}),
+    *((family, {"layers": 10**9}) for family in (LSTM, Seq2Seq, Transformer, LSTMEncoder, EncoderDecoder)),
+    (EncoderDecoder, {"encoder_layers": 10**9}),
     *((EncoderDecoder, {name: 0}) for name in ("layers", "encoder_layers", "heads", "context")),
     *((Ancestral, {"temperature": value}) for value in (0.0, -1.0, math.nan, math.inf)),
     *((Ancestral, {name: math.nan}) for name in ("top_p", "min_p", "typical", "repetition_penalty")),
@@ -38,7 +40,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("made", "wrong"), WRONG)
 def test_it_is_refused(made, wrong):
-    vocabulary = (9,) if made in (HMM, NeuralHMM, NGram, LSTM, Seq2Seq, Transformer, EncoderDecoder) else ()
+    vocabulary = (
+        (9,) if made in (HMM, NeuralHMM, NGram, LSTM, Seq2Seq, Transformer, LSTMEncoder, EncoderDecoder) else ()
+    )
     with pytest.raises(ValueError, match="|".join(wrong)) as refused:
         made(*vocabulary, **wrong)
     assert "\n" not in str(refused.value)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, depth, share
 from gentext.models.layers import drop
 from gentext.models.transformer.attention import position_kind
 from gentext.models.transformer.block import Block, normed
@@ -39,7 +39,8 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, heads=heads, width=width, inner=inner, context=context)
+        depth(layers=layers)
+        at_least(1, heads=heads, width=width, inner=inner, context=context)
         share(dropout=dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")

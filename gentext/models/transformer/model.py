@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, depth, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels
 from gentext.models.layers import Embedding, at_columns, drop, drop_places, teacher_forced
@@ -63,7 +63,8 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, heads=heads, width=width, context=context, inner=inner)
+        depth(layers=layers)
+        at_least(1, heads=heads, width=width, context=context, inner=inner)
         share(dropout=dropout, word_dropout=word_dropout)
         if width % (2 * heads):
             raise ValueError(f"width {width} is not {heads} heads of an even size; give for example {2 * heads * 16}")

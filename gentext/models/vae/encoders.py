@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, depth, share
 from gentext.models.layers import Embedding, drop, locked
 from gentext.models.seq2seq import Bidirectional
 from gentext.models.transformer.attention import Sinusoidal
@@ -28,7 +28,8 @@ class LSTMEncoder(nn.Module):
 
     def __init__(self, vocab_size: int, *, layers: int = 1, width: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
-        at_least(1, layers=layers, width=width)
+        depth(layers=layers)
+        at_least(1, width=width)
         share(dropout=dropout)
         if width % 2:
             raise ValueError(f"the encoder's width is {width}; half of it reads each way, so it must be even")
@@ -57,7 +58,8 @@ class TransformerEncoder(nn.Module):
         self, vocab_size: int, *, layers: int = 2, heads: int = 4, width: int = 128, dropout: float = 0.0
     ) -> None:
         super().__init__()
-        at_least(1, layers=layers, heads=heads, width=width)
+        depth(layers=layers)
+        at_least(1, heads=heads, width=width)
         share(dropout=dropout)
         if width % 2 or width % heads:
             raise ValueError(f"the encoder's width {width} is odd or not {heads} heads; give for example {heads * 32}")
