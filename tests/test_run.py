@@ -227,6 +227,7 @@ def test_stored_samples_are_judged_anew_without_the_model(tmp_path):
         (["decode.sample.temperature=-1"], "temperature is -1"),
         (["decode.sample.top_p=1.5"], "top_p is 1.5"),
         (["eval.samples=0"], "samples"),
+        (["eval.samples=inf"], "eval.samples is inf; it must be a whole number"),
         (["family=ngram", "train=adversarial"], "train=adversarial needs a family with a generator and a critic"),
         (["max_len=1"], "max_len"),
         (["seed=0,1"], "-m"),

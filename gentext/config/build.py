@@ -66,6 +66,8 @@ def check_run(cfg: DictConfig) -> None:
         check_nodes(named, f"{group}.")
     device("device", cfg.device)
     at_least(1, processes=cfg.processes)
+    if not _fits(cfg.eval.samples, int):  # of no class, whose signature would say so
+        raise ValueError(f"eval.samples is {cfg.eval.samples}; it must be a whole number, such as 1000")
     trial = copy.deepcopy(cfg)  # the data say how many tokens there are: any number will do here
     with open_dict(trial):
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
