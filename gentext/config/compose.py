@@ -70,8 +70,10 @@ def completed(overrides: Sequence[str]) -> list[str]:
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
-    chosen = [compose(_choices(job)) for job in jobs(_choices(overrides))]
-    fixed = compose([each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()])
+    every = [_choices(job) for job in jobs(_choices(overrides))]
+    chosen = [compose(job) for job in every]
+    fixed = [each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()]
+    fixed = chosen[0] if every == [fixed] else compose(fixed)
     return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
 
 
