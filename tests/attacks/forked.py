@@ -20,10 +20,13 @@ import torch
 import gentext.cli.run
 import gentext.report.write
 import gentext.run_pipeline
-import gentext.score_pipeline  # noqa: F401 - loaded once, before any fork
+import gentext.score_pipeline  # noqa: F401
+from gentext import adversarial, data, decode, metrics, models, train, truth
 from gentext.cli import main
 
 SECONDS = 300  # after which a command hangs
+PACKAGES = (adversarial, data, decode, metrics, models, train, truth)
+LOADED = [getattr(package, name) for package in PACKAGES for name in package.__all__]  # once, before any fork
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,18 +40,19 @@ COMMANDS = (
 
 @dataclass
 class Case:
-    """A gadget, planted everywhere that a folder has."""
+    """A gadget, planted in one place of a folder, and then everywhere."""
 
     target: str
+    place: str  # what stands alone: of many a command meets the first one
 
 
 def cases(count: int, first: int = 0) -> list[Case]:
     """The gadgets `first` to `first + count`."""
-    return [Case(target) for target in GADGETS][first : first + count]
+    return [Case(target, PLACES[i % len(PLACES)]) for i, target in enumerate(GADGETS)][first : first + count]
 
 
 def run(chosen: list[Case]) -> Tally:
-    """Plant each in every place and give the folder to every command."""
+    """Plant each in its place, then in all, and give the folder to every command."""
     tally = Tally("gadgets")
     with tempfile.TemporaryDirectory() as scratch:
         whole = Path(scratch) / "whole"
@@ -59,21 +61,28 @@ def run(chosen: list[Case]) -> Tally:
         (place,) = (path.parent.relative_to(whole) for path in whole.glob("runs/*/*/config.yaml"))
         assert got.code == 0, got.err
         for case in chosen:
-            folder = Path(scratch) / case.target
-            shutil.copytree(whole, folder)
-            marker = folder / "marker"
             faults = []
-            for group in PLACES:
-                plant(folder / place, group, {"_target_": case.target, **GADGETS[case.target](str(marker))})
-            for words in COMMANDS:
-                got = ended([word.replace("RUN", str(place)) for word in words], cwd=folder, cache=folder / "cache")
-                if marker.exists():
-                    faults.append(f"is executed by {words[0]}")
-                    shutil.rmtree(marker) if marker.is_dir() else marker.unlink()
-                if got.traceback or got.killed:
-                    faults.append(f"{words[0]} ends in {got.code}: {got.err[-500:]}")
+            for places in ((case.place,), PLACES):
+                folder = Path(scratch) / f"{case.target}-{len(places)}"
+                shutil.copytree(whole, folder)
+                faults += _tried(case.target, places, folder, folder / place)
             tally.count("refused" if not faults else "failed", [f"{case.target}: {fault}" for fault in faults])
     return tally
+
+
+def _tried(target: str, places: Sequence[str], folder: Path, run: Path) -> list[str]:
+    marker, faults = folder / "marker", []
+    for group in places:
+        plant(run, group, {"_target_": target, **GADGETS[target](str(marker))})
+    for words in COMMANDS:
+        words = [word.replace("RUN", str(run.relative_to(folder))) for word in words]
+        got = ended(words, cwd=folder, cache=folder / "cache")
+        if marker.exists():
+            faults.append(f"in {', '.join(places)} it is executed by {words[0]}")
+            shutil.rmtree(marker) if marker.is_dir() else marker.unlink()
+        if got.traceback or got.killed:
+            faults.append(f"in {', '.join(places)}: {words[0]} ends in {got.code}: {got.err[-500:]}")
+    return faults
 
 
 def plant(folder: Path, group: str, gadget: dict) -> None:

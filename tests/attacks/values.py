@@ -17,6 +17,7 @@ from typing import Any
 from attacks.forked import Outcome, Tally, note
 from attacks.forked import command as ended
 from attacks.kills import write_text
+from models.checkpoints import gpt2
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from gentext import config, run_pipeline
@@ -27,6 +28,7 @@ SMALL = {
     "filters": 4, "grow_from": 4, "latent": 4, "restarts": 1, "bootstrap": 20, "representations": 2, "memory_slots": 1,
     "head_size": 8, "pretrain": 2, "batch_size": 16,
 }  # fmt: skip
+CHECKPOINT = "checkpoint"  # a tiny one, for families that read one
 GROUPS = ("data", "tokenizer", "family", "train", "loss", "decode", "eval")
 BAD: dict[str, tuple[str, ...]] = {
     "int": ("-1", "0", "nan", "inf", "1000000000", "1e30", "word", "null", "[1]", "{a:1}", "2.5", "true"),
@@ -68,6 +70,7 @@ def run(chosen: list[Case]) -> Tally:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "here"
         write_text(folder)
+        gpt2(folder / CHECKPOINT)
         for case in chosen:
             got = _run(case, folder)
             kind, faults = _judged(case, got)
@@ -118,6 +121,7 @@ def _base(family: str) -> tuple[str, ...]:
     """A family on a small corpus, made small."""
     texts = ["data=text", "data.path=text.tsv", "data.name=mine", "data.valid=20", "data.test=40", "data.target=0"]
     texts += ["data.source=1"] * (family == "seq2seq")
+    texts += [f"family.model={CHECKPOINT}"] * (family in ("pretrained", "smollm2"))
     words = [*texts, f"family={family}", "tracker=jsonl", "eval.samples=20"]
     cfg = config.compose(words)
     for key, value in _leaves(cfg):
