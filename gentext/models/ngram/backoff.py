@@ -25,7 +25,7 @@ class Backoff(nn.Module):
     discounts: Tensor
 
     def __init__(
-        self, counts: list[Counts], discounts: Float[Tensor, "k 3"], vocab_size: int, smoothing: Smoothing
+        self, counts: list[Counts], discounts: Float[Tensor, "k d"], vocab_size: int, smoothing: Smoothing
     ) -> None:
         super().__init__()
         self.vocab_size, self.smoothing = vocab_size, smoothing
@@ -35,14 +35,16 @@ class Backoff(nn.Module):
         self.register_load_state_dict_post_hook(_loaded)
 
     def derive(self) -> None:
-        """Fills all that follows from the counts, order by order: each is interpolated with the one below."""
+        """Fills all that follows from the counts, order by order: each is smoothed by the one below."""
         suffixes = self.orders[0].words  # a token is its own number
         p = torch.full((self.vocab_size,), 1 / (self.vocab_size - 2), dtype=torch.float64, device=suffixes.device)
         p[[PAD, BOS]] = 0.0  # never emitted
-        p = self.orders[0].derive(self.discounts[0], p, suffixes, self.smoothing)
+        p, sums = self.orders[0].derive(self.discounts[0], p, suffixes, self.smoothing, p.new_ones(1))
+        ends = torch.zeros_like(suffixes)  # of each context the number of what it ends in: of a token, nothing
         for k, (lower, grams) in enumerate(pairwise(self.orders), 1):
-            suffixes = grams.words if k == 1 else _suffixes(grams, lower, suffixes)
-            p = grams.derive(self.discounts[k], p, suffixes, self.smoothing)
+            below = sums.index_select(0, ends) if self.smoothing.backs_off else sums
+            ends = suffixes = grams.words if k == 1 else _suffixes(grams, lower, suffixes)
+            p, sums = grams.derive(self.discounts[k], p, suffixes, self.smoothing, below)
 
     def open(self, n: int) -> Int[Tensor, "n k"]:
         """The context of a beginning: BOS, and nothing before it."""

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.models.ngram.smoothing import Smoothing
 from gentext.types import BOS, EOS
 
 log = logging.getLogger("gentext")
@@ -59,11 +60,9 @@ def thresholds(prune: Sequence[int], order: int) -> tuple[int, ...]:
 
 
 def estimate(
-    text: Int[Tensor, " n"], vocab_size: int, order: int, prune: tuple[int, ...], discount: float | None = None
-) -> tuple[list[Counts], Float[Tensor, "k 3"]]:
-    """The counts of orders 1 to `order`, and the discounts D1, D2, D3+ of each.
-
-    discount: of every count, which then is the n-gram's own; None: adjusted counts and their discounts.
+    text: Int[Tensor, " n"], vocab_size: int, order: int, prune: tuple[int, ...], smoothing: Smoothing
+) -> tuple[list[Counts], Float[Tensor, "k d"]]:
+    """The counts of orders 1 to `order`, adjusted or as they are, and the discounts of each: D1, D2, D3+.
 
     prune: a threshold per order; an n-gram that occurs no more often is left out (order 1 never is). As in lmplz its
     count still shapes the discounts, and its mass goes to the back-off.
@@ -77,12 +76,13 @@ def estimate(
         longer, adjusted, last = seen, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
         if k < order:
             longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
-            if discount is None:
+            if smoothing.adjusts:
                 adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
                 adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
         if k == 1:
             adjusted = adjusted.index_fill(0, torch.tensor([BOS]), 0)  # BOS is given, never predicted
-        discounts.append(_discounts(_tally(adjusted, seen.raw, last), k) if discount is None else (discount,) * 3)
+        own = _discounts(_tally(adjusted, seen.raw, last), k) if smoothing.adjusts else smoothing.discounts(adjusted, k)
+        discounts.append(own)
         kept = seen.raw > prune[k - 1] if k > 1 else torch.ones_like(seen.raw, dtype=torch.bool)
         levels.append(_prune(seen, adjusted, contexts, kept))
         seen, contexts = longer, kept

@@ -35,8 +35,8 @@ class NGram(LanguageModel, SupportsEM):
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
 
-    smoothing, discount, weight: how seen and unseen n-grams share the mass (see Smoothing): kneser_ney, absolute,
-      witten_bell or jelinek_mercer.
+    smoothing, discount, weight, alpha: how seen and unseen n-grams share the mass (see Smoothing): kneser_ney,
+      absolute, witten_bell, jelinek_mercer, katz or stupid_backoff.
 
     prune: n-grams of orders 1, 2, .. that occur no more often than this are left out, the last number holding for all
       higher orders: [0, 0, 1] leaves out all that occur once from order 3 on (lmplz --prune 0 0 1).
@@ -66,6 +66,7 @@ class NGram(LanguageModel, SupportsEM):
         smoothing: str = "kneser_ney",
         discount: float = 0.75,
         weight: float = 0.7,
+        alpha: float = 0.4,
     ) -> None:
         super().__init__()
         if vocab_size < RESERVED:
@@ -79,8 +80,8 @@ class NGram(LanguageModel, SupportsEM):
         self.prune = thresholds(prune, order)
         self.adaptive = cache > 0
         self.cache = UnigramCache(cache, history if self.adaptive else 0)
-        self.smoothing = Smoothing(smoothing, discount, weight)
-        none = torch.zeros(order, 3, dtype=torch.float64)
+        self.smoothing = Smoothing(smoothing, discount, weight, alpha)
+        none = torch.zeros(order, self.smoothing.steps, dtype=torch.float64)
         self.model = Backoff(nothing(vocab_size, order), none, vocab_size, self.smoothing)
         self._text = Text(vocab_size)
         self._tail: tuple[Tensor, Tensor] | None = None  # the end of the batch scored last
@@ -95,7 +96,7 @@ class NGram(LanguageModel, SupportsEM):
     def maximize(self) -> None:
         """Fits the model to the text that was kept, and forgets that. Raises: ValueError where there is none."""
         text = self._text.take()
-        counts, discounts = estimate(text, self.vocab_size, self.order, self.prune, self.smoothing.flat)
+        counts, discounts = estimate(text, self.vocab_size, self.order, self.prune, self.smoothing)
         device = self.model.discounts.device
         self.model = Backoff(counts, discounts, self.vocab_size, self.smoothing).to(device)
 
@@ -144,8 +145,8 @@ class NGram(LanguageModel, SupportsEM):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        """A draw of `n` sequences; from the model's own distribution (`decoder.plain`) in O(order) per token."""
-        if not decoder.plain:
+        """A draw of `n` sequences; from an interpolated model's own distribution (`plain`) in O(order) per token."""
+        if not decoder.plain or self.smoothing.backs_off:
             return super().sample(n, max_len, decoder=decoder, rng=rng, prompt=prompt)
         if n < 1 or max_len < 1 or (prompt is not None and len(prompt) != n):
             given = "no" if prompt is None else len(prompt)
@@ -179,8 +180,8 @@ class NGram(LanguageModel, SupportsEM):
         return torch.where(recalled < 0, drawn, recalled)
 
     @property
-    def discounts(self) -> Float[Tensor, "k 3"]:
-        """D1, D2 and D3+ of each order."""
+    def discounts(self) -> Float[Tensor, "k d"]:
+        """D1, D2 and so on of each order, the last for all counts above."""
         return self.model.discounts
 
     def ngrams(self, order: int) -> tuple[Int[Tensor, "n k"], Int[Tensor, " n"]]:

@@ -29,7 +29,7 @@ class NgramTable(nn.Module):
     totals: Tensor
     log_p: Tensor  # nats, per n-gram; 0 for the absent
     log_backoff: Tensor  # nats, per context; 0 for the absent
-    steps: Tensor  # what is taken off the counts 0, 1, 2 and 3+
+    steps: Tensor  # what is taken off the counts 0, 1, 2 and so on, the last for all above
     mass: Tensor  # discounted counts, summed up to each n-gram; empty until something is drawn
     shares: Tensor  # what a context's discounted counts are shares of; the rest is its back-off's
     keys: Tensor
@@ -64,35 +64,61 @@ class NgramTable(nn.Module):
 
     def derive(
         self,
-        discounts: Float[Tensor, "3"],
+        discounts: Float[Tensor, " d"],
         lower: Float[Tensor, " m"],
         suffixes: Int[Tensor, " n"],
         smoothing: Smoothing,
-    ) -> Float[Tensor, " n"]:
-        """The probability of each n-gram, interpolated with that of its suffix in `lower`; fills all derived arrays.
+        below: Float[Tensor, " k"],
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " c"]]:
+        """The probability of each n-gram, from its count and that of its suffix in `lower`; fills all derived arrays.
 
+        Beside it the sum of the scores after each context, given in `below` those after what the context ends in.
         Source: Chen and Goodman 1998, equations 24 and 25.
         """
         self.steps, self.mass = torch.cat([discounts.new_zeros(1), discounts]), discounts.new_zeros(0)
         p, parents = self._discounted(), self.parents
         self.shares = smoothing.shares(self.totals.double(), self.starts.long().diff())
-        backoff = torch.where(self.shares > 0, 1 - _summed(p)[self.starts].diff() / self.shares, 1.0)
-        shares = self.shares.clamp_min(1)
+        kept, shares = _summed(p)[self.starts].diff(), self.shares.clamp_min(1)
+        if smoothing.backs_off:
+            scale, backoff, below = self._unseen(kept, lower, suffixes, smoothing, below)
+        else:
+            scale, backoff = None, torch.where(self.shares > 0, 1 - kept / self.shares, 1.0)
         self.log_p = torch.zeros(len(self) + 1, device=p.device)
         for part in self.parts():
             context = parents[part]
             p[part] /= shares.index_select(0, context)
-            p[part] += backoff.index_select(0, context) * lower.index_select(0, suffixes[part])
+            given = backoff.index_select(0, context) * lower.index_select(0, suffixes[part])
+            if scale is not None:
+                p[part] = torch.where(self.counts[part] > 0, p[part] * scale.index_select(0, context), given)
+            else:
+                p[part] += given
             self.log_p[part] = p[part].log().float()
         self.log_backoff = backoff.log_().float()
         self._index(parents)
-        return p
+        return p, below
+
+    def _unseen(
+        self,
+        kept: Float[Tensor, " c"],
+        lower: Float[Tensor, " m"],
+        suffixes: Int[Tensor, " n"],
+        smoothing: Smoothing,
+        below: Float[Tensor, " k"],
+    ) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """Of each context what its shares are multiplied by, its back-off, and the sum of the scores after it."""
+        seen = (self.counts > 0).double()
+        types = _summed(seen)[self.starts].diff()
+        for part in self.parts():
+            seen[part] *= lower.index_select(0, suffixes[part])
+        unseen = torch.where(types < self.vocab_size - 2, 1 - _summed(seen)[self.starts].diff(), 0.0)
+        below = torch.cat([below, below.new_ones(1)])  # of the context that is absent
+        return smoothing.back_off(kept / self.shares.clamp_min(1), unseen, self.shares, below)
 
     def _discounted(self) -> Float[Tensor, " n"]:
         found = self.steps.new_empty(len(self))
         for part in self.parts():
             counts = self.counts[part]
-            found[part] = counts - self.steps.index_select(0, counts.clamp_max(3))
+            found[part] = counts - self.steps.index_select(0, counts.clamp_max(len(self.steps) - 1))
         return found
 
     def _index(self, parents: Int[Tensor, " n"]) -> None:
