@@ -39,6 +39,7 @@ from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.train.gradient import GradientTrainer
+from gentext.train.progress import Track
 from gentext.trained import begin_with, load_weights, needed
 from gentext.types import Batch, Samples, Scores
 
@@ -82,6 +83,9 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
                 given = f"decode.{name}.min_len is {decoder.min_len}"
                 raise ValueError(f"{given}, above max_len, which is {cfg.max_len}; lower it, or raise max_len")
         decoders = {config.setting(decoder): decoder for decoder in named.values()}
+        track: Track | None = config.build(cfg.track) if cfg.track else None
+        if track is not None and track.parameters is not None:
+            config.give_size(cfg.family, track.parameters)
         decided = config.decides_its_text(cfg.data)
         manifest = run_folder.begin(folder, corpus.fingerprint(), writers(cfg, corpus), decided=decided)
         found = {place: standing(cfg, place, decoders) for place in places(folder)}
@@ -90,7 +94,7 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
             family = config.build(cfg.family).to(cfg.device)
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
-                cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest)
+                cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
                 for place in places(folder):
                     found[place] = standing(cfg, place, decoders)
@@ -211,11 +215,17 @@ def writers(cfg: DictConfig, corpus: Corpus) -> dict[str, Callable[[Path], None]
 
 
 def train(
-    cfg: DictConfig, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: RunMonitor, manifest: Manifest
+    cfg: DictConfig,
+    family: LanguageModel,
+    corpus: Corpus,
+    streams: Streams,
+    monitor: RunMonitor,
+    manifest: Manifest,
+    track: Track | None = None,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """What the training cost, and with what it was computed.
 
-    The family is trained in place, or loaded where the folder holds it trained.
+    The family is trained in place, or loaded where the folder holds it trained; within what a track allows.
     """
     folder = monitor.folder
     model, done = (run_folder.stored(folder, name) for name in ("model.safetensors", "trained.json"))
@@ -234,10 +244,14 @@ def train(
     untrained = isinstance(loop, GradientTrainer) and loop.steps == 0
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
-    begun = time.perf_counter()
+    if track is not None and track.of_training:
+        loop.allowance = track.after(prepared["core_seconds"])
+    begun, core_begun = time.perf_counter(), time.process_time()
     loop.run(family, corpus, streams=streams, monitor=monitor)
+    core_seconds = monitor.spent.get("core_seconds", time.process_time() - core_begun)
     cost = {
-        "train_seconds": prepared + monitor.spent.get("seconds", time.perf_counter() - begun),
+        "train_seconds": prepared["seconds"] + monitor.spent.get("seconds", time.perf_counter() - begun),
+        "train_core_seconds": prepared["core_seconds"] + core_seconds,
         "train_tokens": monitor.spent.get("tokens", 0.0 if untrained else float(corpus.tokens("train"))),
         "parameters": float(family.size()),
         "peak_bytes": memory.bytes(),
@@ -257,26 +271,28 @@ def train(
     return cost, made_with
 
 
-def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> float:
-    """The seconds that a family took to look at the training text; an HMM that grows is half trained by then.
+def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> dict[str, float]:
+    """The `seconds` and `core_seconds` that a family took to look at the training text.
+
+    An HMM that grows is half trained by then.
 
     What it has become is stored until it is trained, so that a killed run need not do it again.
     """
     if not isinstance(family, SupportsPrepare):
-        return 0.0
+        return {"seconds": 0.0, "core_seconds": 0.0}
     if path := run_folder.stored(manifest.folder, PREPARED):
         kept = torch.load(path, weights_only=True)
         family.load_state_dict(kept["family"])
-        return kept["seconds"]
-    begun = time.perf_counter()
+        return {"core_seconds": kept["seconds"], **{key: kept[key] for key in kept if key != "family"}}
+    begun, core_begun = time.perf_counter(), time.process_time()
     device = device_of(family)
     batches = (batch.to(device) for batch in in_order(corpus, "train", 256, 256, rows=32))
     family.prepare(batches, rng=streams("prepare"))
-    seconds = time.perf_counter() - begun
+    spent = {"seconds": time.perf_counter() - begun, "core_seconds": time.process_time() - core_begun}
     with atomic(manifest.folder / PREPARED) as temporary:
-        torch.save({"family": family.state_dict(), "seconds": seconds}, temporary)
+        torch.save({"family": family.state_dict(), **spent}, temporary)
     manifest.add(PREPARED)
-    return seconds
+    return spent
 
 
 def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, manifest: Manifest) -> None:

@@ -315,6 +315,7 @@ class RunMonitor:
             save_model(family, str(path))
         cost = {
             "train_seconds": self.spent.get("seconds", 0.0),
+            "train_core_seconds": self.spent.get("core_seconds", 0.0),
             "train_tokens": self.spent.get("tokens", 0.0),
             "parameters": float(family.size()),
             "kept_round": float(step),
@@ -324,8 +325,8 @@ class RunMonitor:
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)
 
-    def book(self, steps: int, seconds: float, tokens: int) -> None:
-        self.spent |= {"seconds": float(seconds), "tokens": float(tokens)}
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
+        self.spent |= {"seconds": float(seconds), "tokens": float(tokens), "core_seconds": float(core_seconds)}
 
 
 class ProgressBar:

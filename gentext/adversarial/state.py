@@ -23,7 +23,7 @@ from gentext.train.distributed import ProcessGroup
 from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
 from gentext.train.optimizers import Optimizer, Rate
-from gentext.train.progress import Budget, Progress
+from gentext.train.progress import Budget, Progress, Track
 from gentext.types import Batch
 
 WHOLE = 1_024  # texts of train that are read at once
@@ -34,6 +34,7 @@ class AdversarialOptions(ValidationOptions, Protocol):
     """What `AdversarialTrainer` holds; it says what each is."""
 
     key: str
+    allowance: Track | None
     steps: int | None
     seconds: float | None
     batch_size: int
@@ -85,7 +86,16 @@ class AdversarialState:
         self.movers["baseline"] = options.critic_optimizer.build(self.estimator)
         self.optimizers = [optimizer for optimizers in self.movers.values() for optimizer in optimizers]
         self.ema = EMA(self.generator, options.ema)
-        self.budget = Budget(options.steps, options.seconds, options.patience, options.save_every, self.group)
+        self.budget = Budget(
+            options.steps,
+            options.seconds,
+            options.patience,
+            options.save_every,
+            self.group,
+            allowance=options.allowance,
+            flops=self.generator.flops,
+            timed=self.device.type == "cpu",
+        )
         self.validation = AdversarialValidation(options, self.playing, corpus, streams("watch", self.device))
         torch.manual_seed(streams.derive("dropout"))
 

@@ -19,6 +19,7 @@ from gentext.seeding import Streams
 from gentext.train.base import Monitor, device_of
 from gentext.train.fit import fit
 from gentext.train.optimizers import SCHEDULES, Optimizer, Rate
+from gentext.train.progress import Track
 
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 
@@ -61,6 +62,7 @@ class AdversarialTrainer:
     """
 
     key = "train"
+    allowance: Track | None = None
 
     def __init__(
         self,
@@ -140,6 +142,8 @@ class AdversarialTrainer:
         if not isinstance(self.loss, Estimator):
             given = "loss=none" if self.loss is None else "one that is descended, such as nll"
             raise ValueError(f"train=adversarial needs loss=reinforce or loss=gumbel; it was given {given}")
+        if self.allowance is not None and self.allowance.flops is not None:
+            raise ValueError("track=flops is not for games, whose operations nobody has counted; try track=time")
         if self.keep == "frechet" and corpus.size("valid") < 2:
             raise ValueError(
                 f"{self.key}.keep=frechet compares drawn texts with held-out ones, and {corpus.name} has "

@@ -15,6 +15,7 @@ from gentext.config.schema import (
     settle,
 )
 from gentext.config.search import config_dir, folder, searching
+from gentext.config.size import give_size
 from gentext.config.trust import refuse_code
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "fingerprint",
     "folder",
     "former_names",
+    "give_size",
     "groups",
     "identity",
     "jobs",

@@ -64,6 +64,8 @@ def check_run(cfg: DictConfig) -> None:
     nodes = {"decode": cfg.decode, "tracker": cfg.tracker, "eval.metrics": cfg.eval.metrics}
     for group, named in nodes.items():
         check_nodes(named, f"{group}.")
+    if cfg.track is not None:
+        check(cfg.track, "track.")
     device("device", cfg.device)
     at_least(1, processes=cfg.processes)
     if not _fits(cfg.eval.samples, int):  # of no class, whose signature would say so
@@ -73,7 +75,8 @@ def check_run(cfg: DictConfig) -> None:
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
         trial.context = cfg.context or trial.max_len
         trial.labels = cfg.labels or 2
-    for node in (trial.train, trial.loss, *(OmegaConf.select(trial, group) for group in nodes)):
+    tracks = () if trial.track is None else (trial.track,)
+    for node in (trial.train, trial.loss, *tracks, *(OmegaConf.select(trial, group) for group in nodes)):
         build(node)
     import torch
 

@@ -38,6 +38,7 @@ NOT_IDENTITY = (
     ),
     "published",
 )
+SINCE_FORMAT_1 = ("init", "track")  # root keys: where they are empty, a run is named as before there were any
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Root:
     eval: Any = MISSING
     tracker: dict[str, Any] = field(default_factory=dict)
     init: str = ""  # a run's folder, whose weights this one begins with where they fit; empty: at random
+    track: Any = None  # what every family's training may take alike, in place of train's own limits; null: these hold
     seed: int = 0
     max_len: int | None = None  # tokens of a sequence, EOS included; null: the corpus's longest
     vocab_size: int | None = None  # set from the fitted tokenizer
@@ -121,7 +123,7 @@ def identity(cfg: DictConfig) -> dict[str, Any]:
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
     found = ("hydra", "vocab_size", "context", "labels")  # of the corpus
     kept = {key: value for key, value in plain.items() if key not in (*NOT_IDENTITY, *found)}
-    return kept if plain.get("init") else {key: value for key, value in kept.items() if key != "init"}
+    return {key: value for key, value in kept.items() if value or key not in SINCE_FORMAT_1}
 
 
 def fingerprint(node: Any) -> str:

@@ -140,6 +140,7 @@ FIGURES = (
     _figure("log_loss", "log loss", "nats/text", "lower", "Classification", "How surprising the right label is to the model.", "-log p(label | text), mean over texts"),
     _figure("brier", "Brier score", "", "lower", "Classification", "The squared distance of the probabilities from the right label.", "Brier 1950"),
     _figure("calibration_error", "calibration error", "share", "lower", "Classification", "How far the model's confidence is from how often it is right.", "Guo et al. 2017"),
+    _figure("train_core_seconds", "training core seconds", "seconds", "none", "cost", "Processor time of training, of all its threads and processes: what a busy machine does not move.", "measured", cost=True, axis="lower"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
     _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),

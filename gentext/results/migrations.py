@@ -236,6 +236,8 @@ def _yesterday(node: Any) -> Any:
         made = {"words": "${data.words}", "lower": "${data.lowercase}", **made}
         if "lowercase" in made:
             made["lower"] = made.pop("lowercase")
+    if target == "gentext.train.Stages":
+        made.pop("shares", None)  # which move nothing without a track, and format 1 had none
     for key, default in ADDED.get(str(target), {}).items():
         if key in made and made[key] == default:
             del made[key]

@@ -18,7 +18,7 @@ from gentext.seeding import Streams
 from gentext.train.distributed import ProcessGroup
 from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
-from gentext.train.progress import Budget
+from gentext.train.progress import Budget, Track
 from gentext.types import Batch
 
 
@@ -57,7 +57,7 @@ class Monitor(Protocol):
         """Show a progress bar while the context lasts."""
         ...
 
-    def book(self, steps: int, seconds: float, tokens: int) -> None:
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
         """Note what the training has cost, before each validation and at its end; what a resumed one did included."""
         ...
 
@@ -67,6 +67,7 @@ class Trainer(Protocol):
     """How parameters move: `em`, `gradient`, `adversarial`, or named stages of these."""
 
     key: str  # the configuration key under which it lies, for messages: train, or train.warmup in stages
+    allowance: Track | None  # of a track, in place of its own steps, epochs and seconds; None: these hold
 
     def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Refuse what cannot be trained so, before any work.
@@ -144,7 +145,7 @@ class NullMonitor:
     def progress(self, total: float | None, description: str, unit: str) -> Iterator[ProgressBar]:
         yield _NullBar()
 
-    def book(self, steps: int, seconds: float, tokens: int) -> None:
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
         pass
 
 

@@ -18,7 +18,7 @@ from gentext.train.base import Monitor, device_of, in_order
 from gentext.train.distributed import ProcessGroup
 from gentext.train.ema import EMA
 from gentext.train.fit import fit
-from gentext.train.progress import Budget
+from gentext.train.progress import Budget, Track
 from gentext.types import Batch
 
 log = logging.getLogger("gentext")
@@ -49,6 +49,7 @@ class EMTrainer:
     """
 
     key = "train"
+    allowance: Track | None = None
     log_every = valid_every = 1  # in iterations
 
     def __init__(
@@ -114,6 +115,7 @@ class EMOptions(Protocol):
     restarts: int
     log_every: int
     valid_every: int
+    allowance: Track | None
 
 
 class EMState:
@@ -130,7 +132,16 @@ class EMState:
         self.options, self.corpus, self.streams, self.monitor = options, corpus, streams, monitor
         self.family = self.shell = family
         self.device, self.group, self.ema = device_of(family), ProcessGroup(), EMA(family, 0.0)
-        self.budget = Budget(options.iterations, options.seconds, options.patience, math.inf, self.group)
+        self.budget = Budget(
+            options.iterations,
+            options.seconds,
+            options.patience,
+            math.inf,
+            self.group,
+            allowance=options.allowance,
+            flops=family.flops,
+            timed=self.device.type == "cpu",
+        )
         self.train = math.nan  # nats per token on train under the parameters before the latest M-step
 
     def update(self) -> None:
@@ -138,9 +149,13 @@ class EMState:
         progress = self.budget.progress
         if progress.step == 0 and self.options.restarts > 1:
             self._choose_start()
-        self.train = self.count(self._batches(), f"EM {progress.step + 1}/{self.options.iterations}")
+        self.train = self.count(self._batches(), f"EM {progress.step + 1}{self._of_all}")
         progress.step += 1
         progress.tokens += self.corpus.tokens("train")
+
+    @property
+    def _of_all(self) -> str:
+        return "" if self.budget.steps is None else f"/{self.budget.steps}"
 
     def report(self) -> dict[str, float]:
         """Log nats per token on train, under the parameters before the pass."""

@@ -51,25 +51,28 @@ def fit(state: TrainState) -> None:
 
 def _book(state: TrainState) -> None:
     done = state.budget.progress  # of a checkpoint, where a killed process had come so far
-    state.monitor.book(done.step, done.seconds, done.tokens)
+    state.monitor.book(done.step, done.seconds, done.tokens, done.core_seconds)
 
 
 @contextmanager
 def _bar(state: TrainState) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """A progress bar over the steps, or over the seconds where only they are bounded; it is given figures to show."""
+    """A progress bar over the steps, or over what bounds these, seconds or a track; it is given figures to show."""
     if state.long_steps:  # a terminal shows one bar at a time
         yield lambda values: None
         return
     budget = state.budget
-    timed = budget.steps is None
-    total = float((budget.seconds if timed else budget.steps) or 0)
-    with state.monitor.progress(total, "training", "seconds" if timed else "steps") as shown:
+    timed = budget.steps is None and budget.seconds is not None
+    unit, total = ("seconds", budget.seconds) if timed else ("steps", budget.steps)
+    if budget.allowance is not None:
+        unit, total = "share of the track's allowance", 1.0
+    with state.monitor.progress(float(total or 0), "training", unit) as shown:
         done, figures = 0.0, {}
 
         def advance(values: Mapping[str, float]) -> None:
             nonlocal done
             figures.update({name: _readable(key, values[key]) for key, name in SHOWN.items() if key in values})
             at = budget.progress.seconds if timed else float(budget.progress.step)
+            at = at if budget.allowance is None else budget.spent
             shown.update(at - done, **figures)
             done = at
 

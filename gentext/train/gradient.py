@@ -16,6 +16,7 @@ from gentext.train.distributed_launch import train_together
 from gentext.train.fit import fit
 from gentext.train.gradient_state import GradientState
 from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
+from gentext.train.progress import Track
 
 
 class GradientTrainer:
@@ -36,6 +37,7 @@ class GradientTrainer:
     """
 
     key = "train"
+    allowance: Track | None = None
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from gentext.train.distributed import ProcessGroup, gather_tree
 from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
 from gentext.train.optimizers import Optimizer, Rate
-from gentext.train.progress import Budget, Progress
+from gentext.train.progress import Budget, Progress, Track
 from gentext.types import Batch
 
 log = logging.getLogger("gentext")
@@ -62,6 +62,7 @@ class GradientOptions(Protocol):
     log_every: int
     save_every: float
     aggressive: EarlyUpdates | None
+    allowance: Track | None
 
     def steps_over(self, batches: int) -> int | None: ...
 
@@ -115,7 +116,16 @@ class GradientState:
         self.optimizers = options.optimizer.build(family)
         self.ema = EMA(family, options.ema)
         steps = options.steps_over(self.loader.per_epoch)
-        self.budget = Budget(steps, options.seconds, options.patience, options.save_every, group)
+        self.budget = Budget(
+            steps,
+            options.seconds,
+            options.patience,
+            options.save_every,
+            group,
+            allowance=options.allowance,
+            flops=family.flops,
+            timed=self.device.type == "cpu",
+        )
         torch.manual_seed(streams.derive("dropout") + group.rank)
         if corpus.tokens("valid") == 0:
             log.warning("%s has no valid split: the last weights are kept, not the best ones", corpus.name)

@@ -16,26 +16,40 @@ from gentext.language_model import LanguageModel
 from gentext.seeding import Streams
 from gentext.train.base import Monitor, ProgressBar, Trainer
 from gentext.train.checkpoint import Checkpoint
+from gentext.train.progress import Track
 
 COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as the step does
-NOTHING = {"step": 0, "seconds": 0.0, "tokens": 0}  # is spent before the first
+NOTHING = {"step": 0, "seconds": 0.0, "tokens": 0, "core_seconds": 0.0}  # is spent before the first
 
 
 class Stages:
     """Runs named trainers in turn on one family. A resumed run repeats no stage that is done.
 
     epochs: what a stage's own `epochs` may refer to, so that one key bounds every family; it bounds nothing by itself.
+    shares: of what a track allows, by stage; null: each has the same. One of null goes by its own limits.
     keep: the stage whose weights are judged too, in rows of their own (`weights=NAME`); null: none. A stage that takes
       no step has none.
     """
 
-    def __init__(self, *, epochs: float | None = None, keep: str | None = None, **trainers: Trainer) -> None:
+    def __init__(
+        self,
+        *,
+        epochs: float | None = None,
+        keep: str | None = None,
+        shares: Mapping[str, float | None] | None = None,
+        **trainers: Trainer,
+    ) -> None:
         if not trainers:
             raise ValueError("train.stages has no stage; name one at least")
         if keep is not None and keep not in trainers:
             raise ArgumentError("keep", f"is {keep!r}; it must be a stage ({', '.join(trainers)}), or null")
+        for name, given in (shares or {}).items():
+            if name not in trainers or (given is not None and not 0 < given <= 1):
+                raise ArgumentError("shares", f"gives {name} {given}; it is of {', '.join(trainers)} a number up to 1")
         self.trainers, self.keep = trainers, keep
+        self.shares: Mapping[str, float | None] = shares or {name: 1 / len(trainers) for name in trainers}
         self.key = "train"
+        self._allowance: Track | None = None
 
     @property
     def key(self) -> str:
@@ -47,6 +61,17 @@ class Stages:
         self._key = key
         for name, trainer in self.trainers.items():
             trainer.key = f"{key}.{name}"
+
+    @property
+    def allowance(self) -> Track | None:
+        """What a track allows all stages together; each is given its share."""
+        return self._allowance
+
+    @allowance.setter
+    def allowance(self, allowance: Track | None) -> None:
+        self._allowance = allowance
+        for name, share in self.shares.items():
+            self.trainers[name].allowance = None if allowance is None or share is None else allowance * share
 
     def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where a stage's trainer does; the last, which needs most, is asked first."""
@@ -80,7 +105,7 @@ class Stages:
             device = next(family.parameters()).device
             load_model(family, files["weights.safetensors"], device=str(device))
             before = NOTHING | json.loads(files["place.json"].read_text("utf-8"))
-        monitor.book(int(before["step"]), before["seconds"], int(before["tokens"]))
+        monitor.book(int(before["step"]), before["seconds"], int(before["tokens"]), before["core_seconds"])
 
 
 class Stage:
@@ -106,10 +131,11 @@ class Stage:
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)
 
-    def book(self, steps: int, seconds: float, tokens: int) -> None:
-        spent = {"step": steps, "seconds": seconds, "tokens": tokens}
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
+        spent = {"step": steps, "seconds": seconds, "tokens": tokens, "core_seconds": core_seconds}
         self.place = {key: self._before[key] + spent[key] for key in spent}
-        self._monitor.book(int(self.place["step"]), self.place["seconds"], int(self.place["tokens"]))
+        steps, tokens = int(self.place["step"]), int(self.place["tokens"])
+        self._monitor.book(steps, self.place["seconds"], tokens, self.place["core_seconds"])
 
 
 class ResetPart:
@@ -131,6 +157,15 @@ class ResetPart:
     def key(self, key: str) -> None:
         self._key = key
         self.trainer.key = f"{key}.trainer"
+
+    @property
+    def allowance(self) -> Track | None:
+        """What a track allows the trainer."""
+        return self.trainer.allowance
+
+    @allowance.setter
+    def allowance(self, allowance: Track | None) -> None:
+        self.trainer.allowance = allowance
 
     def check(self, family: LanguageModel, corpus: Corpus) -> None:
         """Raises: ValueError where the family has no such part."""
