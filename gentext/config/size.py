@@ -15,11 +15,11 @@ MOST = 2**15  # that either may become
 log = logging.getLogger("gentext")
 
 
-def give_size(family: DictConfig, parameters: int) -> int:
+def give_size(family: DictConfig, parameters: int) -> int | None:
     """The parameters of the family once its widths, or its numbers of states, bring it nearest to `parameters`.
 
-    All of them become one number, a whole multiple of twice the attention heads where there are some; of a game that of
-    the generator alone. A family without any, such as an n-gram, stays as it is.
+    All of them become one number, an even one, and a multiple of twice the attention heads where there are some; of a
+    game that of the generator alone. A family without any, such as an n-gram, stays as it is: None.
 
     Args:
         family: the node, changed in place; what the corpus decides in it (`vocab_size`) is known.
@@ -27,10 +27,9 @@ def give_size(family: DictConfig, parameters: int) -> int:
     """
     nodes = list(_sized(family.generator if "generator" in family else family))
     if not nodes:
-        size = _size(family)
-        log.info("track=parameters: %s has no width and stays as it is, with %d parameters", family._target_, size)
-        return size
-    unit = max(2 * node.get("heads", 1) if "heads" in node else 1 for node, _ in nodes)
+        log.info("track=parameters: %s has no width and stays as it is", family._target_)
+        return None
+    unit = max(2 * node.heads if "heads" in node else 2 if key == "width" else 1 for node, key in nodes)
     low, high = 1, MOST // unit
     while low < high:  # the first of at least so many parameters
         middle = (low + high) // 2
