@@ -395,8 +395,9 @@ class Search:
 class Pruner:
     """A tracker that writes a trial's curve on valid into its search, and ends the run where it is not worth going on.
 
-    It ends where nats a token on valid are above the median of the other trials at the same step, once five have ended.
-    A run in several processes is not ended: its figures come by a thread of their own.
+    It ends where nats a token on valid are above the median of the other trials that had spent as many tenths of their
+    budget, once five have ended: a step of a small model is not one of a large. A run in several processes is not
+    ended, for its figures come by a thread of their own; nor is one in stages, whose curves may rise on purpose.
     """
 
     def __init__(self, folder: str, number: int) -> None:
@@ -410,9 +411,9 @@ class Pruner:
         self.id = _id(self.study, self.number)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        if CURVE not in values:
+        if CURVE not in values or not values.get("spent", 1.0) < 1:
             return
-        self.storage.set_trial_intermediate_value(self.id, step, values[CURVE])
+        self.storage.set_trial_intermediate_value(self.id, int(10 * values["spent"]), values[CURVE])
         main = threading.current_thread() is threading.main_thread()
         if main and self.study.pruner.prune(self.study, self.storage.get_trial(self.id)):
             raise Pruned(f"pruned at step {step}: {CURVE} {values[CURVE]:.4g} is above the median of the other trials")

@@ -146,19 +146,21 @@ def test_a_curve_above_the_median_is_pruned(tmp_path):
         trial = search.ask(1)[0]
         curve = tuning.Pruner(str(tmp_path), trial.number)
         curve.open(tmp_path, {})
-        curve.log(0, {"valid/nll": 9.0})
-        curve.log(100, {"valid/nll": float(level % 3), "valid/entropy": 0.0})
+        curve.log(0, {"valid/nll": 9.0, "spent": 0.0})
+        curve.log(10 + level, {"valid/nll": float(level % 3), "spent": 0.52, "valid/entropy": 0.0})
         search.tell(trial, judged(trial))
     for level, ends in ((0.5, False), (2.5, True)):
         curve = tuning.Pruner(str(tmp_path), search.ask(1)[0].number)
         curve.open(tmp_path, {})
-        curve.log(0, {"valid/nll": 99.0})
+        curve.log(0, {"valid/nll": 99.0, "spent": 0.0})
         curve.log(50, {"train/nll": 99.0})
+        curve.log(60, {"valid/nll": 99.0})  # of a stage, whose share of the run is not known
         if ends:
             with pytest.raises(Pruned, match="step 100"):
-                curve.log(100, {"valid/nll": level})
+                curve.log(100, {"valid/nll": level, "spent": 0.58})  # as much of its budget, and not as many steps
         else:
-            curve.log(100, {"valid/nll": level})
+            curve.log(100, {"valid/nll": level, "spent": 0.58})
+            curve.log(200, {"valid/nll": 99.0, "spent": 1.0})  # there is nothing left to spare
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,8 @@ class EMState:
             total -= float(self.family.log_prob(batch.to(self.device)).double().sum())
             tokens += int(batch.mask.sum())
         if tokens:
-            self.monitor.log(self.budget.progress.step, {"valid/nll": total / tokens})
+            values = {"valid/nll": total / tokens, "spent": self.budget.spent}
+            self.monitor.log(self.budget.progress.step, values)
         nll = total / tokens if tokens else self.train
         return nll, self.budget.record_validation(nll, self.options.tolerance)
 

@@ -226,7 +226,8 @@ class GradientState:
         better = self.budget.record_validation(nll, self.options.tolerance)
         if self.group.leads:
             latent = {"valid/kl": kl / texts} if texts else {}  # nats a text
-            self.monitor.log(self.progress.step, {"valid/nll": nll, "valid/bits": nll / math.log(2), **latent})
+            values = {"valid/nll": nll, "valid/bits": nll / math.log(2), "spent": self.budget.spent, **latent}
+            self.monitor.log(self.progress.step, values)
         if self.options.aggressive is not None:
             self.options.aggressive.review(self)
         return nll, better

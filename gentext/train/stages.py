@@ -120,7 +120,10 @@ class Stage:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         counted = {key: values[key] + self._before[key] for key in COUNTED if key in values}
-        self._monitor.log(int(self._before["step"]) + step, {**values, **counted})
+        of_run = {
+            key: value for key, value in values.items() if key != "spent"
+        }  # a share of the stage is none of the run
+        self._monitor.log(int(self._before["step"]) + step, {**of_run, **counted})
 
     def texts(self, step: int, texts: Sequence[str]) -> None:
         self._monitor.texts(int(self._before["step"]) + step, texts)
