@@ -1,4 +1,4 @@
-"""A corpus: text in three splits, encoded once, read from disk as batches."""
+"""A corpus: text in splits, encoded once, read from disk as batches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from gentext.data.progress import byte_bar
 from gentext.data.ragged import Lines, Ragged, chunks
 from gentext.data.source import Source, Truth, facts
 from gentext.data.spelling import Spelling
-from gentext.data.splits import SPLITS
 from gentext.data.tokenizer import Recipe, Tokenizer
 from gentext.data.words import unspaced, word_rule
 from gentext.types import EOS, Batch, Samples, pad
@@ -71,12 +70,13 @@ class Corpus:
         self.truth: Truth | None = source.truth
         self._source, self._split = source, word_rule(source.words).split
         self._meta = meta
-        parts = [f"{split}.prompt" for split in SPLITS] if self.pairs else []
-        self._text = {part: Lines(Ragged(text / part, "uint8")) for part in (*SPLITS, *parts)}
-        stored = {part: Ragged(ids / part, meta["dtype"]) for part in (*SPLITS, *parts)}
-        self.max_len = self._limit(max_len, {split: stored[split] for split in SPLITS})
+        splits = source.split_names
+        parts = [f"{split}.prompt" for split in splits] if self.pairs else []
+        self._text = {part: Lines(Ragged(text / part, "uint8")) for part in (*splits, *parts)}
+        stored = {part: Ragged(ids / part, meta["dtype"]) for part in (*splits, *parts)}
+        self.max_len = self._limit(max_len, {split: stored[split] for split in splits})
         inside = tokenizer.inside() if self.stream else None
-        self._ids = {split: Encoded(stored[split], self.max_len, stream=self.stream, inside=inside) for split in SPLITS}
+        self._ids = {split: Encoded(stored[split], self.max_len, stream=self.stream, inside=inside) for split in splits}
         self._prompts = {part: Encoded(stored[part], self._longest(stored[part]), stream=False) for part in parts}
         for split, rows in self._ids.items():
             if rows.cut:
@@ -87,7 +87,7 @@ class Corpus:
 
         self._warn_of_unknowns()
         if self.labelled:
-            _check_labels(self.name, {split: Counter(self._text[split]) for split in SPLITS})
+            _check_labels(self.name, {split: Counter(self._text[split]) for split in splits})
 
     @classmethod
     def open(
@@ -108,7 +108,11 @@ class Corpus:
                 *(source.name, text_meta["skipped"], text_meta["first_skipped"]),
             )
         key = hashlib.sha256(f"{ENCODING}/{text_meta['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()
-        ids, meta = keep(cache / "ids", key, lambda folder: encode(text, fitted, folder, stream=source.stream))
+        ids, meta = keep(
+            cache / "ids",
+            key,
+            lambda folder: encode(text, fitted, folder, splits=source.split_names, stream=source.stream),
+        )
         return cls(source, fitted, text, ids, {**text_meta, **meta}, max_len)
 
     def lines(self, split: str) -> Sequence[str]:
@@ -291,8 +295,8 @@ class Corpus:
             )
 
     def _rows(self, split: str) -> Encoded:
-        if split not in SPLITS:
-            raise ValueError(f"{split!r} is no split; they are {', '.join(SPLITS)}")
+        if split not in self._ids:
+            raise ValueError(f"{split!r} is no split of {self.name}; they are {', '.join(self._ids)}")
         return self._ids[split]
 
     def _streamed(self, split: str) -> Encoded:

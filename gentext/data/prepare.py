@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from gentext.data.progress import byte_bar
 from gentext.data.ragged import Lines, Ragged, RaggedWriter, chunks
 from gentext.data.source import Source
-from gentext.data.splits import SPLITS, TextRow
+from gentext.data.splits import TextRow
 from gentext.data.tokenizer import Tokenizer
 from gentext.types import EOS, UNK
 
@@ -70,7 +71,7 @@ def write_text(source: Source, folder: Path) -> Meta:
             split: open_files.enter_context(
                 closing(_SplitText(folder / split, stream=source.stream, pairs=source.pairs))
             )
-            for split in SPLITS
+            for split in source.split_names
         }
         advance = open_files.enter_context(byte_bar(f"reading {source.name}", None))
         for split, row in source.rows():
@@ -90,19 +91,19 @@ def write_text(source: Source, folder: Path) -> Meta:
                 f"{source.name}: the text of {split} has sha256 {meta[split]['sha256']}, but data.sha256.{split} "
                 f"states {digest}; the files or the way they are read have changed"
             )
-    whole = hashlib.sha256("/".join(str(meta[split]) for split in SPLITS).encode()).hexdigest()
+    whole = hashlib.sha256("/".join(str(meta[split]) for split in source.split_names).encode()).hexdigest()
     skipped = source.skipped()
     return {"sha256": whole, "splits": meta, "skipped": skipped.total, "first_skipped": skipped.first}
 
 
-def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, stream: bool) -> Meta:
+def encode(text: Path, tokenizer: Tokenizer, folder: Path, *, splits: Sequence[str], stream: bool) -> Meta:
     """The number type of the ids, written into `folder`: one row a line with EOS, or a whole stream with one EOS.
 
     And how many tokens of each split are unknown, of what is to be written: prompts are not scored.
     """
     dtype = "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32"
-    unknown = dict.fromkeys(SPLITS, 0)
-    for split in SPLITS:
+    unknown = dict.fromkeys(splits, 0)
+    for split in splits:
         for part in (split, f"{split}.prompt"):
             if not (text / f"{part}.bin").is_file():
                 continue

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import gentext
-from gentext.data.splits import Cut, TextRow
+from gentext.data.splits import SPLITS, Cut, TextRow
 from gentext.data.tables import BadRows
 
 SPLIT_NAMES = {
@@ -45,6 +45,7 @@ class Source(Protocol):
     stream: bool = False  # one long text, not lines
     pairs: bool = False  # each text answers a prompt (its translation's source)
     labels: bool = False  # of pairs: the text is one of few labels of its prompt
+    split_names: tuple[str, ...] = SPLITS  # and further ones that a model may be tested on
     truth: Truth | None = None  # the distribution that the text was drawn from, where it is known
     sha256: Mapping[str, str] = MappingProxyType({})  # of splits, where the user states them
 

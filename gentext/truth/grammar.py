@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from gentext.data.source import Truth
 from gentext.truth import pcfg
@@ -122,6 +123,31 @@ class Grammar(Truth):
         certain = error < 1e-9  # a rule that every sentence uses equally often
         z = np.where(certain, 0.0, (observed - self.rules.usage) / np.where(certain, 1.0, error))
         return RuleUsage(self.rules.names(), self.rules.usage, observed, z, accepted, len(texts) - accepted)
+
+    def requires(self, texts: Sequence[str], rules: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Whether no derivation of a text does without the rules that match one of the patterns.
+
+        Args:
+            texts: that the grammar accepts; of others it is true.
+            rules: patterns of rules as `PCFG.names` writes them, * and ? for any letters: `Emb-* -> * That *`.
+
+        Raises: ValueError where a pattern matches no rule.
+
+        Example:
+            >>> texts = ["a man is sitting in the park .", "a man is sitting in the park while a dog is running ."]
+            >>> Grammar().requires(texts, ["S -> Clause While *"]).tolist()
+            [False, True]
+        """
+        names = self.rules.names()
+        for pattern in rules:
+            if not fnmatch.filter(names, pattern):
+                raise ValueError(
+                    f"{pattern!r} matches no rule of {self.name}; one reads {names[0]!r}, and * is any text"
+                )
+        kept = np.array([not any(fnmatch.fnmatchcase(name, pattern) for pattern in rules) for name in names])
+        rhs = tuple(symbols for symbols, keep in zip(self.rules.rhs, kept, strict=True) if keep)
+        rest = replace(self.rules, lhs=self.rules.lhs[kept], rhs=rhs, prob=self.rules.prob[kept])
+        return np.isinf(Inside(rest).log_prob([self._numbers(text) for text in texts]))
 
     def _numbers(self, text: str) -> list[int]:
         """The words of a text by their numbers; nothing, which has no derivation, where a word is unknown."""
