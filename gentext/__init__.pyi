@@ -12,6 +12,7 @@ from .api import records as records
 from .api import rescore as rescore
 from .api import run as run
 from .api import score as score
+from .api import score_text as score_text
 from .api import training_corpus as training_corpus
 from .api import tune as tune
 from .api import update_report as update_report

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, open_dict
 
 from gentext import config
-from gentext.display import Boards, Explanation, Results, Run, Tables, Tabular
-from gentext.panels import Table
+from gentext.display import Boards, Explanation, Inspection, Results, Run, Tables, Tabular
+from gentext.panels import Panel, Table
 from gentext.results import board as boards
 from gentext.results import compare as comparisons
 from gentext.results import explain as explanations
@@ -27,6 +27,7 @@ from gentext.results import render_table, run_folder
 from gentext.results.record import Record
 
 if TYPE_CHECKING:
+    from gentext.text_scores import TextScores
     from gentext.tuning import Search
 
 
@@ -217,6 +218,39 @@ def score(
         return Results([made])
 
 
+def score_text(
+    run: str | Path, texts: str | Path | Sequence[str], *, column: str = "text", trusted: Collection[str] = ()
+) -> TextScores:
+    """How likely a trained run finds any text, as `gentext score RUN --text FILE`: perplexity, bits a byte, by line.
+
+    Args:
+        run: a folder that `gentext run` wrote.
+        texts: a file (a text a line, or a table), or the texts themselves.
+        column: of a table.
+        trusted: modules of your own that the run may name.
+
+    Raises: ValueError where the run gives texts no likelihood, or where its corpus is another now.
+
+    Example:
+        >>> import gentext
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> found = gentext.score_text(done.folder, ["a man sits .", "a dog runs ."])
+        >>> sorted(found.values)[:2], len(found.lines.rows)
+        (['bits_per_byte', 'bits_per_char'], 2)
+    """
+    from gentext.text_scores import score_text as scored
+    from gentext.trained import load
+
+    model = load(run, trusted=trusted)
+    corpus = training_corpus(model, trusted=trusted)
+    if isinstance(texts, str | Path):
+        return scored(model, corpus, Path(texts), column)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.jsonl"
+        path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+        return scored(model, corpus, path)
+
+
 def rescore(
     *runs: str | Path,
     eval: str | Sequence[str] = "default",
@@ -361,8 +395,27 @@ def explain(figure: str, run: str | Path | None = None, *, decode: str | None = 
     return Explanation(explanations.value(store.find([run]), figure, decode))
 
 
-def inspect(run: str | Path) -> Tables:
-    """What a trained run shows of its inside (states, attention, latent maps), a table each, as `gentext inspect`.
+def inspect(
+    run: str | Path,
+    text: str | None = None,
+    *,
+    prompt: str | None = None,
+    beam: int | None = None,
+    device: str = "cpu",
+    trusted: Collection[str] = (),
+) -> Tables:
+    """What a trained run shows of its inside, or how it read a text, as `gentext inspect`.
+
+    Args:
+        run: a folder that `gentext run` wrote.
+        text: any text: the probability and rank of each token, attributions, attention, hidden states, what an n-gram
+            backed off to, neighbours in latent space. None: the panels of its parameters.
+        prompt: what the text, or a beam, goes on from; of a corpus of pairs the source.
+        beam: the width of a beam search whose tree is shown.
+        device: where the model computes.
+        trusted: modules of your own that the run may name.
+
+    Returns: tables; of a text an Inspection, which prints with colours and has `.save("inside.html")`.
 
     Raises: ValueError where its family shows nothing.
 
@@ -372,8 +425,27 @@ def inspect(run: str | Path) -> Tables:
         >>> done = gentext.run("family=hmm", *small, "family.states=4", "train.iterations=2")
         >>> gentext.inspect(done.folder)[0].frame is not None
         True
+        >>> [table.table.title for table in gentext.inspect(done.folder, "a man sits .")][:2]
+        ['Surprise, token by token', 'Viterbi path']
     """
-    return Tables(render_table.panels_of(run))
+    if text is None and beam is None:
+        if prompt is not None:
+            raise ValueError("a prompt was given, and nothing to inspect after it; give a text, or the width of a beam")
+        return Tables(render_table.panels_of(run))
+    from gentext.inspection.text import beam_panel, text_panels
+    from gentext.language_model import SupportsLatent
+    from gentext.trained import load
+
+    model = load(run, device=device, trusted=trusted)
+    found: list[Panel] = []
+    if text is not None:
+        training = None
+        if isinstance(model.family, SupportsLatent):
+            training = training_corpus(model, trusted=trusted).lines("train")
+        found += text_panels(model, text, prompt=prompt, training=training)
+    if beam is not None:
+        found.append(beam_panel(model, beam, prompt=prompt))
+    return Inspection(found)
 
 
 def export_model(run: str | Path, out: str | Path, *, trusted: Collection[str] = ()) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentext import files
-from gentext.panels import Table
+from gentext.panels import HeatLine, Heatmap, Panel, Table, words
 from gentext.results import board as boards
 from gentext.results import record as records
 from gentext.results import render_board, render_table
@@ -205,6 +205,81 @@ class Tables(Sequence[Tabular]):
 
     def _repr_html_(self) -> str:
         return "".join(table._repr_html_() for table in self.tables)
+
+
+class Inspection(Tables):
+    """How a model read a text: panels that print with their colours, in a terminal and in a notebook.
+
+    A terminal is spared the panels that another one sums up (each head's attention); `.text(whole=True)`, HTML and
+    `.frame()` have all.
+    """
+
+    def __init__(self, panels: Sequence[Panel]) -> None:
+        super().__init__([panel.table() for panel in panels])
+        self.panels = tuple(panels)
+
+    def show(self, form: str = "terminal", *, whole: bool = False) -> None:
+        """Print it: terminal, markdown, csv or json."""
+        for panel in self.panels:
+            if whole or not getattr(panel, "detail", False):
+                render_table.show_panel(panel, form)
+                print()
+
+    def text(self, form: str = "terminal", *, whole: bool = False) -> str:
+        """As text: terminal, markdown, csv or json."""
+        with redirect_stdout(io.StringIO()) as out:
+            self.show(form, whole=whole)
+        return out.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a page of its own; the path."""
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>gentext inspect</title>'
+        style = "body{font:16px/1.6 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
+        style += "td,th{padding:.15rem .5rem;text-align:left}caption{text-align:left;font-weight:600}"
+        files.write_text(f"{head}<style>{style}</style>{self._repr_html_()}</html>", Path(path))
+        return Path(path)
+
+    def _repr_html_(self) -> str:
+        return "".join(map(_panel_html, self.panels))
+
+
+def _panel_html(panel: Panel) -> str:
+    note = f"<p><small>{html.escape(panel.note)}</small></p>"
+    if isinstance(panel, HeatLine):
+        table = panel.table()
+        cells = [
+            f'<span {_coloured(shade)} title="{html.escape(_told(table.columns[1:], rest))}">'
+            f"{html.escape(str(token))}</span>"
+            for (token, *rest), shade in zip(table.rows, render_table.colours(panel.values), strict=True)
+        ]
+        rows = [[words(cell) for cell in row] for row in table.rows]
+        line = f"<p>{' '.join(cells)}</p>"
+        listed = f"<details><summary>Each token</summary>{_html(panel.title, table.columns, *rows)}</details>"
+        return f"<h3>{html.escape(panel.title)}</h3>{line}{note}{listed}"
+    if isinstance(panel, Heatmap):
+        shades = iter(render_table.colours([value for row in panel.values for value in row]))
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *panel.columns))
+        body = "".join(
+            f"<tr><th>{html.escape(name)}</th>"
+            + "".join(f"<td {_coloured(next(shades))}>{value:.2f}</td>" for value in row)
+            + "</tr>"
+            for name, row in zip(panel.rows, panel.values, strict=True)
+        )
+        table = f"<table><tr>{head}</tr>{body}</table>"
+        shown = f"<h3>{html.escape(panel.title)}</h3>"
+        if panel.detail:
+            return f"<details><summary>{html.escape(panel.title)}</summary>{table}{note}</details>"
+        return f"{shown}{table}{note}"
+    table = panel.table()
+    return _html(table.title, table.columns, *([words(cell) for cell in row] for row in table.rows)) + note
+
+
+def _coloured(colour: tuple[int, int, int]) -> str:
+    return f'style="background:rgb{colour};color:black"'
+
+
+def _told(columns: Sequence[str], cells: Sequence[str | float]) -> str:
+    return "; ".join(f"{name} {words(cell)}" for name, cell in zip(columns, cells, strict=True))
 
 
 def _html(title: str, header: Sequence[Any], *rows: Sequence[Any]) -> str:

@@ -400,3 +400,11 @@ class SupportsPanels(ABC):
 
     @abstractmethod
     def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]: ...
+
+
+class SupportsTextPanels(ABC):
+    """A model that shows how it read one text: in evaluation mode, without gradients."""
+
+    @abstractmethod
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """Panels of one text, a batch of one row: attention, hidden states, what was backed off to."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 SUCCESSORS = 5  # edges of a node that a reader of the table is told
-END = "⟨end⟩"  # how EOS reads
+START, END = "⟨start⟩", "⟨end⟩"  # how BOS and EOS read
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Heatmap:
     columns: Sequence[str]
     values: Sequence[Sequence[float]]  # by row, then by column
     unit: str = ""
+    detail: bool = False  # another panel sums it up: a terminal leaves it out
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.rows) or any(len(row) != len(self.columns) for row in self.values):
@@ -100,6 +101,31 @@ class Heatmap:
     def table(self) -> Table:
         rows = [[name, *values] for name, values in zip(self.rows, self.values, strict=True)]
         return Table(self.title, self.note, [self.unit, *self.columns], rows)
+
+
+@dataclass(frozen=True)
+class HeatLine:
+    """A text whose tokens are coloured by a figure; `rows` holds further cells of each under `columns`."""
+
+    title: str
+    note: str
+    tokens: Sequence[str]
+    values: Sequence[float]  # 0 is the palest
+    unit: str = ""
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str | float]] = ()
+
+    def __post_init__(self) -> None:
+        cells = {len(row) for row in self.rows} or {len(self.columns)}
+        if len(self.values) != len(self.tokens) or (self.rows and len(self.rows) != len(self.tokens)):
+            raise ValueError(f"panel {self.title!r} needs a value and a row for each of {len(self.tokens)} tokens")
+        if cells != {len(self.columns)}:
+            raise ValueError(f"panel {self.title!r} has {len(self.columns)} columns; give every row as many cells")
+
+    def table(self) -> Table:
+        rest = self.rows or [[] for _ in self.tokens]
+        rows = [[token, value, *row] for token, value, row in zip(self.tokens, self.values, rest, strict=True)]
+        return Table(self.title, self.note, ["token", self.unit, *self.columns], rows)
 
 
 @dataclass(frozen=True)
@@ -118,7 +144,7 @@ class Curves:
         return Table(self.title, self.note, ["line", self.x_name, self.y_name], rows)
 
 
-Panel = Table | Graph | Points | Heatmap | Curves
+Panel = Table | Graph | Points | Heatmap | HeatLine | Curves
 KINDS = {kind.__name__.lower(): kind for kind in get_args(Panel)}
 
 
@@ -127,6 +153,11 @@ def spelling(tokenizer: Any, ids: Sequence[int]) -> list[str]:
     from gentext.types import EOS
 
     return [END if i == EOS else text for i, text in zip(ids, tokenizer.decode([[i] for i in ids]), strict=True)]
+
+
+def numbered(words: Sequence[str]) -> list[str]:
+    """Words as rows or columns of a map, no two of which are alike."""
+    return [f"{i} {word}" for i, word in enumerate(words)]
 
 
 def words(cell: str | float) -> str:

@@ -22,6 +22,7 @@ from gentext.decode.base import BaseDecoder
 from gentext.decode.candidates import JudgedDecoder
 from gentext.evaluation import harness, latents, parallel
 from gentext.files import atomic, read_json, write_json
+from gentext.inspection.text import example
 from gentext.language_model import (
     Decoder,
     LanguageModel,
@@ -298,13 +299,16 @@ def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: M
 def look_inside(family: LanguageModel, corpus: Corpus, rng: torch.Generator, manifest: Manifest) -> None:
     """Write `panels.json`, what a trained family shows of its inside; where that fails the run goes on."""
     folder = manifest.folder
-    if not isinstance(family, SupportsPanels) or run_folder.stored(folder, PANELS):
+    if run_folder.stored(folder, PANELS):
         return
     family.eval()
     try:
         with torch.inference_mode():
-            write_json(panels.plain(family.panels(corpus, rng)), folder / PANELS)
-        manifest.add(PANELS)
+            found = family.panels(corpus, rng) if isinstance(family, SupportsPanels) else []
+            found = [*found, *example(family, corpus)]
+        if found:
+            write_json(panels.plain(found), folder / PANELS)
+            manifest.add(PANELS)
     except Exception as error:  # whatever it is, a trained model is worth more than a look at it
         log.warning("%s has no panels: %s: %s", folder, type(error).__name__, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam
+from gentext.decode.chunks import join
 from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.files import ANEW, sha256
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
@@ -71,18 +72,38 @@ class TrainedModel:
           out unless ban_unk=False is among the settings; those whose draws are judged do not.
         seed: the first texts of a seed are the same for every `n`.
         """
-        if n < 1:
-            raise ValueError(f"asked for {n} samples; ask for 1 or more")
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
+        conditions = {"infill": infill, "contains": contains, "length": length}
+        draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, **conditions, **settings)
+        before = [] if draw.prompt is None or self.pairs else draw.prompt[0].tolist()
+        start = len(self.tokenizer.decode([before])[0]) if before else 0
+        texts = self.tokenizer.decode([[*before, *row] for row in draw.tokens.tolist()])
+        return [_until(text, stop, start) for text in texts]
+
+    def draw(
+        self,
+        n: int = 1,
+        *,
+        prompt: str | None = None,
+        infill: str | None = None,
+        contains: Sequence[str] = (),
+        length: int | None = None,
+        decoder: Decoder | str = "ancestral",
+        seed: int = 0,
+        **settings: Any,
+    ) -> Batch:
+        """`n` texts as tokens, with their prompt; the arguments are those of `sample`."""
+        if n < 1:
+            raise ValueError(f"asked for {n} samples; ask for 1 or more")
         max_len = int(self.config.max_len)
         made = config.decoder(decoder, settings, max_len=max_len).reading(self.tokenizer)
         given = None
         if prompt is not None:
-            ids = self.tokenizer.typed([prompt], lowercase=self._lowercase)[0]
+            ids = self.tokenizer.typed([prompt], lowercase=self.lowercase)[0]
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
-            given = pad([[*ids, EOS] if self._pairs else ids]).tokens.to(self.device)
+            given = pad([[*ids, EOS] if self.pairs else ids]).tokens.to(self.device)
         family = self._given(infill, contains, length, prompt)
 
         def draw(size: int) -> Batch:
@@ -92,28 +113,27 @@ class TrainedModel:
         with torch.inference_mode():
             rng = Streams(seed)("sample", self.device)
             if isinstance(made, Beam) and n > 1 and not isinstance(family, SupportsLatent):  # of a VAE they differ in z
-                rows = _best(family, n, max_len, made, rng, given).tokens.tolist()
+                parts = [_best(family, n, max_len, made, rng, given)]
             else:
-                rows = [row for size in _blocks(n) for row in draw(size).tokens.tolist()]
-        before = [] if given is None or self._pairs else ids
-        start = len(self.tokenizer.decode([before])[0]) if before else 0
-        texts = self.tokenizer.decode([[*before, *row] for row in rows[:n]])
-        return [_until(text, stop, start) for text in texts]
+                parts = [draw(size) for size in _blocks(n)]
+        found = join([part.tokens for part in parts], None).rows(slice(0, n))
+        return replace(found, prompt=None if given is None else given.expand(len(found), -1))
 
     @property
     def space(self) -> LatentSpace:
         """Its latent space. Raises ValueError where it has none."""
         if not isinstance(self.family, SupportsLatent):
             raise ValueError(f"{type(self.family).__name__} has no latent space; train family=vae")
-        return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self._lowercase, self.device)
+        return LatentSpace(self.family, self.tokenizer, int(self.config.max_len), self.lowercase, self.device)
 
     @property
-    def _pairs(self) -> bool:
+    def pairs(self) -> bool:
         """Whether each text of the corpus answers a source: then its configuration names the source's column."""
         return self.config.data.get("source") is not None
 
     @property
-    def _lowercase(self) -> bool:
+    def lowercase(self) -> bool:
+        """Whether the corpus was lower-cased before the tokenizer saw it."""
         return bool(self.config.data.get("lowercase"))
 
     def _given(
@@ -130,7 +150,7 @@ class TrainedModel:
                 f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
                 "family=hmm, or family=masked_diffusion"
             )
-        if self._lowercase:
+        if self.lowercase:
             conditions = Conditions(infill and infill.lower(), [phrase.lower() for phrase in contains], length)
         return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
 

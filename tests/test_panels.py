@@ -10,6 +10,7 @@ from gentext import panels
 from gentext.data.corpus import Corpus
 from gentext.display import Tables
 from gentext.language_model import SupportsPanels
+from gentext.models.human import Human
 from gentext.models.ngram.model import NGram
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
 from gentext.results.render_table import panels_of
@@ -82,5 +83,5 @@ def test_a_family_that_fails_to_show_itself_keeps_its_run(tmp_path, caplog):
     look_inside(Shy(8), unread, rng, Manifest(tmp_path, {}))
     assert "not today" in caplog.text
     assert not (tmp_path / "panels.json").exists()
-    look_inside(NGram(8), unread, rng, Manifest(tmp_path, {}))  # offers none: nothing is said
+    look_inside(Human(8), unread, rng, Manifest(tmp_path, {}))  # offers none: nothing is said
     assert len(caplog.records) == 1

@@ -27,8 +27,25 @@ def _sample(args: argparse.Namespace) -> None:
     given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
     model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
+    if args.logprobs:
+        _with_log_probs(model, n, {"decoder": decode, **given, **settings})
+        return
     for text in model.sample(n, decoder=decode, **given, **settings):
         print(_shown(text))
+
+
+def _with_log_probs(model: Any, n: int, how: dict[str, Any]) -> None:
+    """Print samples, and below each the nats of its tokens."""
+    from gentext.inspection.text import with_surprise
+
+    ignored = [f"--{flag}" for flag in ("infill", "contains", "length", "stop") if how.pop(flag) not in (None, [])]
+    if ignored:
+        raise ValueError(f"--logprobs are of whole texts that nothing but a prompt decides; leave out {ignored[0]}")
+    for text, line in with_surprise(model, n, **how):
+        nats = [float(row[0]) for row in line.rows]
+        tokens = "  ".join(f"{token} {log_p:.2f}" for token, log_p in zip(line.tokens, nats, strict=True))
+        print(_shown(text))
+        print(_shown(f"    {tokens}  = {sum(nats):.2f}"))
 
 
 def _shown(text: str) -> str:
@@ -49,6 +66,8 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
     """What was asked of a VAE's latent space, line by line."""
     import gentext
 
+    if args.logprobs:
+        raise ValueError(f"--{mode} has no use for --logprobs; leave it out")
     unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
     ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
     ignored += settings if mode == "neighbours" else ()
@@ -105,10 +124,20 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _inspect(args: argparse.Namespace) -> None:
     import gentext
+    from gentext.display import Inspection
 
-    for panel in gentext.inspect(args.run):
-        panel.show()
-        print()
+    how = {"prompt": args.prompt, "beam": args.beam, "device": args.device, "trusted": args.trust}
+    found = gentext.inspect(args.run, args.text, **how)
+    if not isinstance(found, Inspection):
+        if args.out or args.whole:
+            raise ValueError("--out and --whole are of a text or a beam; add --text or --beam, or leave them out")
+        for panel in found:
+            panel.show(args.format)
+            print()
+    elif args.out:
+        print(found.save(args.out))
+    else:
+        found.show(args.format, whole=args.whole)
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -133,6 +162,9 @@ def _score(args: argparse.Namespace) -> None:
     import gentext
     from gentext.results import render_board
 
+    if args.text is not None or args.lines is not None:
+        _score_text(args)
+        return
     if bool(args.samples) == bool(args.runs):
         raise ValueError("gentext score takes either folders of runs, or --samples FILE --references data=NAME")
     if args.runs:
@@ -143,6 +175,17 @@ def _score(args: argparse.Namespace) -> None:
     else:
         raise ValueError("--samples needs --references to be judged against, such as --references data=coco")
     render_board.show(made.board())
+
+
+def _score_text(args: argparse.Namespace) -> None:
+    import gentext
+
+    if args.text is None or len(args.runs) != 1 or args.samples or args.references:
+        raise ValueError("how likely a file is says one run: gentext score RUN --text FILE [--lines FILE.jsonl]")
+    found = gentext.score_text(args.runs[0], args.text, column=args.column, trusted=args.trust)
+    if args.lines is not None:
+        found.save(args.lines)
+    found.show()
 
 
 def _board(args: argparse.Namespace) -> None:

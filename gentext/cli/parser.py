@@ -94,6 +94,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add("--length", type=int, help="exactly so many words (HMMs)")
     add("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
     add("--stop", action="append", default=[], metavar="TEXT", help="end before this string")
+    add("--logprobs", action="store_true", help="below each text the log-probability of its tokens under the model")
     latent = command.add_mutually_exclusive_group()  # of a VAE, decoded greedily unless --decode is given
     add = latent.add_argument
     add("--reconstruct", metavar="TEXT", help="decode from this text's z (VAEs)")
@@ -124,7 +125,16 @@ def _verify(command: argparse.ArgumentParser) -> None:
 
 
 def _inspect(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", help="a run's folder")
+    add = command.add_argument
+    add("run", help="a run's folder")
+    add("--text", help="how it reads this text: surprise, attributions, attention, states (what its parameters show)")
+    add("--prompt", help="what --text or --beam goes on from; of a corpus of pairs the source")
+    add("--beam", type=int, metavar="WIDTH", help="the tree of a beam search of this width")
+    add("--whole", action="store_true", help="each head's attention too")
+    add("-o", "--out", metavar="FILE", help="write it as a page, such as inside.html")
+    add("--format", choices=TABLES, default="terminal")
+    add("--device", default="cpu", help="where the model computes (cpu)")
+    _trust(command)
 
 
 def _export(command: argparse.ArgumentParser) -> None:
@@ -142,7 +152,9 @@ def _model(command: argparse.ArgumentParser) -> None:
 
 def _score(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("runs", nargs="*", help="folders of runs whose metrics are recomputed")
+    add("runs", nargs="*", help="folders of runs whose metrics are recomputed; with --text the run that scores it")
+    add("--text", metavar="FILE", help="how likely a run finds this file: perplexity, bits a byte, line by line")
+    add("--lines", metavar="FILE", help="with --text: the figures of each line, as .jsonl or .csv")
     add("--samples", metavar="FILE", help="one sample a line, or a table (JSONL, CSV, TSV, Parquet); .gz")
     add("--column", default="text", help="the column of a table that holds them: a name, or a number")
     add("--references", nargs="+", metavar="KEY=VALUE", help="what to judge it against, e.g. data=coco")
@@ -232,7 +244,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "tune": ("search the settings of a family that are best on valid; a search goes on where it stopped", _tune),
     "verify": ("do a record's run again: does every figure come out? exit code 1 where one does not", _verify),
     "sample": ("draw from a trained run", _sample),
-    "inspect": ("what a trained run shows of its inside: states, attention, latent maps", _inspect),
+    "inspect": ("what a trained run shows of its inside; --text: how it reads any text", _inspect),
     "export": ("write a trained run for others: ARPA, hmmlearn's arrays, a model of transformers or peft", _export),
     "score": ("recompute metrics from stored samples, or judge anyone's file, with no model", _score),
     "board": ("the leaderboard of a folder of runs", _board),

@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -208,10 +207,13 @@ class Corpus:
     def spelled(self, split: str) -> Float[ndarray, " u"]:
         """What it costs to spell each unknown token of a split, in nats, in the order of the text."""
         self._rows(split)
-        words = self._unknown_words(split)
+        return self.spelling_of(self._unknown_words(split)).numpy()
+
+    def spelling_of(self, words: Sequence[str]) -> Float[Tensor, " u"]:
+        """What it costs to spell each of some unknown words, in nats."""
         different = list(dict.fromkeys(words))
         cost = dict(zip(different, self._spelling.nats(different).tolist(), strict=True)) if different else {}
-        return np.array([cost[word] for word in words], dtype=np.float64)
+        return torch.tensor([cost[word] for word in words], dtype=torch.float64)
 
     def _unknown_words(self, split: str) -> list[str]:
         return [word for text in self._text[split] for word in self.tokenizer.unknown(text)]

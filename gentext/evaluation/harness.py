@@ -190,6 +190,21 @@ def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequen
     return replace(made, closed=bool(corpus.unknown(split)))
 
 
+def score_texts(
+    family: LanguageModel, corpus: Corpus, texts: Sequence[str], prompts: Sequence[str] | None = None
+) -> Scores:
+    """The family's verdict on any texts, each scored whole, as a corpus of lines has them."""
+    family.eval()
+    batch = corpus.batch(texts, prompts, whole=True)
+    found = log_prob(family, chunks(batch))
+    made = _scores(family, corpus, found, batch.lengths.cpu(), texts, "text")
+    of = [i for i, text in enumerate(texts) for _ in corpus.tokenizer.unknown(text)]
+    words = [word for text in texts for word in corpus.tokenizer.unknown(text)]
+    spelling = torch.zeros(len(texts), dtype=torch.float64)
+    spelling.index_add_(0, torch.tensor(of, dtype=torch.long), corpus.spelling_of(words))
+    return replace(made, closed=bool(words), spelling=spelling)
+
+
 def _scores(
     family: LanguageModel,
     corpus: Corpus,

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from gentext.checks import depth
 from gentext.data.corpus import Corpus
+from gentext.data.tokenizer import Tokenizer
 from gentext.models.layers import at_columns, drop_places, teacher_forced
 from gentext.models.seq2seq import split
 from gentext.models.transformer.attention import Source
 from gentext.models.transformer.encoder import Encoder
 from gentext.models.transformer.model import Transformer
-from gentext.panels import Heatmap, Panel, spelling
+from gentext.panels import Heatmap, Panel, numbered, spelling
 from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step
 
 LONGEST = 24  # tokens of a map that can still be read
@@ -130,20 +131,31 @@ class EncoderDecoder(Transformer):
         fits = (batch.lengths <= LONGEST) & ((prompt != PAD).sum(1) <= LONGEST)
         row = int(fits.byte().argmax())
         t, p = min(int(batch.lengths[row]), LONGEST), min(int((prompt[row] != PAD).sum()), LONGEST)
-        shares = self.alignment(prompt[row : row + 1], batch.tokens[row : row + 1, : t - 1])
-        written = spelling(corpus.tokenizer, batch.tokens[row, :t].tolist())
-        read = spelling(corpus.tokenizer, prompt[row, :p].tolist())
-        return [
-            Heatmap(
-                f"What layer {number} reads of the source",
-                "Rows: the word about to be written. Columns: the source's words, averaged over heads.",
-                [f"{i} {word}" for i, word in enumerate(written)],
-                [f"{i} {word}" for i, word in enumerate(read)],
-                share[0, :, :, :p].mean(0).tolist(),
-                "share",
-            )
-            for number, share in enumerate(shares, 1)
-        ]
+        return self._aligned(prompt[row : row + 1, :p], batch.tokens[row, :t], corpus.tokenizer)
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """What each layer, and each head of it, reads of the source."""
+        source, said = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
+        text = batch.tokens[0][batch.mask[0]]
+        if said is not None:
+            text = torch.cat([said[0][said[0] != PAD], text])
+        return self._aligned(source, text, tokenizer, heads=True)
+
+    def _aligned(
+        self, source: Int[Tensor, "1 p"], text: Int[Tensor, " t"], tokenizer: Tokenizer, *, heads: bool = False
+    ) -> list[Panel]:
+        shares = self.alignment(source, text[None, :-1])
+        written, read = (numbered(spelling(tokenizer, ids.tolist())) for ids in (text, source[0]))
+        note = "Rows: the word about to be written. Columns: the source's words"
+        found: list[Panel] = []
+        for number, share in enumerate(shares, 1):
+            title, mean = f"What layer {number} reads of the source", share[0].mean(0).tolist()
+            found.append(Heatmap(title, f"{note}, averaged over heads.", written, read, mean, "share"))
+        for number, share in enumerate(shares if heads else [], 1):
+            for head, own in enumerate(share[0], 1):
+                title = f"What layer {number}, head {head}, reads of the source"
+                found.append(Heatmap(title, f"{note}.", written, read, own.tolist(), "share", detail=True))
+        return found
 
     def alignment(
         self, source: Int[Tensor, "n p"], tokens: Int[Tensor, "n t"]

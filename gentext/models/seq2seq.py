@@ -10,10 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, one_of, share
-from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsTextPanels
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
 from gentext.models.output import Output
+from gentext.panels import Heatmap, Panel, numbered, spelling
 from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step, Tokens, map_state
 
 
@@ -28,7 +30,7 @@ class DecoderState(NamedTuple):
     given: Float[Tensor, "n z"] | None  # what it writes under besides
 
 
-class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
+class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsTextPanels):
     """An encoder and a decoder; the state is the decoder's and the encoded source.
 
     Of a prompt, what stands before its EOS is the source, and what follows begins the target: so a source is
@@ -132,6 +134,29 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden):
             return Outputs(log_prob, hidden)
         uniform = self.output.mean_log_prob(dropped, batch.tokens, batch.mask, log_prob)
         return Outputs(log_prob, hidden, {"uniform": uniform})
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """What each token was written from: the alignment with the source."""
+        source, said = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
+        text = batch.tokens[0][batch.mask[0]]
+        if said is not None:
+            text = torch.cat([said[0][said[0] != PAD], text])
+        written, read = (numbered(spelling(tokenizer, ids.tolist())) for ids in (text, source[0]))
+        shares = self.alignment(source, text[None, :-1])[0].tolist()
+        note = "Rows: the word about to be written. Columns: the source's words that its attention reads."
+        return [Heatmap("Alignment with the source", note, written, read, shares, "share")]
+
+    def alignment(self, source: Int[Tensor, "n p"], tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t_and_start p"]:
+        """The share of attention that each source token gets, at the start and after each token."""
+        scores: list[Tensor] = []
+        hook = self.attention.register_forward_hook(lambda _, __, found: scores.append(found))
+        try:
+            at = self._begin(source)
+            for column in tokens.T:
+                at = self.step(at.state, column)
+        finally:
+            hook.remove()
+        return (torch.stack(scores, 1) + at.state.absent[:, None]).softmax(-1)
 
     def flops(self, tokens: int) -> float:
         """Two for each weight and token, of a source as long as the text; attention's own products are not in it."""

@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import networkx
 
-from gentext.panels import Curves, Graph, Heatmap, Panel, Points
+from gentext.panels import Curves, Graph, HeatLine, Heatmap, Panel, Points
 from gentext.report.style import Chart, colours, titled
 
 LABELLED = 40  # points, of more than which labels hide each other
 TAPER = "Drawn edges narrow towards where they lead; what stays is told by the table."
+ACROSS = 10  # tokens of a line of text
 LIMIT = 300  # points of a line; of a longer one every so many-th
 
 
 def draw(panel: Panel, name: str) -> Chart | None:
     """The panel as a picture, with itself as a table for those who cannot see it; None for a table."""
-    drawers = {Graph: _graph, Points: _points, Heatmap: _heatmap, Curves: _curves}
+    drawers = {Graph: _graph, Points: _points, Heatmap: _heatmap, HeatLine: _heat_line, Curves: _curves}
     if type(panel) not in drawers:
         return None
     drawn, height, description = drawers[type(panel)](panel)
@@ -98,6 +99,25 @@ def _heatmap(panel: Heatmap) -> tuple[alt.Chart, int, str]:
     )  # fmt: skip
     description = f"{panel.unit or 'Figures'} of {len(panel.rows)} rows by {len(panel.columns)} columns."
     return drawn, 90 + 17 * len(panel.rows), description
+
+
+def _heat_line(panel: HeatLine) -> tuple[alt.LayerChart, int, str]:
+    """The text in lines, each token on the colour of its figure."""
+    cells = [
+        {"x": i % ACROSS, "y": i // ACROSS, "token": token, "value": float(value)}
+        for i, (token, value) in enumerate(zip(panel.tokens, panel.values, strict=True))
+        if math.isfinite(value)
+    ]
+    base = alt.Chart(alt.Data(values=cells)).encode(
+        x=alt.X("x:O", axis=None), y=alt.Y("y:O", axis=None),
+        tooltip=[alt.Tooltip("token:N"), alt.Tooltip("value:Q", title=panel.unit, format=".3~g")],
+    )  # fmt: skip
+    shade = alt.Color("value:Q", title=panel.unit or None, scale=alt.Scale(scheme="oranges", domainMin=0))
+    drawn = base.mark_rect().encode(color=shade) + base.mark_text(color="black", limit=90).encode(text="token:N")
+    lines = -(-len(panel.tokens) // ACROSS)
+    top = max(zip(panel.values, panel.tokens, strict=True), default=(0.0, ""))
+    said = f"A text of {len(panel.tokens)} tokens; the most {panel.unit}, {top[0]:.3g}, has {top[1]!r}."
+    return drawn, 30 * lines, said
 
 
 def _curves(panel: Curves) -> tuple[alt.Chart, int, str]:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gentext.checks import at_least
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPanels
 from gentext.models.hmm import panels, posterior
 from gentext.models.hmm.automaton import automaton
 from gentext.models.hmm.constrained import ConstrainedHMM
@@ -20,7 +21,7 @@ from gentext.panels import Panel
 from gentext.types import BOS, GAP, PAD, Batch, Outputs, State, Step, Tokens
 
 
-class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
+class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPanels):
     """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
 
     Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
@@ -141,6 +142,13 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels):
 
     def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return panels.panels(self.tables()[1], corpus.tokenizer)
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """The posterior of the hidden states, and the likeliest path; a prompt is the beginning of the text."""
+        tokens, mask, _ = _joined(batch)
+        whole = Batch(tokens, mask)
+        states, path = self.smoothed(whole)[0], self.viterbi(whole)
+        return panels.of_text(self.tables()[1], tokens[0][mask[0]], states[mask[0]], path[0][0], path[1], tokenizer)
 
     def flops(self, tokens: int) -> float:
         k = self.states // self.blocks

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gentext.data.tokenizer import Tokenizer
 from gentext.models.hmm.parameters import HMMParameters
-from gentext.panels import END, Graph, Panel, Table, spelling
+from gentext.panels import END, Graph, Heatmap, Panel, Table, numbered, spelling
 from gentext.types import EOS
 
 SHOWN = 24  # states: beyond, nobody reads the table, and the graph is a knot
@@ -54,6 +54,46 @@ def panels(probabilities: HMMParameters, tokenizer: Tokenizer) -> list[Panel]:
             share.tolist(),
         ),
     ]
+
+
+def of_text(
+    probabilities: HMMParameters,
+    tokens: Int[Tensor, " t"],
+    posterior: Float[Tensor, "t s"],
+    path: Int[Tensor, " t"],
+    log_prob: Float[Tensor, "1"],
+    tokenizer: Tokenizer,
+) -> list[Panel]:
+    """In which states one text was written: the likeliest path, and the posterior of each state at each token."""
+    words = spelling(tokenizer, tokens.tolist())
+    rows = [
+        [word, state, float(posterior[i, state]), _words(probabilities, state, tokenizer)]
+        for i, (word, state) in enumerate(zip(words, path.tolist(), strict=True))
+    ]
+    states = posterior.amax(0).topk(min(SHOWN, posterior.shape[1])).indices.sort().values
+    states = states[posterior[:, states].amax(0) >= FAINT]
+    named = [f"{state} {_words(probabilities, state, tokenizer, 3)}" for state in states.tolist()]
+    return [
+        Table(
+            "Viterbi path",
+            f"The likeliest path of hidden states, log p(path, text) {float(log_prob):.2f} nats; how probable each of "
+            "its states is given the whole text, and what that state says.",
+            ["token", "state", "p(state | text)", "top words"],
+            rows,
+        ),
+        Heatmap(
+            "Posterior of the hidden states",
+            f"p(state | the whole text) of the {len(states)} states that reach {FAINT:.0%} somewhere, {SHOWN} at most.",
+            named,
+            numbered(words),
+            posterior[:, states].T.tolist(),
+            "p",
+        ),
+    ]
+
+
+def _words(probabilities: HMMParameters, state: int, tokenizer: Tokenizer, most: int = WORDS) -> str:
+    return ", ".join(word for word, _ in _said(probabilities, state, tokenizer)[:most])
 
 
 def stationary(probabilities: HMMParameters) -> Float[Tensor, " s"]:

@@ -90,6 +90,23 @@ class Backoff(nn.Module):
             numbers, at = found.index_select(0, hits), at.index_select(0, hits)
         return log_p
 
+    def found(self, text: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+        """Of each token of a flat text the order of the longest n-gram there is, and that n-gram's own log p.
+
+        The rest of its log-probability is the back-offs of the longer contexts.
+        """
+        orders = torch.ones_like(text)
+        log_p = self.orders[0].log_p.index_select(0, text)
+        numbers, at = text, torch.arange(len(text), device=text.device)
+        for order, grams in enumerate(self.orders[1:], 2):
+            inside = at < len(text) - 1
+            numbers, at = numbers[inside], at[inside] + 1
+            found = grams.find(numbers, text.index_select(0, at))
+            hit = found != len(grams)
+            numbers, at = found[hit], at[hit]
+            orders[at], log_p[at] = order, grams.log_p.index_select(0, numbers)
+        return orders, log_p
+
     def draw(self, context: Int[Tensor, "n k"], rng: torch.Generator) -> Int[Tensor, " n"]:
         """A token after each context, drawn top-down in O(order), without a look at the vocabulary.
 

@@ -11,13 +11,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.checks import at_least, share
-from gentext.language_model import Decoder, LanguageModel, SupportsEM
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsTextPanels
 from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
 from gentext.models.ngram.cache import UnigramCache
 from gentext.models.ngram.kneser_ney import estimate, nothing, thresholds
 from gentext.models.ngram.smoothing import Smoothing
 from gentext.models.ngram.text import Text, check_rows, lead
+from gentext.panels import START, Panel, Table, spelling
 from gentext.types import BOS, EOS, PAD, RESERVED, Batch, Outputs, Step, select
 
 PRIMED_AT_ONCE = 256  # prompts: their logits must fit in memory
@@ -30,7 +32,7 @@ class NGramState(NamedTuple):
     history: Int[Tensor, "n p"]  # its last tokens, of no width without a cache
 
 
-class NGram(LanguageModel, SupportsEM):
+class NGram(LanguageModel, SupportsEM, SupportsTextPanels):
     """p(w | h) = max(c(h w) - D, 0) / c(h) + backoff(h) p(w | h'), down to the uniform distribution.
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
@@ -202,6 +204,23 @@ class NGram(LanguageModel, SupportsEM):
     def export_arpa(self, path: Path | str, vocabulary: Sequence[str]) -> None:
         """Writes the model, without its cache, in the ARPA format; token i is spelt vocabulary[i]."""
         write_arpa(Path(path), self.model.orders, vocabulary)
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """The longest n-gram behind each token, and what it cost to back off to it; without the cache."""
+        before, real = lead(batch)
+        tokens, mask = torch.cat([before, batch.tokens], 1)[0], torch.cat([real, batch.mask], 1)[0]
+        text = tokens[mask]
+        orders, own = self.model.found(text)
+        log_p = self.model.score(text)
+        words = [START if i == BOS else spelling(tokenizer, [i])[0] for i in text.tolist()]
+        rows = [
+            [words[i], " ".join(words[i + 1 - order : i + 1]), order, p, whole - p, whole]
+            for i, (order, p, whole) in enumerate(zip(orders.tolist(), own.tolist(), log_p.tolist(), strict=True))
+            if i >= len(text) - int(batch.lengths[0])
+        ]
+        note = "The longest n-gram that the training text has, its own log p, and the nats of the back-offs to it."
+        columns = ["token", "n-gram found", "order", "its log p", "back-off", "log p"]
+        return [Table("What it backed off to", note, columns, rows)]
 
     def size(self) -> int:
         """The n-grams of all orders, each of which has its own figures."""

@@ -9,9 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gentext.language_model import SupportsHidden
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import SupportsHidden, SupportsTextPanels
 from gentext.models.layers import at_columns, teacher_forced
 from gentext.models.pretrained.model import Pretrained
+from gentext.models.transformer import attention_panels
+from gentext.panels import Panel
 from gentext.types import PAD, Batch, Outputs, Step, Tokens
 
 LOGITS = 1 << 26  # held at once where no gradient is to flow: 256 MB in single precision
@@ -25,7 +28,7 @@ class CausalState(NamedTuple):
     last: Float[Tensor, "n d"]
 
 
-class PretrainedCausal(Pretrained, SupportsHidden):
+class PretrainedCausal(Pretrained, SupportsHidden, SupportsTextPanels):
     """A causal checkpoint; its texts begin with its own mark, or with its end where it has none."""
 
     kind = "causal"
@@ -67,6 +70,21 @@ class PretrainedCausal(Pretrained, SupportsHidden):
         parts = [self._scored(batch.rows(slice(at, at + size))) for at in range(0, len(batch), size)]
         width = batch.tokens.shape[1]
         return Outputs(torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts]))
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        """Attention from the text's beginning on; what the checkpoint reads before every text counts as the start."""
+        read = teacher_forced(batch)[0]
+        before = torch.tensor(self.begins, device=read.device)[None]
+        ids = torch.cat([before, self.vocabulary.ids(read[:, 1:])], 1)
+        usual = self.network.config._attn_implementation
+        self.network.set_attn_implementation("eager")  # the only one that gives the weights
+        try:
+            layers = self.network(input_ids=ids, use_cache=False, output_attentions=True).attentions
+        finally:
+            self.network.set_attn_implementation(usual)
+        first = before.shape[1] - 1
+        shares = [torch.cat([own[..., : first + 1].sum(-1, keepdim=True), own[..., first + 1 :]], -1) for own in layers]
+        return attention_panels.of_text([share[:, :, first:] for share in shares], read[0], tokenizer)
 
     def _scored(self, batch: Batch) -> Float[Tensor, "n t"]:
         inputs, columns = teacher_forced(batch)

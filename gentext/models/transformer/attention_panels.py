@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.data.corpus import Corpus
-from gentext.panels import Heatmap, Panel, Table, spelling
+from gentext.data.tokenizer import Tokenizer
+from gentext.panels import START, Heatmap, Panel, Table, numbered, spelling
 from gentext.types import BOS
 
 TEXTS = 64  # that the heads' habits are averaged over
@@ -29,13 +30,13 @@ def panels(attention: Callable[[Tensor], list[Tensor]], corpus: Corpus, rng: tor
     lengths = batch.lengths.tolist()
     shown = next((i for i, length in enumerate(lengths) if LONGEST // 2 <= length <= LONGEST), 0)
     t = min(lengths[shown], LONGEST)
-    read = ["⟨start⟩", *spelling(corpus.tokenizer, batch.tokens[shown, : t - 1].tolist())]
+    read = [START, *spelling(corpus.tokenizer, batch.tokens[shown, : t - 1].tolist())]
     maps = [
         Heatmap(
             f"Attention of layer {number}",
             "Rows: the newest word read. Columns: the words that its output is drawn from, averaged over heads.",
-            [f"{i} {word}" for i, word in enumerate(read)],
-            [f"{i} {word}" for i, word in enumerate(read)],
+            numbered(read),
+            numbered(read),
             weights[shown, :, :t, :t].mean(0).tolist(),
             "share",
         )
@@ -67,3 +68,43 @@ def _habits(layers: list[Float[Tensor, "n h t t"]], mask: Bool[Tensor, "n t"]) -
         ["layer", "head", "itself", "the one before", "the start", "tokens back", "bits of entropy"],
         rows,
     )
+
+
+def of_text(layers: list[Float[Tensor, "1 h t t"]], tokens: Int[Tensor, " t"], tokenizer: Tokenizer) -> list[Panel]:
+    """Attention over one text: the rollout of all layers, then a map of each layer, then one of each head.
+
+    Source: Abnar and Zuidema 2020, section 3 (rollout: the product of (A + I) / 2, A the mean over heads).
+    """
+    read = numbered([START if i == BOS else spelling(tokenizer, [i])[0] for i in tokens.tolist()])
+    rolled = rollout(layers)[0]
+    found: list[Panel] = [
+        Heatmap(
+            "Attention rollout",
+            f"Rows: the newest token read. Columns: where its vector comes from through all {len(layers)} layers.",
+            read,
+            read,
+            rolled.tolist(),
+            "share",
+        )
+    ]
+    note = "Rows: the newest token read. Columns: the tokens that its output is drawn from"
+    for number, weights in enumerate(layers, 1):
+        mean = weights[0].mean(0).tolist()
+        found.append(
+            Heatmap(f"Attention of layer {number}", f"{note}, averaged over heads.", read, read, mean, "share")
+        )
+    for number, weights in enumerate(layers, 1):
+        for head, own in enumerate(weights[0], 1):
+            title = f"Attention of layer {number}, head {head}"
+            found.append(Heatmap(title, f"{note}.", read, read, own.tolist(), "share", detail=True))
+    return found
+
+
+def rollout(layers: list[Float[Tensor, "n h t t"]]) -> Float[Tensor, "n t t"]:
+    """The share of each token's last vector that comes from each token that was read."""
+    mean = [weights.mean(1) for weights in layers]
+    through = [(own + torch.eye(own.shape[-1], device=own.device)) / 2 for own in mean]
+    whole = through[0]
+    for own in through[1:]:
+        whole = own @ whole
+    return whole

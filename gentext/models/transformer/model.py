@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, share
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels
+from gentext.data.tokenizer import Tokenizer
+from gentext.language_model import (
+    LanguageModel,
+    SupportsConditioning,
+    SupportsHidden,
+    SupportsPanels,
+    SupportsTextPanels,
+)
 from gentext.models.layers import Embedding, at_columns, drop, drop_places, teacher_forced
 from gentext.models.output import Output
 from gentext.models.transformer import attention_panels
@@ -26,7 +33,7 @@ from gentext.panels import Panel
 from gentext.types import BOS, PAD, Batch, Outputs, Step, Tokens
 
 
-class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels):
+class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels, SupportsTextPanels):
     """Blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
 
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
@@ -133,6 +140,10 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
 
     def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return attention_panels.panels(self.attention, corpus, rng)
+
+    def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
+        read = teacher_forced(batch)[0]
+        return attention_panels.of_text(self.attention(read), read[0], tokenizer)
 
     def attention(self, tokens: Int[Tensor, "n t"]) -> list[Float[Tensor, "n h t t"]]:
         """The share of each layer's and head's reading that goes to each token: rows read, columns are read."""

@@ -1,0 +1,109 @@
+"""Which tokens made a neural family expect a token: gradient times input, and integrated gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent
+from gentext.models import Pretrained
+from gentext.models.classifier.base import Classifier, texts_of
+from gentext.models.layers import Embedding
+from gentext.types import RESERVED, Batch
+
+STEPS = 32  # of the path from no input to the input
+
+
+class Attributions(NamedTuple):
+    """What each token that was read added to the log-probability of each token of a text, in nats."""
+
+    values: Float[Tensor, "t s"]  # a row a token of the text (of a classifier a label), a column a token read
+    read: Int[Tensor, " s"]  # in the order of reading
+
+
+class _Reading:
+    """What token embeddings give while a family reads: the vectors, scaled and watched."""
+
+    def __init__(self, shift: int) -> None:
+        self.scale, self.shift = 1.0, shift
+        self.vectors, self.tokens = list[Tensor](), list[Tensor]()
+
+    def watch(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """The vectors that a family goes on with in place of `output`, each with a gradient of its own."""
+        vectors = (output.detach() * self.scale).requires_grad_()
+        self.vectors.append(vectors)
+        self.tokens.append(inputs[0] + self.shift)
+        return vectors
+
+
+def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = None) -> Attributions | None:
+    """What each read vector adds to the log-probability of each token of one text, in nats.
+
+    None for a family that reads no token by an embedding (n-grams, HMMs), or does not write from left to right.
+
+    steps: None: the gradient times the vector; else integrated gradients from vectors of zeros, by the midpoints of
+        so many parts of the path, whose columns add up to log p less that of the zeros (completeness).
+    Sources: Shrikumar et al. 2016 (gradient times input); Sundararajan et al. 2017, equation 3 (integrated gradients).
+    Differs: captum's IntegratedGradients asks for one embedding layer that is called once, and imports matplotlib; here
+    every call of it counts, as a state machine makes one a token.
+    """
+    from_the_left = family.likelihood == "exact" and family.sequential
+    if not (from_the_left or isinstance(family, SupportsLatent)):
+        return None
+    score, rows = _target(family, batch)
+    scales = [1.0] if steps is None else [(i + 0.5) / steps for i in range(steps)]
+    total: Tensor | None = None
+    with _reading(family) as reading:
+        for scale in scales:
+            reading.scale, reading.vectors, reading.tokens = scale, [], []
+            with torch.enable_grad():
+                own = score()
+                if not reading.vectors or not own.requires_grad:
+                    return None
+                slopes = torch.autograd.grad(own.diagonal().sum(), reading.vectors, allow_unused=True)
+            parts = [
+                (torch.zeros_like(vector) if slope is None else slope * (vector.detach() / scale)).sum(-1)
+                for slope, vector in zip(slopes, reading.vectors, strict=True)
+            ]
+            part = torch.cat([part.reshape(rows, -1) for part in parts], 1) / len(scales)
+            total = part if total is None else total + part
+        read = torch.cat([tokens.reshape(rows, -1)[0] for tokens in reading.tokens])
+    assert total is not None
+    return Attributions(total.detach(), read)
+
+
+def _target(family: LanguageModel, batch: Batch) -> tuple[Callable[[], Float[Tensor, "r c"]], int]:
+    """What gives log p of every token (or label) in rows that are all the same text: each row asks for one of them."""
+    if isinstance(family, Classifier):
+        texts = texts_of(batch).expand(family.labels, -1)
+        return lambda: family.scores(texts), family.labels
+    t = int(batch.lengths[0])
+    index = torch.zeros(t, dtype=torch.long, device=batch.tokens.device)
+    rows = batch.rows(index)
+    if not isinstance(family, SupportsLatent):
+        return lambda: family(rows).log_prob, t
+    with torch.no_grad():
+        z = family.encode(batch).mean
+    return lambda: family.given_latent(z.expand(t, -1))(rows).log_prob, t
+
+
+@contextmanager
+def _reading(family: LanguageModel) -> Iterator[_Reading]:
+    """Watches the embeddings of tokens while it lasts."""
+    reading = _Reading(RESERVED if isinstance(family, Pretrained) else 0)
+    if isinstance(family, Pretrained):  # whose ids are a checkpoint's
+        modules = [family.network.get_input_embeddings()]
+    else:
+        writer = family.generator if isinstance(family, SupportsAdversarial) else family
+        modules = [module for module in writer.modules() if isinstance(module, Embedding)]
+    hooks = [module.register_forward_hook(reading.watch) for module in modules]
+    try:
+        yield reading
+    finally:
+        for hook in hooks:
+            hook.remove()
