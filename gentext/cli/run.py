@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gentext import config
 from gentext.api import command_line, run_job, spelled
@@ -198,13 +198,16 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
 
     Raises ValueError with advice before anything starts.
     """
-    for job in config.jobs(overrides, sweep=sweep):
-        cfg = config.settle(config.compose(job), job)
+    composed = cache(lambda *job: config.compose(job, with_hydra=True))
+    for job in config.jobs(overrides, sweep=sweep, composed=composed):
+        cfg = config.settle(composed(*job), job)
+        with open_dict(cfg):
+            del cfg["hydra"]
         config.check_run(cfg)
     if SEARCH in overrides:
         from gentext import tuning
 
-        given = config.compose(job, with_hydra=True).hydra.sweeper
+        given = composed(*job).hydra.sweeper
         params = [f"{key}={value}" for key, value in (given.params or {}).items()]
         tuning.plan([*params, *(word for word in overrides if not word.startswith("hydra"))])
         for figure in given.figures:

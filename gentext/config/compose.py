@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,9 @@ def completed(overrides: Sequence[str]) -> list[str]:
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
-    every = [_choices(job) for job in jobs(_choices(overrides))]
-    chosen = [compose(job) for job in every]
-    fixed = [each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()]
-    fixed = chosen[0] if every == [fixed] else compose(fixed)
+    composed = cache(lambda *choices: compose(choices, with_hydra=True))  # of one run, all three are the same
+    chosen = [composed(*_choices(job)) for job in jobs(_choices(overrides), composed=composed)]
+    fixed = composed(*(each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()))
     return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
 
 
@@ -101,16 +100,21 @@ def _select(cfg: DictConfig, key: str) -> Any:
         return None
 
 
-def jobs(overrides: Sequence[str], *, sweep: bool | None = None) -> list[list[str]]:
+def jobs(
+    overrides: Sequence[str], *, sweep: bool | None = None, composed: Callable[..., DictConfig] | None = None
+) -> list[list[str]]:
     """The overrides of every job, those that an experiment's own sweep adds included.
 
     Of a sweep over several keys the first value of each, then every other value one at a time.
 
-    sweep: whether -m is given; None: wherever there are several values.
+    Args:
+        overrides: as the user gives them.
+        sweep: whether -m is given; None: wherever there are several values.
+        composed: what composes overrides, Hydra's node included, where the caller composes some of them too.
     """
     given = list(overrides)
     first = next(expand(given)) if sweep is not False else given
-    node = compose(first, with_hydra=True).hydra
+    node = (composed(*first) if composed else compose(first, with_hydra=True)).hydra
     if sweep or node.mode == RunMode.MULTIRUN:
         keys = {override.partition("=")[0] for override in given}
         given += [f"{key}={value}" for key, value in (node.sweeper.get("params") or {}).items() if key not in keys]
