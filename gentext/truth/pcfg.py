@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from textwrap import shorten
 
 import numpy as np
@@ -110,6 +110,7 @@ class PCFG:
                 )
 
 
+@lru_cache(maxsize=8)  # every run on the embedded captions reads the same grammar
 def read(text: str, where: str) -> PCFG:
     """The rules of a grammar in NLTK's notation: `NP -> 'the' N [0.6] | N [0.4]`, a line of comment after #.
 
