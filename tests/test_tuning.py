@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import textwrap
+import multiprocessing
+import time
 
 import pytest
 
@@ -41,24 +38,22 @@ def told(search: tuning.Search) -> list[tuning.Trial]:
     return done
 
 
-WORKER = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from test_tuning import opened, judged
-search = opened(Path(sys.argv[1]), trials=12)
-while asked := search.ask(1):
-    if sys.argv[2] == "hang":
-        print("asked", flush=True)
-        time.sleep(60)
-    search.tell(asked[0], judged(asked[0]))
-    print(asked[0].number, flush=True)
-"""
+def work(folder, numbers, hang: bool) -> None:
+    search = opened(folder, trials=12)
+    while asked := search.ask(1):
+        numbers.put(asked[0].number)
+        if hang:
+            time.sleep(60)
+        search.tell(asked[0], judged(asked[0]))
 
 
-def worker(folder, how: str) -> subprocess.Popen:
-    words = [sys.executable, "-c", textwrap.dedent(WORKER), str(folder), how, os.path.dirname(__file__)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+def worker(folder, *, hang: bool = False):
+    """A process that runs trials, forked, so that it need not import anything, and the numbers that it asked for."""
+    forked = multiprocessing.get_context("fork")
+    numbers = forked.SimpleQueue()
+    process = forked.Process(target=work, args=(folder, numbers, hang))
+    process.start()
+    return process, numbers
 
 
 def test_a_search_finds_the_known_optimum(tmp_path):
@@ -79,19 +74,25 @@ def test_a_search_that_was_killed_goes_on_to_the_same_trials(tmp_path):
     begun = opened(tmp_path / "killed", trials=12)
     first = begun.ask(1)[0]
     begun.tell(first, judged(first))
-    with worker(tmp_path / "killed", "hang") as dying:
-        assert dying.stdout.readline() == "asked\n"
-        assert opened(tmp_path / "killed", trials=2).ask(1) == []  # a trial that is at work is nobody else's
-        dying.send_signal(signal.SIGKILL)
+    dying, numbers = worker(tmp_path / "killed", hang=True)
+    assert numbers.get() == 1
+    assert opened(tmp_path / "killed", trials=2).ask(1) == []  # a trial that is at work is nobody else's
+    dying.kill()
+    dying.join()
     rest = told(opened(tmp_path / "killed", trials=12))
     assert rest[0].number == 1
     assert [trial.overrides for trial in rest] == whole[1:]
 
 
 def test_processes_share_the_trials_of_a_search(tmp_path):
-    processes = [worker(tmp_path, "run") for _ in range(2)]
-    numbers = [int(line) for process in processes for line in process.communicate(timeout=100)[0].split()]
-    assert [process.returncode for process in processes] == [0, 0]
+    workers = [worker(tmp_path) for _ in range(2)]
+    for process, _ in workers:
+        process.join(100)
+    assert [process.exitcode for process, _ in workers] == [0, 0]
+    numbers = []
+    for _, asked in workers:
+        while not asked.empty():
+            numbers.append(asked.get())
     assert sorted(numbers) == list(range(12))
     assert opened(tmp_path, trials=12).ask(1) == []
 

@@ -11,27 +11,27 @@ pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="there is n
 
 SCRIPT = """
 eval "$(gentext run -sc install=bash)"
-read -ra COMP_WORDS <<< "$1"
-COMP_LINE=$1 COMP_POINT=${#1} COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-hydra_bash_completion
-printf '%s\\n' "${COMPREPLY[@]}"
+for typed in "$@"; do
+    read -ra COMP_WORDS <<< "$typed"
+    COMP_LINE=$typed COMP_POINT=${#typed} COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    hydra_bash_completion
+    echo "${COMPREPLY[@]}"
+done
 complete -p gentext > /dev/null && ! complete -p run 2> /dev/null
 """
+TYPED = {
+    "gentext re": {"report"},
+    "gentext run fam": {"family="},
+    "gentext run family=lst": {"family=lstm", "family=lstm_awd"},
+    "gentext run seed=1 family=lstm family.wid": {"family.width="},
+}
 
 
-@pytest.mark.parametrize(
-    ("typed", "some"),
-    [
-        ("gentext re", {"report"}),
-        ("gentext run fam", {"family="}),
-        ("gentext run family=lst", {"family=lstm", "family=lstm_awd"}),
-        ("gentext run seed=1 family=lstm family.wid", {"family.width="}),
-    ],
-)
-def test_bash_completes(typed, some, tmp_path):
+def test_bash_completes(tmp_path):
     program = tmp_path / "gentext"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gentext "$@"\n')
     program.chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["bash", "-c", SCRIPT, "bash", typed], env=env, capture_output=True, text=True, check=True)
-    assert some <= set(done.stdout.split()), done
+    done = subprocess.run(["bash", "-c", SCRIPT, "bash", *TYPED], env=env, capture_output=True, text=True, check=True)
+    for line, (typed, some) in zip(done.stdout.splitlines(), TYPED.items(), strict=True):
+        assert some <= set(line.split()), (typed, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -16,6 +17,7 @@ from gentext import config, language_model
 CAPABILITIES = {name: found for name, found in vars(language_model).items() if name.startswith("Supports")}
 
 
+@functools.cache
 def protocols() -> list[type]:
     """Every protocol of gentext that an object may be tested against at run time."""
     found = set()

@@ -153,7 +153,7 @@ def test_shares_are_a_partition_of_the_tokens(rows):
 
 
 @pytest.mark.parametrize(
-    "name", ["transformer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("bag", "seq2seq", "hmm"))]
+    "name", [pytest.param(name, marks=pytest.mark.slow) for name in ("transformer", "bag", "seq2seq", "hmm")]
 )
 def test_unequal_widths_and_unused_parameters_change_no_number(tmp_path, notes, name):
     """A cache that grows with what a process has read, and parameters that a step leaves out."""

@@ -1,22 +1,21 @@
 """A run that was stopped goes on to the very numbers of one that was not."""
 
-import os
+import multiprocessing
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_model
+from safetensors.torch import load_model, save_model
 from train import tiny
 
 from gentext.models.hmm.model import HMM
 from gentext.seeding import Streams
-from gentext.train.base import TrainingError
+from gentext.train.base import NullMonitor, TrainingError
 from gentext.train.em import EMTrainer
 
 OPTIONS = {"ema": 0.9, "accumulate": 2, "save_every": 0.0, "steps": 17}
@@ -64,51 +63,33 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, notes):
         tiny.loop().run(tiny.family(corpus, width=7), corpus, streams=Streams(3), monitor=notes(resume=True))
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from train import tiny
-from safetensors.torch import save_model
-from gentext.models.hmm.model import HMM
-from gentext.seeding import Streams
-from gentext.train.base import NullMonitor
-torch.set_num_threads(1)
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-out.mkdir(exist_ok=True)
-corpus = tiny.corpus(folder)
-family = tiny.family(corpus, dropout=0.3)
-print("ready", flush=True)
-loop = tiny.loop(steps=120, valid_every=40, ema=0.9, save_every=0.02)
-loop.run(family, corpus, streams=Streams(3), monitor=NullMonitor(out, resume=True))
-save_model(family, str(out / "done.safetensors"))
-"""
-
-
-def _process(folder: Path, out: Path) -> subprocess.Popen:
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here.parent), str(here.parents[1])])
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(out)],
-        env={**os.environ, "PYTHONPATH": path},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def _train(folder: Path, out: Path, ready: Event) -> None:
+    """A whole run in a process of its own, forked, so that it need not import torch."""
+    torch.set_num_threads(1)  # others do not survive a fork
+    out.mkdir(exist_ok=True)
+    corpus = tiny.corpus(folder)
+    family = tiny.family(corpus, dropout=0.3)
+    ready.set()
+    loop = tiny.loop(steps=120, valid_every=40, ema=0.9, save_every=0.02)
+    loop.run(family, corpus, streams=Streams(3), monitor=NullMonitor(out, resume=True))
+    save_model(family, str(out / "done.safetensors"))
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.slow)])
 def test_sigkill_at_random_instants_changes_nothing(tmp_path, notes, kills):
     whole = _run(tmp_path, notes("whole"), steps=120, valid_every=40, accumulate=1, save_every=60.0)
-    rng, hits = random.Random(0), 0
+    rng, hits, forked = random.Random(0), 0, multiprocessing.get_context("fork")
     for left in range(kills, -1, -1):
-        process = _process(tmp_path, tmp_path / "killed")
-        assert process.stdout.readline() == "ready\n"
+        ready = forked.Event()
+        process = forked.Process(target=_train, args=(tmp_path, tmp_path / "killed", ready))
+        process.start()
+        assert ready.wait(60)
         if left:
             time.sleep(rng.uniform(0.1, 0.5))
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-        hits += process.returncode == -signal.SIGKILL
-    assert process.returncode == 0
+            process.kill()
+        process.join()
+        hits += process.exitcode == -signal.SIGKILL
+    assert process.exitcode == 0
     assert hits >= 1
     killed = tiny.family(tiny.corpus(tmp_path))
     load_model(killed, tmp_path / "killed" / "done.safetensors")
