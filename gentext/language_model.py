@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gentext.data.automaton import Automaton
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.panels import Panel
@@ -244,6 +245,14 @@ class Judge(ABC):
         """How good each text is; more is better."""
 
 
+class Guide(ABC):
+    """A trained model that leads another family's texts to where they fit (`decode=constrained`)."""
+
+    @abstractmethod
+    def guiding(self, family: LanguageModel, tokenizer: Tokenizer, machine: Automaton, max_len: int) -> LanguageModel:
+        """The family led by it, as `SupportsGuiding.guiding`. Raises: ValueError where it does not know a word."""
+
+
 class SupportsEM(ABC):
     """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several.
 
@@ -297,6 +306,27 @@ class SupportsInfilling(ABC):
 
         max_len: tokens of a text at most, EOS included.
         Raises: ValueError where there is no such text, with the reason.
+        """
+
+
+class SupportsGuiding(ABC):
+    """A model that knows how likely a text is still to fit an automaton, and so can lead another there."""
+
+    @abstractmethod
+    def fitting(self, machine: Automaton, max_len: int) -> LanguageModel:
+        """Itself, given that the text fits and ends within `max_len` tokens, EOS included.
+
+        Raises: ValueError where there is no such text, with the reason.
+        """
+
+    @abstractmethod
+    def guiding(
+        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
+    ) -> LanguageModel:
+        """The family, each of whose next tokens counts by how likely the text is then to fit, under this model.
+
+        index: this model's id of each token of the family, in whose ids the automaton is; None: they are the same.
+        Raises: ValueError as `fitting` does.
         """
 
 

@@ -1,4 +1,4 @@
-"""A trained run as the judge of candidates: a classifier, a GAN's critic, or a language model."""
+"""A trained run as the judge of candidates (a classifier, a GAN's critic, a language model), or as a guide (an HMM)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,55 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gentext.checks import ArgumentError, one_of
+from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
 from gentext.detection import HUMAN
-from gentext.language_model import Judge, LanguageModel, SupportsAdversarial
+from gentext.language_model import Guide, Judge, LanguageModel, SupportsAdversarial, SupportsGuiding
 from gentext.models.classifier.base import Classifier, without_end
 from gentext.trained import TrainedModel, load
-from gentext.types import EOS, Batch, pad
+from gentext.types import EOS, RESERVED, UNK, Batch, pad
 
 AT_ONCE = 512  # texts
+
+
+@dataclass(frozen=True)
+class RunGuide(Guide):
+    """A trained HMM that leads other families' texts (`decode=constrained`).
+
+    Args:
+        run: the folder of its run.
+        trusted: modules of your own that the run's configuration may name.
+
+    Raises: ValueError where there is no such run, or it is of no HMM.
+    """
+
+    run: str
+    trusted: Collection[str] = ()
+    _model: TrainedModel = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
+        if not isinstance(self._model.family, SupportsGuiding):
+            raise ArgumentError(
+                "run", f"is a {type(self._model.family).__name__}, which cannot guide; train family=hmm"
+            )
+
+    def __str__(self) -> str:
+        return Path(self.run).name
+
+    def guiding(self, family: LanguageModel, tokenizer: Tokenizer, machine: Automaton, max_len: int) -> LanguageModel:
+        own = self._model.tokenizer
+        ids = {token: i for i, token in enumerate(own.vocabulary, RESERVED)}
+        index = torch.tensor([*range(RESERVED), *(ids.get(token, UNK) for token in tokenizer.vocabulary)])
+        lacking = [tokenizer.vocabulary[i - RESERVED] for i in machine.words.tolist() if index[i] == UNK]
+        if own.rules.kind != tokenizer.rules.kind or lacking:
+            why = f"has no word {lacking[0]!r}" if lacking else "cuts text into other tokens than the family"
+            raise ValueError(
+                f"the guide {self.run} {why}; train it on the same corpus, or on the family's own samples: "
+                "gentext run family=hmm data=truth data.truth.run=RUN"
+            )
+        assert isinstance(self._model.family, SupportsGuiding)  # seen when it was loaded
+        return self._model.family.guiding(family, machine, max_len, index)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from gentext import config
 from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
-from gentext.decode import Ancestral, Beam
+from gentext.decode import Ancestral, Beam, Constrained
 from gentext.decode.chunks import join
 from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.files import ANEW, sha256
-from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsLatent
+from gentext.language_model import Decoder, Guide, LanguageModel, SupportsGuiding, SupportsInfilling, SupportsLatent
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
 from gentext.results.run_folder import kept_weights, stored
@@ -56,6 +56,9 @@ class TrainedModel:
         infill: str | None = None,
         contains: Sequence[str] = (),
         length: int | None = None,
+        forbids: Sequence[str] = (),
+        expression: str | None = None,
+        guide: Guide | None = None,
         stop: Sequence[str] = (),
         decoder: Decoder | str = "ancestral",
         seed: int = 0,
@@ -65,8 +68,10 @@ class TrainedModel:
 
         prompt: the beginning of every text; where the run's corpus is of pairs, the source, which no text repeats.
           Of a VAE, z comes from the prior, whatever the prompt is.
-        `infill`, `contains`, `length`: conditions (gentext.data.constraints), which an HMM meets exactly, and
-          masked diffusion takes one at a time.
+        `infill`, `contains`, `length`, `forbids`, `expression`: conditions (gentext.data.constraints) on what follows a
+          prompt. An HMM draws from its exact distribution given them; masked diffusion takes one of the first three at
+          a time; any other family is led to them token by token, by `guide` (gentext.run_judge.RunGuide: an HMM) or by
+          looking ahead alone.
         decoder: an option of conf/decode, which `settings` change (temperature=0.7); or one that is made already. Of a
           beam they are its `n` best, best first, and fewer where it finds no more. An option leaves the unknown word
           out unless ban_unk=False is among the settings; those whose draws are judged do not.
@@ -74,7 +79,8 @@ class TrainedModel:
         """
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
-        conditions = {"infill": infill, "contains": contains, "length": length}
+        conditions = {"infill": infill, "contains": contains, "length": length, "forbids": forbids}
+        conditions |= {"expression": expression, "guide": guide}
         draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, **conditions, **settings)
         before = [] if draw.prompt is None or self.pairs else draw.prompt[0].tolist()
         start = len(self.tokenizer.decode([before])[0]) if before else 0
@@ -89,6 +95,9 @@ class TrainedModel:
         infill: str | None = None,
         contains: Sequence[str] = (),
         length: int | None = None,
+        forbids: Sequence[str] = (),
+        expression: str | None = None,
+        guide: Guide | None = None,
         decoder: Decoder | str = "ancestral",
         seed: int = 0,
         **settings: Any,
@@ -104,7 +113,14 @@ class TrainedModel:
             if not ids:
                 raise ValueError("the prompt is empty; leave it out, or give it a word")
             given = pad([[*ids, EOS] if self.pairs else ids]).tokens.to(self.device)
-        family = self._given(infill, contains, length, prompt)
+        family = self.family
+        conditions = Conditions(infill, contains, length, forbids, expression)
+        if self.lowercase:
+            conditions = conditions.lower()
+        if conditions:
+            family, made = self._under(conditions, made, guide, prompt)
+        elif guide is not None:
+            raise ValueError("a guide was given, and no condition to lead to; give one, such as contains")
 
         def draw(size: int) -> Batch:
             prompts = None if given is None else given.expand(size, -1)
@@ -136,23 +152,20 @@ class TrainedModel:
         """Whether the corpus was lower-cased before the tokenizer saw it."""
         return bool(self.config.data.get("lowercase"))
 
-    def _given(
-        self, infill: str | None, contains: Sequence[str], length: int | None, prompt: str | None
-    ) -> LanguageModel:
-        """The family given the conditions; itself where there are none."""
-        conditions = Conditions(infill, contains, length)
-        if not conditions:
-            return self.family
-        if prompt is not None:
-            raise ValueError("a prompt and a condition were given; begin the infill with the prompt: 'a man ___*'")
-        if not isinstance(self.family, SupportsInfilling):
-            raise ValueError(
-                f"{type(self.family).__name__} conditions on a prompt alone; for infill, contains and length train "
-                "family=hmm, or family=masked_diffusion"
-            )
-        if self.lowercase:
-            conditions = Conditions(infill and infill.lower(), [phrase.lower() for phrase in contains], length)
-        return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len))
+    def _under(
+        self, conditions: Conditions, decoder: Decoder, guide: Guide | None, prompt: str | None
+    ) -> tuple[LanguageModel, Decoder]:
+        """The family and the decoder whose draws meet conditions."""
+        simple = not conditions.forbids and conditions.expression is None and guide is None
+        if isinstance(self.family, SupportsInfilling) and (simple or not isinstance(self.family, SupportsGuiding)):
+            if not simple:
+                raise ValueError(f"{type(self.family).__name__} takes infill, contains or length alone")
+            if prompt is not None:
+                raise ValueError("a prompt and a condition were given; begin the infill with the prompt: 'a man ___*'")
+            return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len)), decoder
+        how = "lookahead" if guide is None else "guide"
+        made = Constrained(base=decoder, how=how, guide=guide, **vars(conditions))
+        return self.family, made.reading(self.tokenizer)
 
 
 def load(

@@ -24,7 +24,11 @@ def _sample(args: argparse.Namespace) -> None:
             print(_shown(line))
         return
     n, decode = 1 if args.n is None else args.n, args.decode or "ancestral"
-    given = {key: getattr(args, key) for key in ("prompt", "infill", "contains", "length", "stop", "seed")}
+    given = {key: getattr(args, key) for key in ("prompt", *CONDITIONS, "stop", "seed")}
+    if args.guide is not None:
+        from gentext.run_judge import RunGuide
+
+        given["guide"] = RunGuide(args.guide, args.trust)
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
     model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
     if args.logprobs:
@@ -38,7 +42,7 @@ def _with_log_probs(model: Any, n: int, how: dict[str, Any]) -> None:
     """Print samples, and below each the nats of its tokens."""
     from gentext.inspection.text import with_surprise
 
-    ignored = [f"--{flag}" for flag in ("infill", "contains", "length", "stop") if how.pop(flag) not in (None, [])]
+    ignored = [f"--{flag}" for flag in (*CONDITIONS, "stop") if how.pop(flag) not in (None, [])]
     if ignored:
         raise ValueError(f"--logprobs are of whole texts that nothing but a prompt decides; leave out {ignored[0]}")
     for text, line in with_surprise(model, n, **how):
@@ -55,6 +59,7 @@ def _shown(text: str) -> str:
     return "\n".join(map(inert, text.split("\n"))) if sys.stdout.isatty() else text
 
 
+CONDITIONS = ("infill", "contains", "length", "forbids", "expression")  # on what is sampled
 LATENT = ("reconstruct", "interpolate", "analogy", "neighbours")
 
 
@@ -68,7 +73,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
 
     if args.logprobs:
         raise ValueError(f"--{mode} has no use for --logprobs; leave it out")
-    unused = ["prompt", "infill", "contains", "length", "stop", *(["decode"] if mode == "neighbours" else ["n"])]
+    unused = ["prompt", *CONDITIONS, "stop", *(["decode"] if mode == "neighbours" else ["n"])]
     ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
     ignored += settings if mode == "neighbours" else ()
     if ignored:

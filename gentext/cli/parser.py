@@ -89,9 +89,16 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add("run", help="a run's folder")
     add("-n", type=int, help="how many texts (1); of a beam, its best")
     add("--prompt", help="text to continue (of a VAE, z comes from the prior), or a source to translate")
-    add("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number (HMMs, masked diffusion)")
-    add("--contains", action="append", default=[], metavar="WORDS", help="the text contains this (HMMs)")
-    add("--length", type=int, help="exactly so many words (HMMs)")
+    add("--infill", metavar="TEXT", help="fill its blanks: ___ is one word, ___* any number")
+    add("--contains", action="append", default=[], metavar="WORDS", help="the text contains this; may be given again")
+    add("--forbids", action="append", default=[], metavar="WORDS", help="the text does not contain this")
+    add(
+        "--expression",
+        metavar="REGEX",
+        help="the text fits it: 'a (man|dog) ___* .', words, ___ for any, and ( ) | * + ?",
+    )
+    add("--guide", metavar="RUN", help="an HMM that leads another family to what --contains and the like ask")
+    add("--length", type=int, help="exactly so many words")
     add("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
     add("--stop", action="append", default=[], metavar="TEXT", help="end before this string")
     add("--logprobs", action="store_true", help="below each text the log-probability of its tokens under the model")

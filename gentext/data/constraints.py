@@ -1,10 +1,11 @@
-"""Conditions on a text, in words: blanks to fill, words to contain, a length; each a pattern of token ids."""
+"""Conditions on a text, in words: blanks to fill, words to contain or to do without, a length, an expression."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gentext.data.automaton import Automaton, Expression, Pattern, automaton
 from gentext.data.tokenizer import Tokenizer
 from gentext.types import ANY, GAP, UNK
 
@@ -18,17 +19,21 @@ class Conditions:
     infill: the text with blanks: `___` is one word, `___*` any number of words, none included.
     contains: words, or phrases, that occur somewhere.
     length: words, exactly.
+    forbids: words, or phrases, that occur nowhere.
+    expression: a regular expression over words that the whole text fits (gentext.data.automaton.Expression).
     """
 
     infill: str | None = None
     contains: Sequence[str] = ()
     length: int | None = None
+    forbids: Sequence[str] = ()
+    expression: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.contains, str):
-            raise ValueError(
-                f"contains is the text {self.contains!r}; give a list of words: contains=[{self.contains!r}]"
-            )
+        for name in ("contains", "forbids"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ValueError(f"{name} is the text {given!r}; give a list of words: {name}=[{given!r}]")
         if self.length is not None and self.length < 0:
             raise ValueError(f"length is {self.length}; give a number of words, 0 or more")
         if self.infill is not None and not BLANKS.keys() & set(self.infill.split()):
@@ -37,13 +42,27 @@ class Conditions:
             )
 
     def __bool__(self) -> bool:
-        return self.infill is not None or bool(self.contains) or self.length is not None
+        return any(part is not None and part != () and part != [] for part in vars(self).values())
+
+    def lower(self) -> Conditions:
+        """The same of lower-cased text."""
+        infill, expression = (None if text is None else text.lower() for text in (self.infill, self.expression))
+        contains, forbids = ([phrase.lower() for phrase in phrases] for phrases in (self.contains, self.forbids))
+        return Conditions(infill, contains, self.length, forbids, expression)
+
+    def automaton(self, tokenizer: Tokenizer) -> Automaton:
+        """The automaton of the texts that meet them all. Raises: ValueError as `patterns` does."""
+        patterns: list[Pattern] = [*self.patterns(tokenizer)]
+        if self.expression is not None:
+            patterns.append(Expression(self.expression, lambda word: _words(word, tokenizer)))
+        banned = [[GAP, *ids] for phrase in self.forbids if (ids := _words(phrase, tokenizer))]
+        return automaton(patterns or [[GAP]], banned)
 
     def patterns(self, tokenizer: Tokenizer) -> list[list[int]]:
         """A pattern for each condition. Raises ValueError for a word that the tokenizer does not know."""
         if tokenizer.rules.kind != "word":
             raise ValueError(
-                f"infill, contains and length count words, and this run's tokens are of kind {tokenizer.rules.kind}; "
+                f"conditions are of words, and this run's tokens are of kind {tokenizer.rules.kind}; "
                 "train with tokenizer=word"
             )
         patterns = [] if self.infill is None else [_template(self.infill, tokenizer)]

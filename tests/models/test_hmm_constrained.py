@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy import stats
 
+from gentext.data.automaton import automaton, distances
 from gentext.decode import Ancestral, Beam
 from gentext.language_model import SupportsInfilling
 from gentext.models.hmm import constrained
-from gentext.models.hmm.automaton import automaton, shortest
 from gentext.models.hmm.model import HMM
 from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, pad, select
 
@@ -69,7 +69,7 @@ def test_the_automaton_accepts_what_fits(patterns):
         for word in text:
             place = machine.read(place, torch.tensor([word]))
         assert bool(machine.final[place]) == all(fits(text, pattern) for pattern in patterns)
-    assert shortest(machine) == 1 + min(len(t) for t in TEXTS if all(fits(t, pattern) for pattern in patterns))
+    assert int(distances(machine)[0]) == 1 + min(len(t) for t in TEXTS if all(fits(t, pattern) for pattern in patterns))
 
 
 @pytest.mark.parametrize("patterns", CONDITIONS.values(), ids=CONDITIONS)
@@ -151,7 +151,7 @@ def test_what_is_to_come_may_be_rarer_than_a_float(family):
     ],
 )
 def test_what_cannot_be_met_is_refused_with_the_reason(monkeypatch, family, patterns, max_len, says):
-    monkeypatch.setattr("gentext.models.hmm.automaton.MOST", 200)
+    monkeypatch.setattr("gentext.data.automaton.MOST", 200)
     with pytest.raises(ValueError, match=says):
         family.given(patterns, max_len)
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.checks import at_least
+from gentext.data.automaton import Automaton, automaton
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPanels
+from gentext.language_model import LanguageModel, SupportsGuiding, SupportsInfilling, SupportsPanels, SupportsTextPanels
 from gentext.models.hmm import panels, posterior
-from gentext.models.hmm.automaton import automaton
 from gentext.models.hmm.constrained import ConstrainedHMM
+from gentext.models.hmm.guided import GuidedByHMM
 from gentext.models.hmm.likelihood import Belief, log_conditionals
 from gentext.models.hmm.parameters import HMMParameters
 from gentext.panels import Panel
 from gentext.types import BOS, GAP, PAD, Batch, Outputs, State, Step, Tokens
 
 
-class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPanels):
+class BaseHMM(LanguageModel, SupportsInfilling, SupportsGuiding, SupportsPanels, SupportsTextPanels):
     """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
 
     Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
@@ -134,6 +136,16 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPane
     def viterbi(self, batch: Batch) -> tuple[Int[Tensor, "n t"], Float[Tensor, " n"]]:
         """The likeliest path of states, -1 where there is no token, and log p(path, text), nats; without prompts."""
         return posterior.viterbi(self.tables()[1], batch.tokens, batch.mask)
+
+    @torch.no_grad()
+    def fitting(self, machine: Automaton, max_len: int) -> ConstrainedHMM:
+        return ConstrainedHMM(self.tables()[1], machine, max_len)
+
+    def guiding(
+        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
+    ) -> GuidedByHMM:
+        mine = machine if index is None else replace(machine, words=index[machine.words])
+        return GuidedByHMM(family, self.fitting(mine, max_len), index)
 
     @torch.no_grad()
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> ConstrainedHMM:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.data.automaton import Automaton, distances, no_text
 from gentext.language_model import LanguageModel
-from gentext.models.hmm.automaton import Automaton, shortest
 from gentext.models.hmm.parameters import HMMParameters
 from gentext.types import EOS, State, Step
 
@@ -47,6 +47,16 @@ class ConstrainedHMM(LanguageModel):
         predicted, places, left = state
         state = self.tables.read(predicted, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0)
         return Step(self._logits(*state), state)
+
+    def log_fit(self, state: State) -> Float[Tensor, "n v"]:
+        """log p(the text fits | tokens so far, next token), up to a constant of each row; -inf where it cannot.
+
+        A text that has ended, or fits no more, has EOS alone.
+        """
+        predicted, places, left = state
+        fits = self._logits(predicted, places, left).double()
+        plain = self.tables.words(predicted).log()
+        return torch.where(fits > -torch.inf, fits - plain.clamp(min=torch.finfo(plain.dtype).min), -torch.inf)
 
     def _logits(
         self, predicted: Float[Tensor, "n s"], places: Int[Tensor, " n"], left: Int[Tensor, " n"]
@@ -107,14 +117,8 @@ class ConstrainedHMM(LanguageModel):
         found = float(top + p.sum().log())
         if found > -torch.inf:
             return found
-        least = shortest(self.machine)
-        if least is None:
-            raise ValueError("no text can meet all the conditions: they contradict each other; give fewer")
-        if least > self.horizon:
-            raise ValueError(
-                f"the conditions need a text of {least - 1} tokens or more, and max_len allows {self.horizon - 1}; "
-                "give fewer words or a smaller length"
-            )
+        if distances(self.machine)[0] > self.horizon:
+            raise no_text(self.machine, self.horizon)
         raise ValueError(
             "every text that meets the conditions is impossible under this HMM; leave one out, or train with "
             "transition_prior and emission_prior above 0"

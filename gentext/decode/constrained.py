@@ -1,0 +1,179 @@
+"""Texts that meet conditions, of any family that writes from left to right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from gentext.checks import ArgumentError, at_least, one_of
+from gentext.data.automaton import Automaton, distances, no_text
+from gentext.data.constraints import Conditions
+from gentext.data.tokenizer import Tokenizer
+from gentext.decode.candidates import AT_ONCE, JudgedDecoder
+from gentext.decode.chunks import check, join
+from gentext.language_model import Guide, LanguageModel, SupportsGuiding
+from gentext.types import EOS, RESERVED, UNK, Batch, State, Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constrained(JudgedDecoder):
+    """Draws of `base` that all meet conditions, and end within `max_len` tokens.
+
+    infill, contains, forbids, length, expression: the conditions, all at once (gentext.data.constraints.Conditions).
+      They are of what is written, and not of a prompt.
+    how: lookahead: no token from which the conditions cannot be met any more is chosen. Words that are to be contained
+      come late, where nothing else is left, so that texts are less likely than need be. guide: `guide` says for each
+      token how likely the conditions are to be met after it, and the family's probabilities are multiplied by that.
+      reject: draws until one meets them, which is exact, and may take many draws.
+    guide: of how=guide: a trained HMM of the same corpus and tokenizer, best of the family's own samples
+      (data=truth data.truth.run=RUN).
+    most: draws for each text at most, of how=reject.
+    An HMM needs neither: it draws from its exact conditional distribution. A beam finds what is likeliest among the
+    texts so led.
+    Source: Zhang et al. 2024 (Ctrl-G), of how=guide.
+    Raises: ValueError where no text can meet the conditions; where `most` draws do not suffice, with the rate.
+    """
+
+    infill: str | None = None
+    contains: Sequence[str] = ()
+    forbids: Sequence[str] = ()
+    length: int | None = None
+    expression: str | None = None
+    how: Literal["lookahead", "guide", "reject"] = "lookahead"
+    guide: Guide | None = None
+    most: int = 1000
+    tokenizer: Tokenizer | None = field(default=None, repr=False, compare=False)
+    machine: Automaton | None = field(default=None, repr=False, compare=False)  # of the conditions, by the tokenizer
+
+    def __post_init__(self) -> None:
+        one_of("how", self.how, ("lookahead", "guide", "reject"))
+        at_least(1, most=self.most)
+        if (self.how == "guide") != (self.guide is not None):
+            raise ArgumentError(
+                "guide", "and how=guide belong together; give the folder of an HMM's run, or another how"
+            )
+        if not self._conditions:
+            raise ArgumentError(
+                "contains", "is empty, and so is every other condition; give one, such as contains=[dog]"
+            )
+
+    @property
+    def _conditions(self) -> Conditions:
+        return Conditions(self.infill, self.contains, self.length, self.forbids, self.expression)
+
+    def reading(self, tokenizer: Tokenizer) -> Constrained:
+        made = super().reading(tokenizer)
+        assert isinstance(made, Constrained)
+        object.__setattr__(made, "tokenizer", tokenizer)
+        object.__setattr__(made, "machine", self._conditions.automaton(tokenizer))
+        return made
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        family: LanguageModel,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None = None,
+    ) -> Batch:
+        """`n` sequences of `max_len` tokens at most, EOS included."""
+        check(n, max_len, prompt, 0)
+        if self.machine is None or self.tokenizer is None:
+            raise ValueError("decode=constrained needs the family's tokenizer: give it by `reading(tokenizer)`")
+        if self.how == "reject":
+            return self._rejected(family, self.machine, n, max_len, rng, prompt)
+        if isinstance(family, SupportsGuiding):
+            led = family.fitting(self.machine, max_len)
+        elif self.guide is not None:
+            led = self.guide.guiding(family, self.tokenizer, self.machine, max_len)
+        else:
+            led = Lookahead(family, self.machine, max_len)
+        return self.draw(led, n, max_len, rng, prompt)
+
+    def _rejected(
+        self,
+        family: LanguageModel,
+        machine: Automaton,
+        n: int,
+        max_len: int,
+        rng: torch.Generator,
+        prompt: Int[Tensor, "n p"] | None,
+    ) -> Batch:
+        if prompt is not None and len(prompt.unique(dim=0)) > 1:
+            raise ValueError(
+                "how=reject draws until enough fit, which different prompts do not allow; give another how"
+            )
+        kept: list[Tensor] = []
+        held = tried = 0
+        while held < n:
+            if tried >= self.most * n:
+                raise ValueError(
+                    f"decode=constrained how=reject: {held} of {tried} draws meet the conditions ({held / tried:.3%}), "
+                    f"and {n} were asked for; raise most, or give how=lookahead"
+                )
+            size = min(AT_ONCE, max(64, n - held if not held else round(1.1 * (n - held) * tried / held)))
+            batch = self.draw(family, size, max_len, rng, None if prompt is None else prompt[:1].expand(size, -1))
+            rows = fits(machine, batch).nonzero()[:, 0]
+            kept.append(batch.tokens[rows])
+            held, tried = held + len(rows), tried + size
+        return join([part for part in kept if len(part)], None).rows(slice(0, n))
+
+
+def fits(machine: Automaton, batch: Batch) -> Tensor:
+    """Whether each text has ended and meets the conditions [n]."""
+    places = torch.zeros(len(batch), dtype=torch.long, device=batch.tokens.device)
+    met = torch.zeros(len(batch), dtype=torch.bool, device=batch.tokens.device)
+    ended = met.clone()
+    for tokens in batch.tokens.unbind(1):
+        ends = ~ended & (tokens == EOS)
+        met |= ends & machine.final[places]
+        ended |= ends
+        places = machine.read(places, tokens)
+    return met
+
+
+class Lookahead(LanguageModel):
+    """A family that never chooses a token from which the conditions cannot be met in the tokens that are left.
+
+    Its state is the family's, the place in the automaton, and the tokens left.
+    Raises: ValueError where no text of `max_len` tokens meets them.
+    """
+
+    def __init__(self, family: LanguageModel, machine: Automaton, max_len: int) -> None:
+        super().__init__()
+        self.family, self.machine, self.max_len, self.vocab_size = family, machine, max_len, family.vocab_size
+        self.likelihood = "none"
+        self.left = distances(machine)
+        if self.left[0] > max_len:
+            raise no_text(machine, max_len)
+        tokens = torch.arange(self.vocab_size)
+        named = tokens[:, None] == machine.words
+        self.kind = torch.where(named.any(1), named.long().argmax(1) + 1, 0) if len(machine.words) else tokens * 0
+        self.word = (tokens >= RESERVED) | (tokens == UNK)
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        return self._begin(self.family.start(n, rng=rng))
+
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        return self._begin(self.family.prime(prompt, rng=rng))
+
+    def step(self, state: State, tokens: Int[Tensor, " n"]) -> Step:
+        own, places, left = state
+        return self._at(self.family.step(own, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0))
+
+    def _begin(self, step: Step) -> Step:
+        places = torch.zeros(len(step.logits), dtype=torch.long, device=step.logits.device)
+        return self._at(step, places, places + self.max_len)
+
+    def _at(self, step: Step, places: Int[Tensor, " n"], left: Int[Tensor, " n"]) -> Step:
+        after = self.left[self.machine.moves[places]] <= left[:, None] - 1
+        allowed = after[:, self.kind] & self.word
+        allowed[:, EOS] = self.machine.final[places] | ~allowed.any(1)  # a text that has ended has EOS alone
+        return Step(step.logits.masked_fill(~allowed, -torch.inf), (step.state, places, left))
