@@ -54,9 +54,10 @@ class SearchSweeper(Sweeper):
         )
         launched = 0
         while batch := search.ask(self.jobs):
-            jobs = [
-                self._job(config.completed([*shared, *trial.overrides]), search.environment(trial)) for trial in batch
-            ]
+            jobs = []
+            for trial in batch:
+                words = [*shared, *trial.overrides, *_name(trial.number, shared)]
+                jobs.append(self._job(config.completed(words), search.environment(trial)))
             done = self.launcher.launch(jobs, initial_job_idx=launched)
             launched += len(batch)
             how = outcomes()
@@ -76,3 +77,8 @@ class SearchSweeper(Sweeper):
 
         quoted = watch.replace("\\", "\\\\").replace("'", "\\'")
         return [*overrides, *([f"+hydra.job.env_set.{TRIAL}='{quoted}'"] if watch else [])]
+
+
+def _name(number: int, shared: Sequence[str]) -> list[str]:
+    """What a board calls a trial, whose settings stand in the table of configurations below it."""
+    return [] if any(word.startswith("name=") for word in shared) else [f"name='trial {number}'"]

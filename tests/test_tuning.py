@@ -211,7 +211,9 @@ def test_tune_runs_its_trials_and_goes_on_when_asked_for_more(tmp_path, monkeypa
     assert len(records) == 2
     assert records.items() >= first.items()
     assert "Best: family.order=3" in capsys.readouterr().out
-    assert {json.loads(path.read_text())["config"]["eval"]["split"] for path in records} == {"valid"}
+    configs = [json.loads(path.read_text())["config"] for path in records]
+    assert {config["eval"]["split"] for config in configs} == {"valid"}
+    assert {config["name"] for config in configs} <= {f"trial {n}" for n in range(20)}  # short, on a board of many
 
 
 def test_a_search_that_cannot_begin_says_so_before_any_work(tmp_path, monkeypatch, capsys):
