@@ -42,7 +42,7 @@ from gentext.train.base import device_of, in_order
 from gentext.train.gradient import GradientTrainer
 from gentext.train.progress import Track
 from gentext.trained import begin_with, load_weights, needed
-from gentext.types import Batch, Samples, Scores
+from gentext.types import EOS, Batch, Samples, Scores
 
 PREPARED = "prepared.pt"
 WITH = "versions"  # in trained.json, beside the cost
@@ -340,6 +340,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         "sample_seconds": seconds,
         "sample_tokens": float(draw.lengths.sum()),
         **({"draws_per_text": decoder.count.drawn / len(texts)} if isinstance(decoder, JudgedDecoder) else {}),
+        **({} if corpus.stream or length else {"samples_cut": 1 - float((draw.tokens == EOS).any(1).double().mean())}),
         "judge_seconds": time.perf_counter() - begun,
         "flops_per_token": job.family.flops(1000) / 1000,
     }

@@ -127,6 +127,16 @@ def test_scores_of_stored_samples_stay_on_the_split_of_their_run(tmp_path):
     assert "refs:50|" in made.values["bleu4"].signature
 
 
+def test_samples_that_max_len_ended_are_counted_and_shown(tmp_path, capsys):
+    assert run("family=ngram", "max_len=9") == 0
+    made = record.read(folders(tmp_path)[0] / "record.ancestral.json")
+    texts = (folders(tmp_path)[0] / "samples.ancestral.txt").read_text().splitlines()
+    assert made.cost["samples_cut"] == pytest.approx(sum(len(text.split()) == 9 for text in texts) / len(texts))
+    assert made.cost["samples_cut"] > 0.3
+    assert main(["board", "runs", "--format", "csv"]) == 0
+    assert "samples_cut" in capsys.readouterr().out
+
+
 def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
     assert run() == 0
     (folder,) = folders(tmp_path)

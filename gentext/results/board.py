@@ -211,10 +211,10 @@ def _shares(record: Record) -> dict[str, Value]:
 def _meaningful(name: str, held: Sequence[Mapping[str, Value]]) -> bool:
     """Whether a column says something of this corpus.
 
-    No share of accepted texts does where every text is accepted, none of unknown tokens or cut texts where there are
-    none, and no characters or words of numbered tokens.
+    No share of accepted texts does where every text is accepted, none of unknown tokens, cut texts or samples where
+    there are none, and no characters or words of numbered tokens.
     """
-    if name in ("unknown_share", "cut_share"):
+    if name in ("unknown_share", "cut_share", "samples_cut"):
         return any(values[name].value > 0 for values in held if name in values)
     if name == "grammatical":
         return any(values[name].value < 1 for values in held if name in values)

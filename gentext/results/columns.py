@@ -140,6 +140,7 @@ FIGURES = (
     _figure("log_loss", "log loss", "nats/text", "lower", "Classification", "How surprising the right label is to the model.", "-log p(label | text), mean over texts"),
     _figure("brier", "Brier score", "", "lower", "Classification", "The squared distance of the probabilities from the right label.", "Brier 1950"),
     _figure("calibration_error", "calibration error", "share", "lower", "Classification", "How far the model's confidence is from how often it is right.", "Guo et al. 2017"),
+    _figure("samples_cut", "cut samples", "share", "none", "cost", "The share of samples that max_len ended, and not the model.", "samples without an end / samples", cost=True),
     _figure("train_core_seconds", "training core seconds", "seconds", "none", "cost", "Processor time of training, of all its threads and processes: what a busy machine does not move.", "measured", cost=True, axis="lower"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
@@ -160,11 +161,31 @@ ORDERS = ("bleu", "selfbleu", "distinct", "entropy", "novelty", "msj", "ngram_js
 # What a board shows where nobody asks for more, the most telling first.
 SHOWN = {
     "unconditional": (
-        *("bits_per_char", "unknown_share", "cut_share", "bleu4", "selfbleu4", "h_pq", "h_qp", "grammatical"),
+        *(
+            "bits_per_char",
+            "unknown_share",
+            "cut_share",
+            "samples_cut",
+            "bleu4",
+            "selfbleu4",
+            "h_pq",
+            "h_qp",
+            "grammatical",
+        ),
         *("train_seconds", "h_qp_matched", "word_ppl", "distinct2", "novelty4", "kl_pq", "kl_qp"),
     ),
     "conditional": (
-        *("sacrebleu", "chrf", "bits_per_char", "unknown_share", "cut_share", "train_seconds", "rougeL", "meteor"),
+        *(
+            "sacrebleu",
+            "chrf",
+            "bits_per_char",
+            "unknown_share",
+            "cut_share",
+            "samples_cut",
+            "train_seconds",
+            "rougeL",
+            "meteor",
+        ),
         *("ter", "rouge1", "rouge2"),
         *("bertscore_f1", "exact_match", "token_f1", "distinct2"),
     ),
