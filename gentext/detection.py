@@ -58,7 +58,7 @@ class DetectionCorpus(Source):
         at_least(1, train=self.train, test=self.test)
         at_least(0, valid=self.valid)
         model = load(self.run, trusted=self.trusted)
-        if model.config.data.get("source") is not None or model.config.data.get("unit") == "stream":
+        if model.pairs or model.config.data.get("unit") == "stream":
             raise ValueError(f"data.run is {self.run}, whose corpus is of pairs or one stream; name a run of lines")
         object.__setattr__(self, "_model", model)
         object.__setattr__(self, "_human", config.build(model.config.data, trusted=self.trusted))

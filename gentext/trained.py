@@ -144,8 +144,8 @@ class TrainedModel:
 
     @property
     def pairs(self) -> bool:
-        """Whether each text of the corpus answers a source: then its configuration names the source's column."""
-        return self.config.data.get("source") is not None
+        """Whether each text of the corpus answers a source: its class has them, or a column is named."""
+        return config.always_pairs(self.config.data) or self.config.data.get("source") is not None
 
     @property
     def lowercase(self) -> bool:

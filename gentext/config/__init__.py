@@ -6,6 +6,7 @@ from gentext.config.compose import completed, compose, decides_its_text, discret
 from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
+    always_pairs,
     fingerprint,
     former_names,
     groups,
@@ -21,6 +22,7 @@ from gentext.config.trust import refuse_code
 __all__ = [
     "NOT_IDENTITY",
     "Root",
+    "always_pairs",
     "build",
     "check",
     "check_run",

@@ -103,6 +103,11 @@ def parameters(target: str) -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(located(target)).parameters)
 
 
+def always_pairs(data: DictConfig) -> bool:
+    """Whether every corpus of this class is of pairs, whatever its options are."""
+    return vars(located(data["_target_"])).get("pairs") is True
+
+
 def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     """The configuration without what `++key=value` gave a class that has no such parameter.
 
