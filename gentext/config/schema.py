@@ -105,7 +105,7 @@ def parameters(target: str) -> dict[str, inspect.Parameter]:
 
 def always_pairs(data: DictConfig) -> bool:
     """Whether every corpus of this class is of pairs, whatever its options are."""
-    return vars(located(data["_target_"])).get("pairs") is True
+    return "_target_" in data and vars(located(data["_target_"])).get("pairs") is True
 
 
 def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
