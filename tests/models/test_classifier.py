@@ -7,11 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import calibration_curve
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
 from sklearn.naive_bayes import MultinomialNB
 
 from gentext.models import ClassConditional, Convolutions, Logistic, NaiveBayes, NeuralClassifier, NGram
+from gentext.models.classifier import panels
 from gentext.types import EOS, PAD, Batch, pad
 
 V, LABELS = 12, [[4, EOS], [5, 6, EOS], [5, 7, EOS]]
@@ -111,3 +114,20 @@ def test_the_brier_term_is_the_squared_distance():
     wanted = (p - torch.eye(3)[gold]).square().sum(1)
     assert torch.allclose(model(batch).terms["brier"], wanted, atol=1e-6)
     assert model(batch).log_prob.sum(1).exp().allclose(p[torch.arange(20), gold], atol=1e-6)
+
+
+def test_the_panels_are_scikit_learn_s_confusion_matrix_and_calibration_curve():
+    rng = np.random.default_rng(1)
+    log_p = torch.from_numpy(rng.normal(size=(500, 2))).log_softmax(1)
+    gold = torch.from_numpy(rng.integers(2, size=500))
+    matrix, curve = panels.panels(log_p, gold, ["no", "yes"], "test")
+    found = log_p.argmax(1)
+    assert np.allclose(matrix.values, confusion_matrix(gold, found, normalize="true"))
+    right, said = calibration_curve(found == gold, log_p.exp().amax(1), n_bins=10)
+    assert np.allclose(curve.lines["classifier"], np.stack([said, right], 1))
+
+
+def test_of_many_labels_the_pairs_that_are_confused_most_are_listed():
+    names = [f"l{i}" for i in range(30)]
+    gold, found = torch.tensor([3] * 5 + [7] * 2 + [1] * 9), torch.tensor([4] * 5 + [8] * 2 + [1] * 9)
+    assert panels.confusion(found, gold, names, "test").rows == [["l3", "l4", 5], ["l7", "l8", 2]]

@@ -11,8 +11,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.checks import ArgumentError
-from gentext.language_model import LanguageModel, SupportsPrepare
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsPanels, SupportsPrepare
+from gentext.models.classifier import panels
+from gentext.panels import Panel
 from gentext.types import BOS, EOS, PAD, RESERVED, Batch, Outputs, Step, Tokens, pad
+
+AT_ONCE = 512  # texts
 
 
 class LabelState(NamedTuple):
@@ -22,7 +27,7 @@ class LabelState(NamedTuple):
     position: Int[Tensor, " n"]  # tokens written
 
 
-class Classifier(LanguageModel, SupportsPrepare):
+class Classifier(LanguageModel, SupportsPrepare, SupportsPanels):
     """p(label | text) over a fixed set of labels, which are the different targets of a corpus's train split.
 
     The text is the prompt and the label is what is generated from it, token by token. So trainers, likelihoods,
@@ -63,6 +68,18 @@ class Classifier(LanguageModel, SupportsPrepare):
             raise ValueError(f"family.labels is {self.labels}, and train has {len(found)} different labels")
         width = self.label_tokens.shape[1]
         self.label_tokens = pad([list(row) for row in sorted(found)], width=width).tokens.to(self.label_tokens.device)
+
+    def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
+        """What it confuses, and how far its confidence is right, on test."""
+        names = corpus.tokenizer.decode([row[row != PAD].tolist() for row in self.label_tokens])
+        found, gold = [], []
+        for batch in corpus.batches("test", AT_ONCE):
+            batch = batch.to(self.label_tokens.device)
+            is_label = self.label_of(batch)
+            known = is_label.any(1)
+            found.append(self.scores(texts_of(batch))[known])
+            gold.append(is_label[known].long().argmax(1))
+        return panels.panels(torch.cat(found).cpu(), torch.cat(gold).cpu(), names, "test")
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
         return self.prime(torch.full((n, 1), EOS, device=self.label_tokens.device))
