@@ -37,14 +37,14 @@ def typical(logits: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
 
     Source: Meister et al. 2023, eq. 10.
     """
-    return nucleus(logits, typicality(logits.log_softmax(-1)), p)
+    return nucleus(logits, typicality(logits, logits.softmax(-1)), p)
 
 
-def typicality(log_prob: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
-    """How near each token's surprisal lies to the entropy: 0, or below it by so many nats."""
-    surprisal = -log_prob.clamp_min(-1e4)  # a banned token has mass 0, and 0 times infinity is no number
-    entropy = torch.linalg.vecdot(log_prob.exp(), surprisal)[:, None]
-    return surprisal.sub_(entropy).abs_().neg_()
+def typicality(logits: Float[Tensor, "n v"], mass: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+    """How near each token's surprisal lies to the entropy: 0, or below it by so many nats. `mass`: softmax(logits)."""
+    finite = logits.clamp_min(-1e9)  # a banned token has mass 0, and 0 times infinity is no number
+    mean = torch.linalg.vecdot(mass, finite)[:, None]  # as far from a logit as the entropy from its surprisal
+    return finite.sub_(mean).abs_().neg_()
 
 
 def nucleus(logits: Float[Tensor, "n v"], rank: Float[Tensor, "n v"], p: float) -> Float[Tensor, "n v"]:
