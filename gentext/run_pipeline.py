@@ -379,7 +379,7 @@ def device_name(device: str) -> str:
 def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> tuple[Batch, list[str]]:
     """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
 
-    They come from the stream named after the decode setting, of a large draw from several.
+    They come from the stream named after the decode setting, of a large draw from several; unknown words are spelled.
     """
     cfg, corpus = job.cfg, job.corpus
     n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
@@ -396,7 +396,7 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
     how = {"decoder": decoder, "seed": cfg.seed, "name": stream, "prompt": prompt}
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""):
         draw = parallel.sample(job.family, n, length or cfg.max_len, processes=cfg.processes, **how)
-    return draw, corpus.tokenizer.decode(draw.tokens.tolist())
+    return draw, corpus.texts(draw.tokens.tolist(), seed=Streams(cfg.seed).derive(f"spelling/{setting}"))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

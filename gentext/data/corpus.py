@@ -29,7 +29,7 @@ from gentext.data.source import Source, Truth, facts
 from gentext.data.spelling import Spelling
 from gentext.data.tokenizer import Recipe, Tokenizer
 from gentext.data.words import unspaced, word_rule
-from gentext.types import EOS, Batch, Samples, pad
+from gentext.types import EOS, UNK, Batch, Samples, pad
 
 PIECE = 256  # tokens of a piece of a stream, unless max_len says otherwise
 LONGEST = 10_000  # tokens of a line; more is asked about, for a batch is as wide as its longest row
@@ -214,6 +214,14 @@ class Corpus:
         different = list(dict.fromkeys(words))
         cost = dict(zip(different, self._spelling.nats(different).tolist(), strict=True)) if different else {}
         return torch.tensor([cost[word] for word in words], dtype=torch.float64)
+
+    def texts(self, rows: Sequence[Sequence[int]], *, seed: int) -> list[str]:
+        """Rows of ids as text, each unknown word of which is drawn letter by letter from what spells those of a split.
+
+        So a text is a draw from the distribution over texts that bits a character are of, and shows no ⁇.
+        """
+        unknown = sum(row.count(UNK) for row in rows)
+        return self.tokenizer.decode(rows, self._spelling.draw(unknown, seed) if unknown else ())
 
     def _unknown_words(self, split: str) -> list[str]:
         return [word for text in self._text[split] for word in self.tokenizer.unknown(text)]

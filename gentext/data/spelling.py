@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +15,8 @@ from gentext.data.ngram_arrays import ranked
 ORDER = 5
 START, END = 0, 1  # before the first character of a word, and after its last
 CODE_POINTS = 0x110000  # of Unicode
+TRIES = 1_000  # to draw a word that the vocabulary lacks
+UNKNOWN = "⁇"  # how an unknown token reads that nothing spells; U+2047 as in SentencePiece
 
 
 class Spelling:
@@ -46,12 +49,45 @@ class Spelling:
     ) -> None:
         at_least(1, order=order, characters=characters)
         self.order, self.characters = order, characters
-        self._learned = _positions(words, order)
+        self._learned, self._known = _positions(words, order), frozenset(known)
         self._unknown = 1 - float(np.exp(-self._nats(sorted(known))).sum())
 
     def nats(self, words: Sequence[str]) -> Float[ndarray, " n"]:
         """-log p(word, given that it is unknown) of each word, its end included."""
         return self._nats(words) + np.log(self._unknown)
+
+    def draw(self, n: int, seed: int) -> list[str]:
+        """`n` unknown words, of characters that the learned words have; ⁇ for one that cannot be found."""
+        rng = np.random.default_rng(seed)
+        return [self._word(rng) for _ in range(n)]
+
+    def _word(self, rng: np.random.Generator) -> str:
+        for _ in range(TRIES):
+            symbols = [START] * (self.order - 1)
+            while symbols[-1:] != [END]:
+                symbols.append(self._next(symbols, rng))
+            word = "".join(chr(symbol - 2) for symbol in symbols[self.order - 1 : -1])
+            if word and word not in self._known:
+                return word
+        return UNKNOWN
+
+    def _next(self, symbols: Sequence[int], rng: np.random.Generator) -> int:
+        """A symbol by the longest context that speaks: each leaves to the next shorter one what it has not seen."""
+        while True:
+            for k in range(self.order - 1, -1, -1):
+                after, kinds = self._after[k].get(tuple(symbols[len(symbols) - k :]), ((), 0))
+                at = int(rng.integers(len(after) + kinds)) if kinds else 0
+                if at < len(after):
+                    return after[at]
+
+    @cached_property
+    def _after(self) -> list[dict[tuple[int, ...], tuple[list[int], int]]]:
+        """What was seen after each context of 0, 1, ... symbols, as often as it was, and how many different ones."""
+        found: list[dict[tuple[int, ...], list[int]]] = [{} for _ in range(self.order)]
+        for row in self._learned.tolist():
+            for k, seen in enumerate(found):
+                seen.setdefault(tuple(row[len(row) - 1 - k : -1]), []).append(row[-1])
+        return [{context: (after, len(set(after))) for context, after in seen.items()} for seen in found]
 
     def _nats(self, words: Sequence[str]) -> Float[ndarray, " n"]:
         grams = _positions(words, self.order)

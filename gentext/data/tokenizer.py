@@ -18,13 +18,13 @@ from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, tra
 
 from gentext.checks import ArgumentError, at_least
 from gentext.data.spacing import SAMPLE, Spacing, spacing_of
+from gentext.data.spelling import UNKNOWN
 from gentext.data.words import LINE_OR_WORD, WordRule, word_rule
 from gentext.files import write_text
 from gentext.types import EOS, RESERVED, UNK
 
 # ids 0..3; NUL, which no text file holds, keeps a text that spells "<unk>" or "<eos>" apart from them
 SPELLINGS = ("\0PAD", "\0BOS", "\0EOS", "\0UNK")
-UNKNOWN = "⁇"  # how an unknown token reads; U+2047 as in SentencePiece
 BYTES = 256
 LARGEST = 1_000_000  # tokens of BPE: no published vocabulary has more, and a billion would end the process
 

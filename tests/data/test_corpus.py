@@ -12,7 +12,7 @@ from gentext.data.corpus import Corpus
 from gentext.data.text_files import LocalText
 from gentext.data.tokenizer import BPE, Char, Tokenizer, Word
 from gentext.data.words import word_rule
-from gentext.types import EOS, PAD
+from gentext.types import EOS, PAD, UNK
 
 
 @pytest.fixture
@@ -114,6 +114,21 @@ def test_shuffled_sections_are_the_stream_cut_at_other_places_each_time(file):
         assert sorted(itertools.chain.from_iterable(epoch)) == whole
     assert epochs[0] != epochs[1]
     assert corpus.sections("train", 3, 20, rng=rng).__next__().prompt is None
+
+
+def test_unknown_words_of_samples_are_spelled_and_no_others(tmp_path):
+    path = tmp_path / "rare.txt"
+    path.write_text("\n".join(f"the cat sees word{n:03d}" for n in range(200)), encoding="utf-8")
+    corpus = opened(path, Word("treebank", min_count=2))
+    (the, cat) = corpus.tokenizer.encode(["the cat"])[0]
+    rows = [[the, UNK, cat, EOS, PAD], [the, cat, EOS, PAD, PAD], [UNK, UNK, EOS, PAD, PAD]]
+    texts = corpus.texts(rows, seed=0)
+    (the_, first, cat_), second, (third, fourth) = texts[0].split(), texts[1], texts[2].split()
+    assert (the_, cat_, second) == ("the", "cat", "the cat")
+    for word in (first, third, fourth):
+        assert corpus.tokenizer.encode([word]) == [[UNK]]
+        assert set(word) <= set("thecasword0123456789")
+    assert corpus.texts(rows, seed=0) == texts != corpus.texts(rows, seed=1)
 
 
 def test_lines_have_no_sections(file):

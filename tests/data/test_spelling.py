@@ -1,6 +1,7 @@
 """What it costs to spell unknown words: a distribution, and that of another implementation of Witten and Bell."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -70,3 +71,26 @@ def test_any_text_can_be_spelled():
     assert np.isfinite(nats).all()
     assert nats[1] == nats.min()
     assert len(Spelling(WORDS).nats([])) == 0
+
+
+def test_words_are_drawn_as_they_are_spelled():
+    """By what the letters that were learned share, each symbol's probability over all of them."""
+    known = ["a", "ab", ""]
+    spelling = Spelling(["a", "ab", "ba", "aab", "abba"], known, order=3)
+
+    def p(word: str) -> float:
+        rows, found = _positions([word], 3), 1.0
+        for row in rows:
+            options = np.array([[*row[:-1], symbol] for symbol in (1, ord("a") + 2, ord("b") + 2)])
+            found *= spelling.probabilities(row[None])[0] / spelling.probabilities(options).sum()
+        return found
+
+    words = ["".join(letters) for k in range(1, 7) for letters in itertools.product("ab", repeat=k)]
+    rest = 1 - sum(map(p, known))
+    drawn = Counter(spelling.draw(4_000, seed=0))
+    assert not drawn.keys() & set(known)
+    for word in set(words) - set(known):
+        expected = 4_000 * p(word) / rest
+        assert abs(drawn[word] - expected) < 4 * np.sqrt(expected) + 1
+    assert Spelling(["a"], ["a"], order=2).draw(2, seed=0) != ["a", "a"]
+    assert spelling.draw(5, seed=1) == spelling.draw(5, seed=1)
