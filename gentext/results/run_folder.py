@@ -273,7 +273,7 @@ def check_data(folder: Path, known: Mapping[str, Any], found: Mapping[str, Any],
 def versions() -> dict[str, str]:
     """What the numbers were computed with."""
     found = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
-    for package in ("gentext", "torch", "numpy", "tokenizers", "nltk", "torchmetrics"):
+    for package in ("gentext", "torch", "numpy", "scipy", "tokenizers", "transformers", "nltk", "torchmetrics"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # run from a source tree
