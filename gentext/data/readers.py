@@ -1,18 +1,19 @@
-"""Files to rows of text: plain by line, paragraph or as one stream, JSONL, CSV, TSV and Parquet, gzipped or not."""
+"""Files to rows of text: plain by line, paragraph or as one stream, JSON, CSV, TSV and Parquet, gzipped or not."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from gentext.data.prompts import Prompt, beginning, check_prompt
 from gentext.data.splits import TextRow
-from gentext.data.tables import BadRows, Column, jsonl, parquet, separated
+from gentext.data.tables import BadRows, Cell, Column, json_rows, parquet, separated
 from gentext.files import read_jsonl
 
 FORMATS = ("plain", "jsonl", "csv", "tsv", "parquet")
@@ -30,20 +31,31 @@ UNITS = ("line", "paragraph", "stream")
 
 @dataclass(frozen=True)
 class TextReader:
-    """How files become rows. No row of the units line and paragraph holds a line end, nor white space around it.
+    """How files become rows. No row of the units line and paragraph has white space around it.
 
     `target` and `source` name the columns of a table: a name of the header (of JSON: a key), or a number from 0 where
-    there is no header; without `source` the corpus is not one of pairs.
+    there is no header; without `source` and `prompt` the corpus is not one of pairs. Several columns of a source, and a
+    list of texts in one, are joined by `join`. A target that is a list of texts gives a row for each of them.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "a.jsonl"
+    >>> _ = path.write_text('{"turns": ["Hello!", "Hi.", "Bye."]}')
+    >>> [row[:2] for row in TextReader(target=None, source="turns").rows(path)]
+    [('Hi.', 'Hello!'), ('Bye.', 'Hello! | Hi.')]
     """
 
     unit: str = "line"  # one of UNITS
     format: str | None = None  # one of FORMATS; None: by the file's name
-    target: Column = "text"
-    source: Column | None = None
+    target: Column | None = "text"  # None: source holds turns, each of which answers those before it
+    source: Column | Sequence[Column] | None = None
     lowercase: bool = False
     blank: bool = False  # keep blank lines
     spaces: bool = True  # false: text whose characters are set apart by spaces loses them
     bad: BadRows = field(default_factory=BadRows, compare=False)  # what becomes of rows that are not text
+    join: str = " | "
+    prompt: Prompt = None  # how much of a text is its source, see `beginning`; None: the source is a column, or none
+    characters: bool = False  # prompt counts characters, and not words
+    keep_lines: bool = False  # of a table's cell, which may be code; else its lines are joined by a space
 
     def __post_init__(self) -> None:
         for option, given, known in (
@@ -52,41 +64,60 @@ class TextReader:
         ):
             if given not in known:
                 raise ValueError(f"data.{option} is {given!r}; it must be one of {', '.join(map(str, known))}")
-        for option, column in (("target", self.target), ("source", self.source)):
+        for option, column in (("target", self.target), *(("source", column) for column in self.sources)):
             if column == "" or (isinstance(column, int) and column < 0):
                 raise ValueError(f"data.{option} is {column!r}; a column is its name, or its number from 0")
         if self.source is not None and self.unit != "line":
             raise ValueError(f"data.unit is {self.unit} and data.source is {self.source!r}; pairs are read by line")
+        if self.target is None and len(self.sources) != 1:
+            raise ValueError(
+                "data.target is null, so that each turn answers those before it; data.source must then name the one "
+                f"column that holds the turns, and is {self.source!r}"
+            )
+        if not self.join and (len(self.sources) > 1 or self.target is None):
+            raise ValueError("data.join is empty; give what stands between the parts of a source, such as ' | '")
+        check_prompt(self.prompt, self.source, self.unit)
+
+    @property
+    def sources(self) -> tuple[Column, ...]:
+        """The columns of a source; none where there is none."""
+        if self.source is None:
+            return ()
+        return (self.source,) if isinstance(self.source, str | int) else tuple(self.source)
 
     def rows(self, path: Path) -> Iterator[TextRow]:
         """The rows of one file. Raises ValueError where it is not text, or lacks a column."""
         kind = self.format or _by_name(path)
         if kind == "plain" and self.source is not None:
             raise ValueError(
-                f"{path} is plain text, which has no columns. Pairs are two files side by side (train.{self.source} "
-                f"and train.{self.target} of one folder), or a table: say which by data.format={'|'.join(FORMATS[1:])}"
+                f"{path} is plain text, which has no columns. Pairs are two files side by side "
+                f"(train.{self.sources[0]} and train.{self.target} of one folder), or a table: say which by "
+                f"data.format={'|'.join(FORMATS[1:])}"
             )
         if kind == "plain" and self.unit == "stream":
             return (TextRow(self._cased(piece)) for piece in _stream(path))
         return self.tidy(self._plain(path) if kind == "plain" else self._table(path, kind))
 
     @property
-    def _columns(self) -> list[Column]:
-        return [self.target] if self.source is None else [self.target, self.source]
+    def columns(self) -> list[Column]:
+        """The columns of a table that are read, the target's first."""
+        return [*([] if self.target is None else [self.target]), *self.sources]
 
     def _plain(self, path: Path) -> Iterator[list[str]]:
         if self.unit == "line":
             return ([line] for line in _lines(path))
         return _paragraphs(_lines(path))
 
-    def _table(self, path: Path, kind: str) -> Iterator[list[str]]:
+    def _table(self, path: Path, kind: str) -> Iterator[Sequence[Cell]]:
         self.bad.begin(str(path))
+        rows: Iterator[Sequence[Cell]]
+        lists = self.source is not None
         if kind == "parquet":
-            rows = parquet(path, self._columns, self.bad)
+            rows = parquet(path, self.columns, self.bad, lists=lists)
         elif kind == "jsonl":
-            rows = jsonl(path, _lines(path), self._columns, self.bad)
+            rows = json_rows(path, _lines(path), self.columns, self.bad, lists=lists)
         else:
-            rows = separated(path, _raw_lines(path), self._columns, "\t" if kind == "tsv" else ",", self.bad)
+            rows = separated(path, _raw_lines(path), self.columns, "\t" if kind == "tsv" else ",", self.bad)
         read = False
         for cells in rows:
             read = True
@@ -94,24 +125,58 @@ class TextReader:
         if self.bad.counts[str(path)] and not read:
             raise ValueError(f"{path} has no row of text; the first that is left out: {self.bad.first}")
 
-    def tidy(self, cells: Iterable[list[str]]) -> Iterator[TextRow]:
-        """Rows of cells, white space at their ends taken off; blank ones are left out unless they are asked for."""
+    def tidy(self, cells: Iterable[Sequence[Cell]]) -> Iterator[TextRow]:
+        """Rows of cells, white space at their ends taken off.
+
+        Blank ones are left out unless they are asked for; of texts that are cut by `prompt` those of which nothing
+        would be left.
+        """
         if self.unit == "stream":  # records follow one another as lines do
-            yield from (TextRow(self._cased(row[0]) + "\n") for row in cells)
+            yield from (TextRow(self._cased(str(row[0])) + "\n") for row in cells)
             return
         for row in cells:
-            text, *prompt = [self._tidy(cell) for cell in row]
-            if (text and all(prompt)) or self.blank:
-                yield TextRow(text, *prompt)
+            for made in self._made(row):
+                if (made.text and made.prompt != "") or self.blank:
+                    yield made
+
+    def _made(self, cells: Sequence[Cell]) -> Iterator[TextRow]:
+        """The rows of a record: one, unless its target is a list or its source holds turns."""
+        if self.target is None:
+            turns = self._turns(cells[0])
+            yield from (TextRow(turns[i], self.join.join(turns[:i]), turns[0]) for i in range(1, len(turns)))
+            return
+        texts = [self._tidy(text) for text in _listed(cells[0])]
+        if self.source is not None:
+            parts = [[self._tidy(text) for text in _listed(cell)] for cell in cells[1:]]
+            said = [text for part in parts for text in part if text]
+            group = said[0] if len(said) > 1 else None
+            yield from (TextRow(text, self.join.join(said), group) for text in texts)
+        elif self.prompt is None:
+            yield TextRow(texts[0])
+        elif cut := beginning(texts[0], self.prompt, characters=self.characters):
+            yield TextRow(cut[1], cut[0])
+
+    def _turns(self, cell: Cell) -> list[str]:
+        """The turns of a dialogue: a list, or one text in which `join` stands between them."""
+        turns = cell.split(self.join) if isinstance(cell, str) else cell
+        return [text for text in map(self._tidy, turns) if text]
 
     def _tidy(self, text: str) -> str:
-        text = self._cased(text).strip()
+        text = self._cased(text)
+        if self.keep_lines and "\n" in text:
+            lines = text.replace("\r\n", "\n").split("\n")
+            return "\n".join("".join(line.split()) if not self.spaces else line.rstrip() for line in lines).strip("\n")
+        text = text.strip()
         if not self.spaces:
             return "".join(text.split())
         return " ".join(text.split()) if "\n" in text or "\r" in text else text
 
     def _cased(self, text: str) -> str:
         return text.lower() if self.lowercase else text
+
+
+def _listed(cell: Cell) -> list[str]:
+    return [cell] if isinstance(cell, str) else cell
 
 
 def read_samples(path: Path, reader: TextReader, *, stream: bool = False) -> list[str]:
@@ -129,7 +194,7 @@ def read_samples(path: Path, reader: TextReader, *, stream: bool = False) -> lis
     if not path.is_file():
         raise ValueError(f"{path} is no file; give a file with one sample a line, or a table with a column of samples")
     kept = stream and (reader.format or _by_name(path)) != "plain"
-    reader = replace(reader, unit="stream" if kept else "line", source=None, blank=True)
+    reader = replace(reader, unit="stream" if kept else "line", source=None, prompt=None, blank=True)
     texts = [row.text.removesuffix("\n") if kept else row.text for row in reader.rows(path)]
     if not any(text.strip() for text in texts):
         raise ValueError(f"{path} holds no text; give one sample a line")
@@ -158,7 +223,7 @@ def read_sample_log(path: Path) -> list[str] | None:
 
 def side_by_side(reader: TextReader, target: Path, source: Path) -> Iterator[TextRow]:
     """The rows of two plain files, line by line. Raises ValueError where one ends before the other."""
-    side = replace(reader, format="plain", source=None, blank=True)
+    side = replace(reader, format="plain", source=None, prompt=None, blank=True)
     for answer, prompt in zip_longest(side.rows(target), side.rows(source)):
         if answer is None or prompt is None:
             short, long = (target, source) if answer is None else (source, target)

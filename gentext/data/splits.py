@@ -16,10 +16,14 @@ Size = int | float
 
 
 class TextRow(NamedTuple):
-    """One text, and the source that it was written for where the corpus is of pairs."""
+    """One text, and the source that it was written for where the corpus is of pairs.
+
+    group: what a random cut keeps together with all rows of the same; None: those of an equal source, or text.
+    """
 
     text: str
     prompt: str | None = None
+    group: str | None = None
 
 
 Rows = Callable[[], Iterator[TextRow]]  # read again from the start at every call
@@ -29,8 +33,9 @@ Rows = Callable[[], Iterator[TextRow]]  # read again from the start at every cal
 class Cut:
     """A way to take `valid` and `test` out of a text: a share below 1, or so many lines (of a stream: characters).
 
-    `random` draws by `seed` and keeps equal texts (of pairs: equal sources) together, so that nothing in test was seen
-    in train: sizes count distinct texts. `tail` takes the end as it stands: train, then valid, then test.
+    `random` draws by `seed` and keeps equal texts (of pairs: equal sources, questions on one context, replies of one
+    dialogue) together, so that nothing in test was seen in train: sizes count distinct ones. `tail` takes the end as it
+    stands: train, then valid, then test.
     """
 
     how: str
@@ -80,7 +85,7 @@ class Cut:
                 yield "train", row
 
     def _key(self, row: TextRow) -> int:
-        text = row.text if row.prompt is None else row.prompt
+        text = row.group or (row.text if row.prompt is None else row.prompt)
         return int.from_bytes(hashlib.blake2b(f"{self.seed}\n{text}".encode(), digest_size=8).digest(), "big")
 
     def _tail(self, body: Rows, stream: bool, name: str) -> Iterator[tuple[str, TextRow]]:

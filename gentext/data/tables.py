@@ -1,17 +1,19 @@
-"""JSONL, CSV, TSV and Parquet as rows of text cells; what is not text is refused, with its file and line."""
+"""JSON, JSONL, CSV, TSV and Parquet as rows of text cells; what is not text is refused, with its file and line."""
 
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 Column = str | int
+Cell = str | list[str]  # a list of texts where a row of pairs may hold one: turns, contexts, answers
 LONGEST_CELL = 1 << 30  # characters; the csv module stops at 131,072 unless it is given another limit
 
 
@@ -48,36 +50,60 @@ class BadRows:
 
 
 def text_cells(
-    file: str, rows: Iterable[Sequence[Any]], columns: Sequence[Column], bad: BadRows, place: str = "row"
-) -> Iterator[list[str]]:
-    """The rows whose cells are all text; `bad` gets the others. Rows are numbered from 1."""
+    file: str, rows: Iterable[Sequence[Any]], columns: Sequence[Column], bad: BadRows, *, lists: bool = False
+) -> Iterator[list[Cell]]:
+    """The rows whose cells are all text, or with `lists` lists of texts; `bad` gets the others. They count from 1."""
     for number, cells in enumerate(rows, 1):
-        problem = _problem(columns, cells)
+        problem = _problem(columns, cells, lists)
         if problem is None:
             yield list(cells)
         else:
-            bad(file, f"{place} {number}", problem)
+            bad(file, f"row {number}", problem)
 
 
-def jsonl(path: Path, lines: Iterable[str], columns: list[Column], bad: BadRows) -> Iterator[list[str]]:
-    """One JSON object a line, or of one column one string a line."""
+def json_rows(
+    path: Path, lines: Iterable[str], columns: list[Column], bad: BadRows, *, lists: bool = False
+) -> Iterator[list[Cell]]:
+    """One JSON object a line, or one list of objects in the file; of one column, strings in place of objects."""
     load = partial(json.loads, object_pairs_hook=partial(_without_repeats, columns))
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    first = next(numbered, (0, ""))
+    if first[1].lstrip().startswith("["):
+        text = "\n".join([first[1], *(line for _, line in numbered)])
+        records = enumerate(_json_list(path, text, load), 1)
+        found = ((f"row {number}", partial(_cells, record, columns)) for number, record in records)
+    else:
+        whole = itertools.chain([first] if first[1] else [], numbered)
+        found = ((f"line {number}", partial(_loaded, load, line, columns)) for number, line in whole)
+    for place, read in found:
         try:
-            cells = _cells(load(line), columns)
-            problem = _problem(columns, cells)
+            cells = read()
+            problem = _problem(columns, cells, lists)
         except RecursionError:
             problem = "this JSON is nested too deeply to be read"
         except LookupError as error:
             problem = str(error.args[0])
         except ValueError as error:
-            problem = f"not JSON ({error}); JSONL is one object a line"
+            problem = f"not JSON ({error}); a file holds one object a line, or one list of objects"
         if problem is None:
             yield cells
         else:
-            bad(str(path), f"line {number}", problem)
+            bad(str(path), place, problem)
+
+
+def _loaded(load: Callable[[str], Any], line: str, columns: list[Column]) -> list[Any]:
+    return _cells(load(line), columns)
+
+
+def _json_list(path: Path, text: str, load: Callable[[str], Any]) -> list[Any]:
+    try:
+        return load(text)
+    except (ValueError, LookupError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error.args[0]
+        raise ValueError(
+            f"{path} begins as a list of JSON objects and cannot be read as one ({reason}); close the list, or give "
+            "one object a line"
+        ) from error
 
 
 def separated(
@@ -99,7 +125,7 @@ def separated(
             yield [cells[i] for i in at]
 
 
-def parquet(path: Path, columns: list[Column], bad: BadRows) -> Iterator[list[str]]:
+def parquet(path: Path, columns: list[Column], bad: BadRows, *, lists: bool = False) -> Iterator[list[Cell]]:
     """The columns of a Parquet file, by pyarrow (an extra)."""
     try:
         import pyarrow as arrow
@@ -115,7 +141,7 @@ def parquet(path: Path, columns: list[Column], bad: BadRows) -> Iterator[list[st
                 for batch in batches
                 for cells in zip(*(batch.column(name).to_pylist() for name in names), strict=True)
             )
-            yield from text_cells(str(path), rows, columns, bad)
+            yield from text_cells(str(path), rows, columns, bad, lists=lists)
     except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not a Parquet file ({error})") from error
 
@@ -160,16 +186,21 @@ def _without_repeats(columns: list[Column], pairs: list[tuple[str, Any]]) -> dic
     return found
 
 
-def _problem(columns: Sequence[Column], cells: Sequence[Any]) -> str | None:
+def _problem(columns: Sequence[Column], cells: Sequence[Any], lists: bool = False) -> str | None:
     """Why a row is not text, or None where it is."""
     for column, cell in zip(columns, cells, strict=True):
-        if not isinstance(cell, str):
-            return f"{column!r} is {_kind(cell)}, not text"
-        if "\0" in cell:
-            return f"{column!r} holds a NUL character, which no text does"
-        if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
-            return f"{column!r} holds half of a surrogate pair, which is no character"
+        for text in cell if lists and isinstance(cell, list) else [cell]:
+            if not isinstance(text, str):
+                return f"{column!r} is {_kind(cell)}, not text" if text is cell else _in_list(column, text)
+            if "\0" in text:
+                return f"{column!r} holds a NUL character, which no text does"
+            if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+                return f"{column!r} holds half of a surrogate pair, which is no character"
     return None
+
+
+def _in_list(column: Column, item: Any) -> str:
+    return f"{column!r} is a list that holds {_kind(item)}, and not texts alone"
 
 
 def _kind(cell: Any) -> str:

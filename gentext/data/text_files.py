@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gentext.checks import one_of
 from gentext.data.download import Remote, fetch
+from gentext.data.prompts import Prompt
 from gentext.data.readers import SUFFIXES, TextReader, side_by_side
 from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import SPLITS, Cut, Size, TextRow
@@ -92,9 +93,10 @@ class PublishedCorpus(Source):
 class LocalText(Source):
     """The user's own text: a file, or a folder of files (train.*, valid.*, test.*; else all of them, to be cut).
 
-    Pairs are the columns `source` and `target` of a table, or two files beside one another, train.SOURCE and
-    train.TARGET. Where `sha256` states a split's, another text stops the run. Without a `name` the corpus is called by
-    the file's stem and eight digits of its text's sha256.
+    Pairs are the columns `source` and `target` of a table (see TextReader), or two files beside one another,
+    train.SOURCE and train.TARGET; or `prompt` cuts a text into what is given and what is to be written. Where `sha256`
+    states a split's, another text stops the run. Without a `name` the corpus is called by the file's stem and eight
+    digits of its text's sha256.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "my.txt"
@@ -103,6 +105,7 @@ class LocalText(Source):
     ['line 8', 'line 9']
     """
 
+    needs_path: ClassVar[bool] = True
     path: str
     name: str = ""  # the file's, if none is given
     origin: str = "the user's own"
@@ -112,8 +115,8 @@ class LocalText(Source):
     unit: str = "line"
     blank: bool = False
     format: str | None = None
-    target: Column = "text"
-    source: Column | None = None
+    target: Column | None = "text"
+    source: Column | Sequence[Column] | None = None
     labels: bool = False  # the target is one of few labels of its source
     cut: str = "random"
     valid: Size = 0.05
@@ -121,12 +124,16 @@ class LocalText(Source):
     seed: int = 0
     skip_bad: bool = False  # leave out rows of a table that are not text, and count them
     sha256: Mapping[str, str] = field(default_factory=dict)  # of splits, as a record states them
+    spaces: bool = True
+    join: str = " | "  # between the parts of a source
+    prompt: Prompt = None  # of a text: its beginning is the source
+    keep_lines: bool = False
     named: bool = field(init=False, repr=False)
     _bad: BadRows = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "named", bool(self.name))
-        if not self.path:
+        if self.needs_path and not self.path:
             raise ValueError("data.path is empty; give a file or a folder of files, such as data.path=my.txt")
         if not self.name:
             object.__setattr__(self, "name", Path(self.path).name.split(".")[0] or "text")
@@ -144,7 +151,7 @@ class LocalText(Source):
 
     @property
     def pairs(self) -> bool:
-        return self.source is not None
+        return self.source is not None or self.prompt is not None
 
     def fetch(self) -> list[Path]:
         return list(chain.from_iterable(self._bodies().values()))
@@ -172,14 +179,18 @@ class LocalText(Source):
         return Cut(self.cut, self.valid, self.test, self.seed)
 
     def _reader(self) -> TextReader:
-        return TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, bad=self._bad)
+        columns = {"target": self.target, "source": self.source, "join": self.join, "prompt": self.prompt}
+        how = {"spaces": self.spaces, "characters": self.words == "char", "keep_lines": self.keep_lines}
+        return TextReader(
+            self.unit, self.format, lowercase=self.lowercase, blank=self.blank, bad=self._bad, **columns, **how
+        )
 
     def _read(self, paths: list[Path]) -> Iterator[TextRow]:
         """The rows of these files, one after another, or side by side where their names end in the two columns."""
         reader = self._reader()
         sides = {_bare(path).suffix.removeprefix("."): path for path in paths}
-        if self.source is not None and set(sides) == {str(self.target), str(self.source)}:
-            yield from side_by_side(reader, sides[str(self.target)], sides[str(self.source)])
+        if len(reader.sources) == 1 and set(sides) == {str(self.target), str(reader.sources[0])}:
+            yield from side_by_side(reader, sides[str(self.target)], sides[str(reader.sources[0])])
             return
         row = TextRow("\n")
         for path in paths:
