@@ -25,4 +25,6 @@ from .memorisation import Memorisation as Memorisation
 from .precision_recall import PrecisionRecall as PrecisionRecall
 from .pretrained import PretrainedEncoder as PretrainedEncoder
 from .rule_usage import RuleProfile as RuleProfile
+from .tasks import KeywordCoverage as KeywordCoverage
+from .tasks import ValidPython as ValidPython
 from .text_profile import TextProfile as TextProfile

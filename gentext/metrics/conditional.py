@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -19,6 +21,7 @@ from gentext.types import Samples, Value
 
 ROUGE = ("rouge1", "rouge2", "rougeL")
 OWN = "rouge"  # ROUGE's own words
+ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
 class Sacrebleu(PairMetric):
@@ -56,6 +59,7 @@ class Sacrebleu(PairMetric):
         }
         n, found = len(samples), {}
         for name, metric in metrics.items():
+            plain_floats(metric)
             score = metric.corpus_score(samples, [references], n_bootstrap=self.resamples if n > 1 else 1)
             signature = str(metric.get_signature())
             reported = json.loads(score.format(width=9, signature=signature, is_json=True))
@@ -65,6 +69,21 @@ class Sacrebleu(PairMetric):
                 interval, kind = (middle - reach, middle + reach), f"bootstrap:{self.resamples}"
             found[name] = Value(score.score, f"{name}|{signature}|pairs:{n}", name != "ter", n, "%", interval, kind)
         return found
+
+
+def plain_floats(metric: Any) -> None:
+    """Let a metric of sacrebleu score in Python's floats.
+
+    Its resamples are of numpy's single precision but where they are 0, and its mean refuses the mixture.
+    """
+    compute = metric._compute_score_from_stats
+
+    def plain(stats: Any) -> Any:
+        score = compute(stats)
+        score.score = float(score.score)
+        return score
+
+    metric._compute_score_from_stats = plain
 
 
 class Rouge(WordPairMetric):
@@ -156,35 +175,57 @@ class NoSynonyms:
 class Answers(WordPairMetric):
     """exact_match, the share of samples that are their reference word by word, and token_f1, the mean F1 of words.
 
-    Source: Rajpurkar et al. 2016. Differs: articles and punctuation are words as others are.
+    Args:
+        squad: words as SQuAD's own code cuts them: in lower case, without punctuation, without a, an and the; else
+            they are those of `words`, articles and punctuation among them.
+
+    Source: Rajpurkar et al. 2016. Differs: a row has one reference; of several they take the best.
 
     Example:
         >>> from gentext.types import Samples
-        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "a dog runs"))
-        >>> metric = Answers(words="whitespace")
+        >>> sample, reference = (Samples((text,), ("un chien",)) for text in ("a dog sits", "the dog runs."))
+        >>> metric = Answers(squad=True)
         >>> metric.update(samples=sample, references=reference)
-        >>> {name: round(value, 3) for name, value in metric.compute().items()}
-        {'exact_match': 0.0, 'token_f1': 0.667}
+        >>> metric.compute()
+        {'exact_match': 0.0, 'token_f1': 0.5}
     """
 
     higher_is_better: ClassVar[bool | None] = True
 
+    def __init__(
+        self,
+        words: str | None = None,
+        lowercase: bool | None = None,
+        squad: bool = False,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(words, lowercase, resamples, seed)
+        if squad and (words, lowercase) != (None, None):
+            raise ValueError("squad is true, which says what a word is; leave words and lowercase out")
+        self.squad = squad
+
     def values(self) -> Mapping[str, Value]:
         samples, references = self.pairs()
-        how = self.segmentation()
-        both = [
-            (how.split(sample), how.split(reference)) for sample, reference in zip(samples, references, strict=True)
-        ]
+        split, tok = (squad_words, "squad") if self.squad else (self.segmentation().split, self.segmentation().tok)
+        both = [(split(sample), split(reference)) for sample, reference in zip(samples, references, strict=True)]
         return self.means(
             {
-                "exact_match": (
-                    [sample == reference for sample, reference in both],
-                    f"exact_match|tok:{how.tok}",
-                ),
-                "token_f1": ([f1(sample, reference) for sample, reference in both], f"token_f1|tok:{how.tok}"),
+                "exact_match": ([sample == reference for sample, reference in both], f"exact_match|tok:{tok}"),
+                "token_f1": ([f1(sample, reference) for sample, reference in both], f"token_f1|tok:{tok}"),
             },
             "share",
         )
+
+
+def squad_words(text: str) -> list[str]:
+    """The words that SQuAD's evaluation compares.
+
+    >>> squad_words("The U.S. has an owl!")
+    ['us', 'has', 'owl']
+    """
+    text = "".join(character for character in text.lower() if character not in string.punctuation)
+    return ARTICLES.sub(" ", text).split()
 
 
 def f1(sample: Sequence[str], reference: Sequence[str]) -> float:

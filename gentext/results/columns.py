@@ -133,6 +133,8 @@ FIGURES = (
     _figure("bertscore_precision", "BERTScore precision", "cosine", "higher", "BERTScore", "Best cosine of each token of the answer in the reference.", "Zhang et al. 2020"),
     _figure("bertscore_recall", "BERTScore recall", "cosine", "higher", "BERTScore", "Best cosine of each token of the reference in the answer.", "Zhang et al. 2020"),
     _figure("bertscore_f1", "BERTScore F1", "cosine", "higher", "BERTScore", "Harmonic mean of BERTScore's precision and recall.", "Zhang et al. 2020"),
+    _figure("keyword_coverage", "keywords used", "share", "higher", "KeywordCoverage", "The share of a source's words that the answer uses, any word of their stem.", "stems of the source in the answer / stems of the source (Lin et al. 2020)"),
+    _figure("valid_python", "valid Python", "share", "higher", "ValidPython", "The share of answers that Python can parse.", "answers that ast.parse takes / answers"),
     _figure("accuracy", "accuracy", "share", "higher", "Classification", "How often the likeliest label is the right one.", "right labels / texts"),
     _figure("balanced_accuracy", "balanced accuracy", "share", "higher", "Classification", "The mean over labels of the share of their texts that is told right, so that rare labels count as much.", "mean recall"),
     _figure("macro_precision", "macro precision", "share", "higher", "Classification", "The mean over labels of how often a label, where it is said, is right.", "mean precision"),
@@ -188,6 +190,38 @@ SHOWN = {
         ),
         *("ter", "rouge1", "rouge2"),
         *("bertscore_f1", "exact_match", "token_f1", "distinct2"),
+    ),
+    "translation": (
+        *("sacrebleu", "chrf", "ter", "bertscore_f1", "meteor", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share", "exact_match"),
+    ),
+    "summarisation": (
+        *("rouge1", "rouge2", "rougeL", "bertscore_f1", "meteor", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share", "chrf"),
+    ),
+    "question_answering": (
+        *("exact_match", "token_f1", "rougeL", "bertscore_f1", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share"),
+    ),
+    "dialogue": (
+        *("sacrebleu", "rougeL", "meteor", "bertscore_f1", "distinct2", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share", "distinct1", "exact_match"),
+    ),
+    "completion": (
+        *("rougeL", "meteor", "bertscore_f1", "exact_match", "selfbleu4", "distinct2", "bits_per_char"),
+        *("train_seconds", "unknown_share", "cut_share", "sacrebleu"),
+    ),
+    "poetry": (
+        *("chrf", "sacrebleu", "rougeL", "selfbleu4", "distinct2", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share", "bertscore_f1", "novelty4"),
+    ),
+    "keywords": (
+        *("keyword_coverage", "rougeL", "meteor", "bertscore_f1", "sacrebleu", "distinct2", "bits_per_char"),
+        *("train_seconds", "unknown_share", "cut_share"),
+    ),
+    "code": (
+        *("exact_match", "valid_python", "sacrebleu", "chrf", "token_f1", "bits_per_char", "train_seconds"),
+        *("unknown_share", "cut_share"),
     ),
     "classification": (
         *("accuracy", "macro_f1", "log_loss", "calibration_error", "balanced_accuracy", "macro_precision", "brier"),

@@ -7,6 +7,7 @@ from torchmetrics.functional.text.bert import bert_score
 
 from gentext.metrics.base import Absent
 from gentext.metrics.bertscore import BERTScore, match
+from gentext.metrics.encoders import HashedNgrams
 from gentext.metrics.pretrained import PretrainedEncoder, _loaded
 from gentext.types import Samples
 
@@ -37,6 +38,12 @@ def test_the_figures_are_torchmetrics(encoder):
         # sorted, since torchmetrics 1.9 gives the pairs back in another order than it was given
         ours = sorted(found[f"bertscore_{name}"].per_sequence)
         assert ours == pytest.approx(sorted(theirs[name].tolist()), abs=1e-5)
+
+
+def test_without_an_encoder_of_tokens_it_is_absent():
+    for encoder in (None, HashedNgrams()):
+        with pytest.raises(Absent, match=r"encoder@eval\.encoder=pretrained"):
+            values(encoder, SAMPLES, REFERENCES)
 
 
 def naive(sample, reference):

@@ -84,6 +84,12 @@ def test_sacrebleus_own_interval_is_kept():
     assert "bs:200" in value.signature
 
 
+def test_resamples_of_which_some_have_no_overlap_have_an_interval():
+    found = values(Sacrebleu(resamples=50), ["x y z w", "a b c d e"], ["a b c d", "a b c d e"])
+    assert found["sacrebleu"].interval[1] - found["sacrebleu"].interval[0] > 50
+    assert found["sacrebleu"].interval_kind == "bootstrap:50"
+
+
 def overlap(one, two):
     shared = sum(min(one.count(gram), two.count(gram)) for gram in set(one))
     return 2 * shared / (len(one) + len(two)) if one and two else 0.0
@@ -145,6 +151,23 @@ def test_answers_are_squads(both):
     )
     assert 100 * found["exact_match"].value == pytest.approx(float(theirs["exact_match"]), abs=1e-3)
     assert 100 * found["token_f1"].value == pytest.approx(float(theirs["f1"]), abs=1e-3)
+
+
+@settings(max_examples=20, deadline=None)
+@given(pairs)
+def test_answers_cut_as_squad_cuts_are_squads_with_articles_and_marks(both):
+    into = {"a": "A ", "b": "The b.", "c": "an?", "d": "D-d!"}
+    samples, references = (
+        [" ".join(into[w] for w in text.split()) for text in side] for side in zip(*both, strict=True)
+    )
+    found = values(Answers(squad=True, resamples=0), samples, references)
+    theirs = squad(
+        [{"prediction_text": text, "id": str(i)} for i, text in enumerate(samples)],
+        [{"answers": {"answer_start": [0], "text": [text]}, "id": str(i)} for i, text in enumerate(references)],
+    )
+    assert 100 * found["exact_match"].value == pytest.approx(float(theirs["exact_match"]), abs=1e-3)
+    assert 100 * found["token_f1"].value == pytest.approx(float(theirs["f1"]), abs=1e-3)
+    assert found["token_f1"].signature == f"token_f1|tok:squad|pairs:{len(samples)}|v:1"
 
 
 @pytest.mark.parametrize("build", METRICS)
@@ -217,3 +240,5 @@ def test_bad_options_are_refused():
         Sacrebleu(tokenize="14a")
     with pytest.raises(ValueError, match="words is 'wrods'"):
         Rouge(words="wrods")
+    with pytest.raises(ValueError, match="squad is true"):
+        Answers(words="char", squad=True)
