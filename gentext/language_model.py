@@ -272,7 +272,7 @@ class SupportsEM(ABC):
 
 
 class SupportsTexts(ABC):
-    """A row of texts that nobody generated: a person's. They are taken as they stand, not from tokens."""
+    """A row of texts that no model generated: a person's. They are taken as they stand, not from tokens."""
 
     @abstractmethod
     def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
@@ -280,6 +280,24 @@ class SupportsTexts(ABC):
 
         Raises: ValueError where there are fewer.
         """
+
+
+class SupportsAnswers(SupportsTexts):
+    """A rule that answers a source with a text, as text: a baseline of corpora of pairs."""
+
+    @abstractmethod
+    def answer(self, source: str) -> str:
+        """What it writes given this source."""
+
+    def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
+        """Its answer to every source of a split. Raises: ValueError where there are no sources."""
+        sources = corpus.prompts(split)
+        if sources is None:
+            raise ValueError(
+                f"{type(self).__name__} answers a source, and {corpus.name} has none: take a corpus of pairs, such as "
+                "data=summarisation, or say where its sources are by data.source=COLUMN"
+            )
+        return [self.answer(source) for source in sources]
 
 
 class SupportsPrepare(ABC):

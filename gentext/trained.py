@@ -27,7 +27,15 @@ from gentext.decode import Ancestral, Beam, Constrained
 from gentext.decode.chunks import join
 from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.files import ANEW, sha256
-from gentext.language_model import Decoder, Guide, LanguageModel, SupportsGuiding, SupportsInfilling, SupportsLatent
+from gentext.language_model import (
+    Decoder,
+    Guide,
+    LanguageModel,
+    SupportsAnswers,
+    SupportsGuiding,
+    SupportsInfilling,
+    SupportsLatent,
+)
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
 from gentext.results.run_folder import kept_weights, stored
@@ -79,6 +87,10 @@ class TrainedModel:
         """
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
+        if isinstance(self.family, SupportsAnswers):
+            if prompt is None:
+                raise ValueError(f"{type(self.family).__name__} answers a source; give one by prompt")
+            return [_until(self.family.answer(prompt), stop, 0)] * n
         conditions = {"infill": infill, "contains": contains, "length": length, "forbids": forbids}
         conditions |= {"expression": expression, "guide": guide}
         draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, **conditions, **settings)
@@ -144,8 +156,9 @@ class TrainedModel:
 
     @property
     def pairs(self) -> bool:
-        """Whether each text of the corpus answers a source: its class has them, or a column is named."""
-        return config.always_pairs(self.config.data) or self.config.data.get("source") is not None
+        """Whether each text of the corpus answers a source: its class has them, a column is named, or its beginning."""
+        data = self.config.data
+        return config.always_pairs(data) or data.get("source") is not None or data.get("prompt") is not None
 
     @property
     def lowercase(self) -> bool:

@@ -36,7 +36,7 @@ def decides_its_text(data: DictConfig) -> bool:
     What a path leads to, and what a class of the user's own reads, may change from one day to the next.
     """
     paths = [OmegaConf.select(data, key.removeprefix("data.")) for key in PATHS]
-    return data._target_.startswith("gentext.") and paths == [None] * len(PATHS)
+    return data._target_.startswith("gentext.") and not any(paths)
 
 
 def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:

@@ -1,6 +1,7 @@
 from .checkpoint import PretrainedTokenizer as PretrainedTokenizer
 from .corpus import Corpus as Corpus
 from .hub import HubText as HubText
+from .tasks import TaskText as TaskText
 from .text_files import LocalText as LocalText
 from .text_files import PublishedCorpus as PublishedCorpus
 from .tokenizer import BPE as BPE

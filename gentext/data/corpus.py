@@ -136,7 +136,7 @@ class Corpus:
         """What is asked of a model of this corpus, and so which rows stand on one board."""
         if self.labelled:
             return "classification"
-        return "conditional" if self.pairs else "unconditional"
+        return self._source.task or ("conditional" if self.pairs else "unconditional")
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

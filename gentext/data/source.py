@@ -45,6 +45,7 @@ class Source(Protocol):
     stream: bool = False  # one long text, not lines
     pairs: bool = False  # each text answers a prompt (its translation's source)
     labels: bool = False  # of pairs: the text is one of few labels of its prompt
+    task: str = ""  # what the pairs are of, where there is a name for it: translation, summarisation, ...
     split_names: tuple[str, ...] = SPLITS  # and further ones that a model may be tested on
     truth: Truth | None = None  # the distribution that the text was drawn from, where it is known
     sha256: Mapping[str, str] = MappingProxyType({})  # of splits, where the user states them
@@ -85,6 +86,7 @@ def facts(source: Source) -> dict[str, Any]:
         "stream": source.stream,
         "pairs": source.pairs,
         **({"labels": True} if source.labels else {}),
+        **({"task": source.task} if source.task else {}),
     }
 
 

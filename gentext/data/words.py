@@ -34,6 +34,7 @@ PLAIN = re.compile(r"(?:[^\W_]+(?:(?:[,;:!?]? +|-)[^\W_]+)*(?: *[.,;:!?])?)?")
 PLAIN_WORDS = re.compile(r"[^\W_]+(?:-[^\W_]+)*|[.,;:!?]")
 CONTRACTED = re.compile(r"\b(?:cannot|gimme|gonna|gotta|lemme|wanna)\b", re.IGNORECASE)
 SENTENCE_END = re.compile(r"[.?!](?:[?!)\";}\]*:@'({\[]|\s+\S)")  # where NLTK looks for one
+UNSPACED_END = re.compile(r"(?<=[。！？])(?=[^。！？」』”])")
 CONTRACTION = re.compile(r"\b(?:can not|gim me|gon na|got ta|lem me|wan na)\b", re.IGNORECASE)
 SPACED_MARK = re.compile(r" (?=[.,;:!?](?: |$))")
 CLOSING = re.compile(r" (\.{2,}|[»”’…])")  # what NLTK's detokenizer leaves apart
@@ -67,6 +68,19 @@ def _line(text: str) -> list[str]:
     words, sentences, _ = _nltk()
     parts = sentences.tokenize(text) if SENTENCE_END.search(text) else [text]
     return [word for part in parts for word in words.tokenize(part)]
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, found as `treebank` finds them; a line's end, and 。！？, end one too.
+
+    >>> sentences("Dr. Li came. He saw it! 春眠不觉晓。处处闻啼鸟。")
+    ['Dr. Li came.', 'He saw it!', '春眠不觉晓。', '处处闻啼鸟。']
+    """
+    found = []
+    for line in map(str.strip, text.split("\n")):
+        for part in _nltk()[1].tokenize(line) if SENTENCE_END.search(line) else [line]:
+            found += UNSPACED_END.split(part)
+    return [sentence for sentence in found if sentence]
 
 
 def untreebank(words: Sequence[str]) -> str:

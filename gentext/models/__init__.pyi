@@ -1,3 +1,4 @@
+from .baselines import Lead as Lead
 from .classifier.base import Classifier as Classifier
 from .classifier.class_conditional import ClassConditional as ClassConditional
 from .classifier.linear import Logistic as Logistic

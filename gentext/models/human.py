@@ -16,9 +16,9 @@ from gentext.types import EOS, PAD, Batch, State, Step, Tokens
 class Human(LanguageModel, SupportsEM, SupportsTexts):
     """What perfect imitation would get: texts that no model was trained on and that are not those it is judged against.
 
-    Where the true distribution is known they are drawn from it anew, elsewhere they are of valid (of test, where rows
-    are judged against valid). As a generator it gives valid's sequences: `sample` draws them without replacement. The
-    decode setting is ignored.
+    Where the true distribution is known they are drawn from it anew; of pairs they are other references of the same
+    sources; elsewhere they are of valid (of test, where rows are judged against valid). As a generator it gives
+    valid's sequences: `sample` draws them without replacement. The decode setting is ignored.
 
     Its probability for any new sequence is zero, so that it has no likelihood to report.
     State: (sequence, position), both [n].
@@ -60,6 +60,8 @@ class Human(LanguageModel, SupportsEM, SupportsTexts):
         """As SupportsTexts says."""
         if corpus.truth is not None:
             return list(corpus.truth.sample(n, rng))
+        if corpus.pairs:
+            return _other_references(corpus, split, rng)
         held = "test" if split == "valid" else "valid"
         lines = corpus.lines(held)
         if n > len(lines):
@@ -120,3 +122,25 @@ class Human(LanguageModel, SupportsEM, SupportsTexts):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
         nn.Module._load_from_state_dict(self, state_dict, prefix, *rest)
+
+
+def _other_references(corpus: Corpus, split: str, rng: torch.Generator) -> list[str]:
+    """For each row of a split another text of the same source, none of them for two rows.
+
+    Raises: ValueError where a source has one text alone.
+    """
+    rows: dict[str, list[int]] = {}
+    for i, source in enumerate(corpus.prompts(split) or ()):
+        rows.setdefault(source, []).append(i)
+    alone = sum(len(same) == 1 for same in rows.values())
+    if alone:
+        raise ValueError(
+            f"family=human holds one person's answer to a source against another's, and {alone} of the {len(rows)} "
+            f"sources of {corpus.name}'s {split} have one answer alone; give several rows of each source, or leave "
+            "family=human out"
+        )
+    lines, other = corpus.lines(split), {}
+    for same in rows.values():
+        shift = int(torch.randint(1, len(same), (), generator=rng, device=rng.device))
+        other |= {i: lines[same[(k + shift) % len(same)]] for k, i in enumerate(same)}
+    return [other[i] for i in range(len(lines))]

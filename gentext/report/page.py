@@ -26,11 +26,12 @@ from gentext.report.style import Chart
 from gentext.results import board as boards
 from gentext.results import frontier, render_board
 from gentext.results.board import Board
-from gentext.results.columns import column
+from gentext.results.columns import SHOWN, column
 from gentext.results.naming import flatten
 from gentext.results.record import Record
 
-QUALITY = {"unconditional": ("bleu4",), "conditional": ("chrf", "sacrebleu", "rougeL")}  # the first that is known
+# the first that is known; of a track that is not here, of what its board shows
+QUALITY = {"unconditional": ("bleu4",), "conditional": ("chrf", "sacrebleu", "rougeL")}
 DIVERSITY = "selfbleu4"
 PICTURED = 30  # families whose texts and logs are drawn: more lines than these nobody can tell apart
 REACHED = {"10 s": 10.0, "1 min": 60.0, "10 min": 600.0}
@@ -109,7 +110,7 @@ def _runs(records: Sequence[Record], ranked: Sequence[Board]) -> str:
 
 
 def _section(board: Board, material: Material | None) -> Section:
-    known = [name for name in QUALITY[board.track] if name in board.columns]
+    known = [name for name in QUALITY.get(board.track) or SHOWN[board.track] if name in board.columns]
     quality = known[0] if known else ""
     traded = _traded(board, quality)
     matched = samples.matched(board, DIVERSITY)
