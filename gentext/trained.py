@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model
@@ -25,6 +26,7 @@ from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam, Constrained
 from gentext.decode.chunks import join
+from gentext.decode.streamed import TextStream, watched
 from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.files import ANEW, sha256
 from gentext.language_model import (
@@ -70,6 +72,7 @@ class TrainedModel:
         stop: Sequence[str] = (),
         decoder: Decoder | str = "ancestral",
         seed: int = 0,
+        stream: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> list[str]:
         """`n` texts, each cut before the first of the strings `stop` that follow the prompt.
@@ -84,20 +87,41 @@ class TrainedModel:
           beam they are its `n` best, best first, and fewer where it finds no more. An option leaves the unknown word
           out unless ban_unk=False is among the settings; those whose draws are judged do not.
         seed: the first texts of a seed are the same for every `n`.
+        stream: is given the one text piece by piece, while it is drawn where the decoder draws token by token.
         """
+        if stream is not None and n > 1:
+            raise ValueError(f"asked for {n} samples; ask for 1, to stream it")
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
         if isinstance(self.family, SupportsAnswers):
             if prompt is None:
                 raise ValueError(f"{type(self.family).__name__} answers a source; give one by prompt")
-            return [_until(self.family.answer(prompt), stop, 0)] * n
+            return self._answered(prompt, n, stop, stream)
+        before = [] if prompt is None or self.pairs else self._encoded(prompt)
+        start = len(self.tokenizer.decode([before])[0]) if before else 0
+        shown = (
+            TextStream(self.tokenizer, stream, before, lambda text: _until(text, stop, start), stop) if stream else None
+        )
         conditions = {"infill": infill, "contains": contains, "length": length, "forbids": forbids}
         conditions |= {"expression": expression, "guide": guide}
-        draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, **conditions, **settings)
-        before = [] if draw.prompt is None or self.pairs else draw.prompt[0].tolist()
-        start = len(self.tokenizer.decode([before])[0]) if before else 0
+        told = shown and shown.add
+        draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, told=told, **conditions, **settings)
         texts = self.tokenizer.decode([[*before, *row] for row in draw.tokens.tolist()])
-        return [_until(text, stop, start) for text in texts]
+        texts = [_until(text, stop, start) for text in texts]
+        if shown is not None:
+            shown.end(texts[0])
+        return texts
+
+    def _encoded(self, prompt: str) -> list[int]:
+        return self.tokenizer.encode([prompt.lower() if self.lowercase else prompt])[0]
+
+    def _answered(self, source: str, n: int, stop: Sequence[str], stream: Callable[[str], None] | None) -> list[str]:
+        """The answers of a baseline, which are texts and no tokens."""
+        assert isinstance(self.family, SupportsAnswers)
+        text = _until(self.family.answer(source), stop, 0)
+        if stream is not None:
+            stream(text)
+        return [text] * n
 
     def draw(
         self,
@@ -112,9 +136,13 @@ class TrainedModel:
         guide: Guide | None = None,
         decoder: Decoder | str = "ancestral",
         seed: int = 0,
+        told: Callable[[int], None] | None = None,
         **settings: Any,
     ) -> Batch:
-        """`n` texts as tokens, with their prompt; the arguments are those of `sample`."""
+        """`n` texts as tokens, with their prompt; the arguments are those of `sample`.
+
+        told: is given each token of one text when it is drawn, where the decoder draws token by token.
+        """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
         max_len = int(self.config.max_len)
@@ -138,7 +166,8 @@ class TrainedModel:
             prompts = None if given is None else given.expand(size, -1)
             return family.sample(size, max_len, decoder=made, rng=rng, prompt=prompts)
 
-        with torch.inference_mode():
+        watching = watched(family, told) if told is not None and isinstance(made, Ancestral) else nullcontext()
+        with torch.inference_mode(), watching:
             rng = Streams(seed)("sample", self.device)
             if isinstance(made, Beam) and n > 1 and not isinstance(family, SupportsLatent):  # of a VAE they differ in z
                 parts = [_best(family, n, max_len, made, rng, given)]
@@ -146,6 +175,26 @@ class TrainedModel:
                 parts = [draw(size) for size in _blocks(n)]
         found = join([part.tokens for part in parts], None).rows(slice(0, n))
         return replace(found, prompt=None if given is None else given.expand(len(found), -1))
+
+    @property
+    def joined_turns(self) -> str | None:
+        """What stands between the turns that it was trained to answer; None where it was not trained on dialogues."""
+        data = self.config.data
+        return data.join if data.get("task") == "dialogue" else None
+
+    @property
+    def expects(self) -> str:
+        """What a prompt is to it, in a sentence."""
+        source = self.config.data.get("source")
+        if self.joined_turns is not None:
+            return "Say something"
+        if isinstance(source, ListConfig):
+            return f"Write {self.config.data.join.join(map(str, source))}"
+        return f"Write a {source}" if isinstance(source, str) else "Write the beginning of a text"
+
+    def reads(self, prompt: str) -> bool:
+        """Whether a prompt leaves it room for a text."""
+        return self.family.limit is None or len(self._encoded(prompt)) + 1 < self.family.limit
 
     @property
     def space(self) -> LatentSpace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,10 @@ def _sample(args: argparse.Namespace) -> None:
     settings, mode = config.settings(args.pairs), next(filter(partial(_given, args), LATENT), None)
     if mode != "interpolate" and (_given(args, "steps") or _given(args, "path")):
         raise ValueError("--steps and --path are of an interpolation; add --interpolate FROM TO, or leave them out")
+    if args.interactive:
+        unused = ("n", "prompt", *CONDITIONS, "guide", *LATENT)
+        _refuse_flags(args, "interactive", unused, ["--logprobs"] if args.logprobs else [])
+        return _chat(args)
     if mode is not None:
         for line in _latent(args, mode, settings):
             print(_shown(line))
@@ -67,6 +71,25 @@ def _given(args: argparse.Namespace, flag: str) -> bool:
     return getattr(args, flag) not in (None, [])
 
 
+def _refuse_flags(args: argparse.Namespace, mode: str, unused: Iterable[str], more: Iterable[str] = ()) -> None:
+    """Raises: ValueError where flags or settings were given that a mode has no use for."""
+    ignored = [*("-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)), *more]
+    if ignored:
+        raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
+
+
+def _chat(args: argparse.Namespace) -> None:
+    import gentext
+    from gentext import config
+    from gentext.cli.chat import chat
+
+    settings = config.settings(args.pairs)
+    weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
+    model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
+    how = {"decoder": args.decode or "ancestral", "seed": args.seed, "stop": args.stop, "settings": settings}
+    chat(model, **how, shown=_shown)
+
+
 def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) -> Iterator[str]:
     """What was asked of a VAE's latent space, line by line."""
     import gentext
@@ -74,10 +97,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
     if args.logprobs:
         raise ValueError(f"--{mode} has no use for --logprobs; leave it out")
     unused = ["prompt", *CONDITIONS, "stop", *(["decode"] if mode == "neighbours" else ["n"])]
-    ignored = ["-n" if flag == "n" else f"--{flag}" for flag in unused if _given(args, flag)]
-    ignored += settings if mode == "neighbours" else ()
-    if ignored:
-        raise ValueError(f"--{mode} has no use for {', '.join(ignored)}; leave it out")
+    _refuse_flags(args, mode, unused, settings if mode == "neighbours" else ())
     model = gentext.load(args.run, device=args.device, trusted=args.trust)
     if mode == "neighbours":
         corpus = gentext.training_corpus(model, trusted=args.trust)
@@ -294,6 +314,7 @@ HANDLERS = {
     "tune": _tune,
     "verify": _verify,
     "sample": _sample,
+    "chat": _chat,
     "inspect": _inspect,
     "export": _export,
     "model": _model,

@@ -111,6 +111,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--steps", type=int, help="texts of an interpolation, both ends included (7)")
     add("--path", choices=("line", "sphere"), help="of an interpolation (the posterior's own)")
+    add("--interactive", action="store_true", help="as gentext chat: a prompt a line")
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="where the model computes: cpu, cuda, cuda:1, ... (cpu)")
     add(
@@ -119,6 +120,17 @@ def _sample(command: argparse.ArgumentParser) -> None:
         metavar="SETTING",
         help="temperature=0.7: the decoder's; weights=warmup, best: a game's",
     )
+    _trust(command)
+
+
+def _chat(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("run", help="a run's folder")
+    add("--decode", help="greedy, top_p, ...: an option of the decode group (ancestral)")
+    add("--stop", action="append", default=[], metavar="TEXT", help="end an answer before this string")
+    add("--seed", type=int, default=0)
+    add("--device", default="cpu", help="where the model computes: cpu, cuda, cuda:1, ... (cpu)")
+    add("pairs", nargs="*", metavar="SETTING", help="temperature=0.7: the decoder's; weights=warmup, best: a game's")
     _trust(command)
 
 
@@ -251,6 +263,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "tune": ("search the settings of a family that are best on valid; a search goes on where it stopped", _tune),
     "verify": ("do a record's run again: does every figure come out? exit code 1 where one does not", _verify),
     "sample": ("draw from a trained run", _sample),
+    "chat": ("write to a trained run, line by line: its answers as they are drawn, of a dialogue in turns", _chat),
     "inspect": ("what a trained run shows of its inside; --text: how it reads any text", _inspect),
     "export": ("write a trained run for others: ARPA, hmmlearn's arrays, a model of transformers or peft", _export),
     "score": ("recompute metrics from stored samples, or judge anyone's file, with no model", _score),
