@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,14 +12,18 @@ pytest.importorskip("transformers")
 from models import checkpoints
 from train import tiny
 
+from gentext import config
 from gentext.cli import main
 from gentext.data.checkpoint import PretrainedTokenizer
 from gentext.data.corpus import Corpus
+from gentext.data.examples import EXAMPLES
 from gentext.data.text_files import LocalText
+from gentext.decode import Ancestral
 from gentext.models.pretrained.model import Pretrained
 from gentext.results import record
 from gentext.seeding import Streams
 from gentext.trained import load
+from gentext.types import EOS, pad
 
 SMALL = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5"]
 
@@ -64,6 +70,24 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_numbers(gpt2, lora, tmp_path, 
     fresh = Pretrained(corpus.tokenizer.vocab_size, model=gpt2)
     before, after = fresh.network.transformer.wte.weight, whole.network.get_input_embeddings().weight
     assert torch.equal(before, after) == (lora is not None)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_a_checkpoint_reads_the_source_of_every_task_and_answers_it(kind, tmp_path):
+    folder = str(checkpoints.MAKERS[kind](tmp_path / kind))
+    tokenizer = PretrainedTokenizer(folder)
+    family = Pretrained(tokenizer.vocab_size, model=folder).eval()
+    for task in EXAMPLES:
+        _, row = next(config.build(config.compose([f"data={task}"]).data).rows())
+        prompt, text = ([*ids, EOS] for ids in tokenizer.encode([row.prompt, row.text]))
+        batch = replace(pad([text]), prompt=pad([prompt]).tokens)
+        with torch.no_grad():
+            told = family.log_prob(batch)
+            other = family.log_prob(replace(batch, prompt=batch.prompt.flip(1)))
+        assert torch.isfinite(told).all()
+        assert not torch.equal(told, other)
+        rng = torch.Generator().manual_seed(0)
+        assert family.sample(1, 4, decoder=Ancestral(), rng=rng, prompt=batch.prompt).tokens.shape[0] == 1
 
 
 def test_the_command_refuses_what_is_no_checkpoint_before_any_work(tmp_path, capsys):
