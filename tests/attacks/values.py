@@ -80,7 +80,7 @@ def run(chosen: list[Case]) -> Tally:
 
 
 def _run(case: Case, folder: Path) -> Outcome:
-    words = [*_base(case.family), f"{case.key}={case.value}"]
+    words = [*small(case.family), f"{case.key}={case.value}"]
     return ended(["run", *words], cwd=folder, cache=folder / "cache", before=_noted)
 
 
@@ -117,14 +117,14 @@ def _judged(case: Case, got: Outcome) -> tuple[str, list[str]]:
 
 
 @functools.cache
-def _base(family: str) -> tuple[str, ...]:
+def small(family: str) -> tuple[str, ...]:
     """A family on a small corpus, made small."""
     texts = ["data=text", "data.path=text.tsv", "data.name=mine", "data.valid=20", "data.test=40", "data.target=0"]
     texts += ["data.source=1"] * (family == "seq2seq")
     texts += [f"family.model={CHECKPOINT}"] * (family in ("pretrained", "smollm2"))
     words = [*texts, f"family={family}", "tracker=jsonl", "eval.samples=20"]
     cfg = config.compose(words)
-    for key, value in _leaves(cfg):
+    for key, value in leaves(cfg):
         small = SMALL.get(key.split(".")[-1])
         if isinstance(value, int) and small is not None and value > small and key.split(".")[0] in GROUPS:
             words.append(f"{key}={small}")
@@ -135,7 +135,7 @@ def _base(family: str) -> tuple[str, ...]:
 def _keys(family: str) -> list[tuple[str, str]]:
     """Every numeric key of a family, and every list: its name and its kind, in an order of its own."""
     found = []
-    for key, value in _leaves(config.compose(_base(family))):
+    for key, value in leaves(config.compose(small(family))):
         kind = "" if isinstance(value, bool) else type(value).__name__
         if kind in BAD and key.split(".")[0] in (*GROUPS, "seed", "max_len"):
             found.append((key, kind))
@@ -143,13 +143,13 @@ def _keys(family: str) -> list[tuple[str, str]]:
     return found
 
 
-def _leaves(node: DictConfig, where: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: DictConfig, where: str = "") -> Iterator[tuple[str, Any]]:
     for key in node:
         at = node._get_node(key)
         if OmegaConf.is_interpolation(node, key) or at._is_missing():
             continue
         if isinstance(at, DictConfig) and not at._is_none():
-            yield from _leaves(at, f"{where}{key}.")
+            yield from leaves(at, f"{where}{key}.")
         elif isinstance(at, ListConfig):
             yield f"{where}{key}", OmegaConf.to_container(at)
         else:
