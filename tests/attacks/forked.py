@@ -38,6 +38,7 @@ class Outcome:
     err: str
     said: dict[str, str]  # what the process noted by `note`
     seconds: float
+    processor: float  # seconds of it, which a busy machine does not lengthen
 
     @property
     def killed(self) -> bool:
@@ -77,12 +78,12 @@ def command(
             os.dup2(err.fileno(), 2)
             _child(argv, cwd, cache, before)
         os.close(writer)
-        said, status = _await(pid, reader, seconds)
+        said, status, processor = _await(pid, reader, seconds)
         out.seek(0)
         err.seek(0)
         texts = [file.read().decode(errors="replace") for file in (out, err)]
     code = os.waitstatus_to_exitcode(status)
-    return Outcome(code if code >= 0 else None, *texts, said, time.perf_counter() - begun)
+    return Outcome(code if code >= 0 else None, *texts, said, time.perf_counter() - begun, processor)
 
 
 def _child(argv: Sequence[str], cwd: Path, cache: Path, before: Callable[[], object]) -> None:
@@ -105,8 +106,8 @@ def _child(argv: Sequence[str], cwd: Path, cache: Path, before: Callable[[], obj
         os._exit(code)
 
 
-def _await(pid: int, reader: int, seconds: float) -> tuple[dict[str, str], int]:
-    """What the process noted, and its status; it is killed after so many seconds."""
+def _await(pid: int, reader: int, seconds: float) -> tuple[dict[str, str], int, float]:
+    """What the process noted, its status, and its seconds of a processor; it is killed after so many seconds."""
     held, end = b"", time.monotonic() + seconds
     while True:
         ready, _, _ = select.select([reader], [], [], max(0.0, end - time.monotonic()))
@@ -122,7 +123,8 @@ def _await(pid: int, reader: int, seconds: float) -> tuple[dict[str, str], int]:
     said: dict[str, str] = {}
     for line in held.decode().splitlines():
         said |= json.loads(line)
-    return said, os.waitpid(pid, 0)[1]
+    _, status, used = os.wait4(pid, 0)
+    return said, status, used.ru_utime + used.ru_stime
 
 
 class Tally:
