@@ -22,9 +22,19 @@ COMMAND = ["family=ngram", "data.train=60", "data.valid=20", "data.test=30", "ev
 NAMES = json.loads((FORMAT1 / "names.json").read_text())  # what the code of format 1 called the runs of these commands
 
 
+DEFAULTS = {  # of format 1, where a search has found better ones since
+    "family=lstm": ["family.layers=2", "family.width=256", "family.drop_output=0.2", "train=gradient"],
+    "family=transformer": ["family.width=128", "family.dropout=0.1", "train=gradient"],
+    "family=seq2seq": ["family.width=256", "family.dropout=0.3"],
+    "train=muon": ["train=muon", "train.lr=6e-3", "train.ema=0.0"],
+}
+
+
 def today(command: str) -> list[str]:
     """A command of format 1 as it is given today."""
-    words = []
+    words = [word for given, defaults in DEFAULTS.items() if given in command.split() for word in defaults]
+    if "train=muon" in words:
+        words.remove("train=gradient")
     for word in command.split():
         group, _, option = word.partition("=")
         word = f"{group}={migrations.OPTIONS.get(group, {}).get(option, option)}"
