@@ -43,7 +43,7 @@ class Backoff(nn.Module):
         ends = torch.zeros_like(suffixes)  # of each context the number of what it ends in: of a token, nothing
         for k, (lower, grams) in enumerate(pairwise(self.orders), 1):
             below = sums.index_select(0, ends) if self.smoothing.backs_off else sums
-            ends = suffixes = grams.words if k == 1 else _suffixes(grams, lower, suffixes)
+            ends = suffixes = grams.words if k == 1 else suffixes_of(grams, lower, suffixes)
             p, sums = grams.derive(self.discounts[k], p, suffixes, self.smoothing, below)
 
     def open(self, n: int) -> Int[Tensor, "n k"]:
@@ -122,7 +122,7 @@ class Backoff(nn.Module):
         return torch.where(tokens < 0, EOS + (uniform * (self.vocab_size - 2)).long(), tokens)
 
 
-def _suffixes(grams: NgramTable, lower: NgramTable, suffixes: Int[Tensor, " m"]) -> Int[Tensor, " n"]:
+def suffixes_of(grams: NgramTable, lower: NgramTable, suffixes: Int[Tensor, " m"]) -> Int[Tensor, " n"]:
     """The number of each n-gram less its first token, given those of the n-grams of the order below."""
     found, parents = torch.empty_like(grams.words), grams.parents
     for part in grams.parts():

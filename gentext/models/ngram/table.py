@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from gentext.models.ngram.smoothing import Smoothing
 
 MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
 PART = 2**18  # n-grams
-COUNTS = ("starts", "words", "counts", "totals")
 
 
 class NgramTable(nn.Module):
@@ -23,6 +22,7 @@ class NgramTable(nn.Module):
     The counts are what is saved; `derive` makes of them the probabilities, the back-offs and the table of `find`.
     """
 
+    STORED = ("starts", "words", "counts", "totals")
     starts: Tensor
     words: Tensor
     counts: Tensor
@@ -37,9 +37,13 @@ class NgramTable(nn.Module):
 
     def __init__(self, counts: Counts, vocab_size: int) -> None:
         super().__init__()
+        self.begin(vocab_size, {name: getattr(counts, name) for name in self.STORED})
+
+    def begin(self, vocab_size: int, held: Mapping[str, Tensor]) -> None:
+        """Register what is stored, and room for all that follows from it."""
         self.vocab_size = vocab_size
-        for name in COUNTS:
-            self.register_buffer(name, getattr(counts, name))
+        for name, value in held.items():
+            self.register_buffer(name, value)
         nothing = torch.zeros(0)
         self.register_buffer("log_p", nothing, persistent=False)
         self.register_buffer("log_backoff", nothing, persistent=False)
@@ -188,7 +192,7 @@ class NgramTable(nn.Module):
         return tokens.index_copy_(0, taken, self.words.index_select(0, number).to(tokens.dtype))
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        for name in COUNTS:  # as many as the training text has
+        for name in self.STORED:  # as many as the training text has
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.words.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)
