@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 from gentext.data.automaton import Automaton
@@ -253,6 +254,14 @@ class Guide(ABC):
         """The family led by it, as `SupportsGuiding.guiding`. Raises: ValueError where it does not know a word."""
 
 
+class TextFlag(ABC):
+    """Says which texts are not wanted (`decode=filter`, and the share flagged of `eval=safety`)."""
+
+    @abstractmethod
+    def flag(self, texts: Sequence[str]) -> Bool[ndarray, " n"]:
+        """Whether each text is not wanted."""
+
+
 class SupportsEM(ABC):
     """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several.
 
@@ -383,6 +392,14 @@ class SupportsHidden(ABC):
 
     @abstractmethod
     def hidden(self, state: State) -> Float[Tensor, "n d"]: ...
+
+
+class SupportsLogits(ABC):
+    """A model whose `forward` computes the logits of every token at once (`family=distilled` learns from them)."""
+
+    @abstractmethod
+    def logits(self, outputs: Outputs) -> Float[Tensor, "n t v"]:
+        """The logits behind what forward gave; -inf for PAD and BOS."""
 
 
 @runtime_checkable

@@ -15,9 +15,11 @@ from .lstm import LSTM as LSTM
 from .masked_diffusion import MaskedDiffusion as MaskedDiffusion
 from .masked_lm import MaskedLM as MaskedLM
 from .ngram.model import NGram as NGram
+from .ngram.quantised import QuantisedNGram as QuantisedNGram
 from .pretrained import Pretrained as Pretrained
 from .relational_memory import RelationalMemory as RelationalMemory
 from .seq2seq import Seq2Seq as Seq2Seq
+from .student import Student as Student
 from .transformer.model import Transformer as Transformer
 from .vae.encoders import LSTMEncoder as LSTMEncoder
 from .vae.encoders import TransformerEncoder as TransformerEncoder

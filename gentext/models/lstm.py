@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, share
-from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden
+from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.output import Output
 from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
@@ -24,7 +24,7 @@ class LSTMState(NamedTuple):
     given: Float[Tensor, "n z"] | None
 
 
-class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
+class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
     """A stack of LSTMs; the state is (h, c) of each layer, and the vector that `condition` made room for.
 
     Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
@@ -110,6 +110,9 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden):
         dropped = locked(hidden, self.drop_output, self.training)
         log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
         return Outputs(log_prob, hidden, self._terms(hidden, dropped, batch, log_prob) if self.training else {})
+
+    def logits(self, outputs: Outputs) -> Float[Tensor, "n t v"]:
+        return self.output(outputs.hidden)
 
     def flops(self, tokens: int) -> float:
         cells = sum(8 * layer.hidden_size * (layer.input_size + layer.hidden_size) for layer in self.layers)

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, one_of, share
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsTextPanels
+from gentext.language_model import (
+    LanguageModel,
+    SupportsConditioning,
+    SupportsHidden,
+    SupportsLogits,
+    SupportsTextPanels,
+)
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
 from gentext.models.output import Output
@@ -30,7 +36,7 @@ class DecoderState(NamedTuple):
     given: Float[Tensor, "n z"] | None  # what it writes under besides
 
 
-class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsTextPanels):
+class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits, SupportsTextPanels):
     """An encoder and a decoder; the state is the decoder's and the encoded source.
 
     Of a prompt, what stands before its EOS is the source, and what follows begins the target: so a source is
@@ -157,6 +163,9 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsTextP
         finally:
             hook.remove()
         return (torch.stack(scores, 1) + at.state.absent[:, None]).softmax(-1)
+
+    def logits(self, outputs: Outputs) -> Float[Tensor, "n t v"]:
+        return self.output(outputs.hidden)
 
     def flops(self, tokens: int) -> float:
         """Two for each weight and token, of a source as long as the text; attention's own products are not in it."""

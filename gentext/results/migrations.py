@@ -250,5 +250,6 @@ ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.HubText": {"skip_bad": False},
     "gentext.data.LocalText": {"skip_bad": False},
     "gentext.models.NGram": {"smoothing": "kneser_ney"},
+    "gentext.models.Transformer": {"share_layers": False},
     "gentext.train.EMTrainer": {"seconds": None},
 }

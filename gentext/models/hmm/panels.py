@@ -93,7 +93,7 @@ def of_text(
 
 
 def _words(probabilities: HMMParameters, state: int, tokenizer: Tokenizer, most: int = WORDS) -> str:
-    return ", ".join(word for word, _ in _said(probabilities, state, tokenizer)[:most])
+    return ", ".join(word for word, _ in _most_emitted(probabilities, state, tokenizer)[:most])
 
 
 def stationary(probabilities: HMMParameters) -> Float[Tensor, " s"]:

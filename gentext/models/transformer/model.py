@@ -14,6 +14,7 @@ from gentext.language_model import (
     LanguageModel,
     SupportsConditioning,
     SupportsHidden,
+    SupportsLogits,
     SupportsPanels,
     SupportsTextPanels,
 )
@@ -33,7 +34,9 @@ from gentext.panels import Panel
 from gentext.types import BOS, PAD, Batch, Outputs, Step, Tokens
 
 
-class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsPanels, SupportsTextPanels):
+class Transformer(
+    LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits, SupportsPanels, SupportsTextPanels
+):
     """Blocks of causal self-attention and a feed-forward net; the state is a cache of keys and values.
 
     A token reads itself and the `context` - 1 tokens before it, BOS and prompt included; texts may be longer (but for
@@ -41,6 +44,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
     longest prompt need.
 
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016).
+    share_layers: all layers are one block, applied again and again (Dehghani et al. 2019; Lan et al. 2020, ALBERT).
     post_norm: normalise after each sublayer's sum, as Vaswani et al. 2017 do, and not before the sublayer.
     Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
     Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
@@ -68,6 +72,7 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         tied: bool = False,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
+        share_layers: bool = False,
     ) -> None:
         super().__init__()
         depth(layers=layers)
@@ -80,14 +85,15 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         self.embedding = Embedding(vocab_size, width)
         self.positions = position_kind(positions, width, heads, context)
         self.limit = self.positions.limit
-        self.blocks = nn.ModuleList(
+        blocks = [
             Block(
                 *(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout),
                 pre=not post_norm,
                 cross=self.cross,
             )
-            for _ in range(layers)
-        )
+            for _ in range(1 if share_layers else layers)
+        ]
+        self.blocks = nn.ModuleList(blocks * layers if share_layers else blocks)
         self.norm = nn.Identity() if post_norm else normed(norm, width, bias)
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
         self.under: Prefix | None = None
@@ -132,9 +138,13 @@ class Transformer(LanguageModel, SupportsConditioning, SupportsHidden, SupportsP
         uniform = self.output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)  # for label smoothing
         return Outputs(log_prob, hidden, {"uniform": uniform})
 
+    def logits(self, outputs: Outputs) -> Float[Tensor, "n t v"]:
+        return self.output(outputs.hidden)
+
     def flops(self, tokens: int) -> float:
         """Two for each weight and token, and attention over `context` tokens; embedding look-ups are free."""
-        matrices = sum(m.weight.numel() for m in self.blocks.modules() if isinstance(m, nn.Linear))
+        linear = (m for block in self.blocks for m in block.modules() if isinstance(m, nn.Linear))
+        matrices = sum(m.weight.numel() for m in linear)
         attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
         return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
 
