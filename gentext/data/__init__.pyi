@@ -1,3 +1,4 @@
+from .canaries import CanaryCorpus as CanaryCorpus
 from .checkpoint import PretrainedTokenizer as PretrainedTokenizer
 from .corpus import Corpus as Corpus
 from .hub import HubText as HubText

@@ -67,6 +67,8 @@ class Corpus:
         self.stream = source.stream
         self.pairs, self.labelled = source.pairs, source.labels
         self.truth: Truth | None = source.truth
+        self.canaries = source.canaries
+        self.lowercase = source.lowercase  # its text is lower-cased before any tokenizer sees it
         self._source, self._split = source, word_rule(source.words).split
         self._meta = meta
         splits = source.split_names

@@ -48,6 +48,7 @@ class Source(Protocol):
     task: str = ""  # what the pairs are of, where there is a name for it: translation, summarisation, ...
     split_names: tuple[str, ...] = SPLITS  # and further ones that a model may be tested on
     truth: Truth | None = None  # the distribution that the text was drawn from, where it is known
+    canaries: Any = None  # secrets planted in train (gentext.data.canaries.Canaries)
     sha256: Mapping[str, str] = MappingProxyType({})  # of splits, where the user states them
 
     def fetch(self) -> list[Path]:
