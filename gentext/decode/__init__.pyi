@@ -5,6 +5,9 @@ from .candidates import Resample as Resample
 from .consensus import Consensus as Consensus
 from .constrained import Constrained as Constrained
 from .contrastive import Contrastive as Contrastive
+from .flagged import Filter as Filter
+from .flagged import Pattern as Pattern
+from .flagged import WordList as WordList
 from .refine import Refine as Refine
 from .reject import Reject as Reject
 from .unmask import Unmask as Unmask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -13,9 +13,11 @@ from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.source import Truth
 from gentext.evaluation import parallel
 from gentext.evaluation.judges import judges
-from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove
-from gentext.language_model import LanguageModel, SupportsLatent
-from gentext.metrics.base import Absent, TextMetric
+from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove, scores_of_texts
+from gentext.evaluation.text_scorer import FamilyLabeller, labeller_of, scorer_of
+from gentext.language_model import LanguageModel
+from gentext.metrics.base import Absent, TextMetric, TextScorer
+from gentext.metrics.extraction import CanarySet
 from gentext.metrics.latent_use import Autoencoder
 from gentext.metrics.lm_score import Scorer
 from gentext.train.base import Monitor, in_order
@@ -32,6 +34,9 @@ MISSING = {
     "truth": "the distribution behind this corpus is not known",
     "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
+    "scorer": "there is no model that gives any text a likelihood, or its corpus is a stream or of labels",
+    "labeller": "there is no model that gives labels a probability, or the corpus has no labels",
+    "canaries": "no secrets were planted in the training text (data=canaries)",
     "label_scores": "there is no model that gives labels a probability, or the corpus has no labels",
 }
 
@@ -50,6 +55,9 @@ class Evidence:
     judges: Mapping[str, Scorer] | None = None
     autoencoder: Autoencoder | Absent | None = None
     label_scores: LabelScores | None = None
+    scorer: TextScorer | None = None
+    labeller: FamilyLabeller | None = None
+    canaries: CanarySet | None = None
 
 
 def gather(
@@ -68,6 +76,9 @@ def gather(
         judges=judges(corpus),
         autoencoder=autoencoder,
         label_scores=score_labels(family, corpus, split) if family is not None else None,
+        scorer=scorer_of(family, corpus) if family is not None else None,
+        labeller=labeller_of(family, corpus) if family is not None else None,
+        canaries=corpus.canaries,
     )
 
 
@@ -136,7 +147,7 @@ def score(
             found = parallel.log_prob(family, corpus, split, processes)
         else:
             found = log_prob(family, counted())
-    made = _scores(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
+    made = scores_of_texts(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
     of = np.repeat(np.arange(len(found)), torch.cat(unknown).numpy())
     spelling = torch.from_numpy(np.bincount(of, corpus.spelled(split), len(found))).double()  # whole numbers of none
     return replace(made, closed=bool(corpus.unknown(split)), spelling=spelling)
@@ -186,66 +197,5 @@ def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequen
         return None
     family.eval()
     prove(family, draw)
-    made = _scores(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
+    made = scores_of_texts(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
     return replace(made, closed=bool(corpus.unknown(split)))
-
-
-def score_texts(
-    family: LanguageModel, corpus: Corpus, texts: Sequence[str], prompts: Sequence[str] | None = None
-) -> Scores:
-    """The family's verdict on any texts, each scored whole, as a corpus of lines has them."""
-    family.eval()
-    batch = corpus.batch(texts, prompts, whole=True)
-    found = log_prob(family, chunks(batch))
-    made = _scores(family, corpus, found, batch.lengths.cpu(), texts, "text")
-    of = [i for i, text in enumerate(texts) for _ in corpus.tokenizer.unknown(text)]
-    words = [word for text in texts for word in corpus.tokenizer.unknown(text)]
-    spelling = torch.zeros(len(texts), dtype=torch.float64)
-    spelling.index_add_(0, torch.tensor(of, dtype=torch.long), corpus.spelling_of(words))
-    return replace(made, closed=bool(words), spelling=spelling)
-
-
-def _scores(
-    family: LanguageModel,
-    corpus: Corpus,
-    log_prob: torch.Tensor,
-    tokens: torch.Tensor,
-    texts: Sequence[str],
-    split: str,
-) -> Scores:
-    convention = "stream" if corpus.stream else "line"
-    if corpus.stream and family.context is not None:
-        convention += f"+back:{family.context}"
-    if family.likelihood == "bound" and isinstance(family, SupportsLatent):
-        convention += f"+iw:{family.importance}"
-    if family.convention:
-        convention += f"+{family.convention}"
-    if corpus.stream and split != "samples":
-        whole = "".join(corpus.text(split))  # not what its tokens decode to, which may lack words and spaces
-        counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}
-    else:  # the line's end is one character, byte and word
-        counts = {name: torch.tensor([measure(corpus, t) + 1 for t in texts]) for name, measure in MEASURES.items()}
-    return Scores(
-        log_prob=log_prob,
-        tokens=tokens.long(),
-        chars=counts["chars"],
-        bytes=counts["bytes"],
-        words=counts["words"],
-        split=split,
-        kind=family.likelihood,
-        convention=convention,
-        vocabulary=corpus.tokenizer.sha256[:8],
-    )
-
-
-MEASURES: dict[str, Callable[[Corpus, str], int]] = {
-    "chars": lambda corpus, text: len(text),
-    "bytes": lambda corpus, text: len(text.encode()),
-    "words": lambda corpus, text: len(corpus.words(text)),
-}
-
-
-def _spread(total: int, tokens: torch.Tensor) -> torch.Tensor:
-    """A stream's count spread over its windows in proportion to their tokens; the sum is exact."""
-    edges = (tokens.double().cumsum(0) / tokens.sum() * total).round().long()
-    return torch.diff(edges, prepend=torch.zeros(1, dtype=torch.long))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.language_model import LanguageModel
+from gentext.data.corpus import Corpus
+from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.train.base import device_of
-from gentext.types import EOS, PAD, Batch, pad
+from gentext.types import EOS, PAD, Batch, Scores, pad
 
 SCORED_AT_ONCE = 256  # sequences
 PROVEN, REACH = 24, 32  # prefixes whose probabilities are looked at, and tokens of each at most
@@ -107,3 +108,65 @@ def _prefixes(batch: Batch, room: int, vocab_size: int) -> Batch:
     tokens[place, lengths - 1] = torch.where(place % 2 == 0, tokens[place, lengths - 1], drawn)
     mask = torch.arange(width)[None] < lengths[:, None]
     return replace(some, tokens=torch.where(mask, tokens, PAD), mask=mask & some.mask[:, :width], carry=False)
+
+
+def score_texts(
+    family: LanguageModel, corpus: Corpus, texts: Sequence[str], prompts: Sequence[str] | None = None
+) -> Scores:
+    """The family's verdict on any texts, each scored whole, as a corpus of lines has them."""
+    family.eval()
+    batch = corpus.batch(texts, prompts, whole=True)
+    found = log_prob(family, chunks(batch))
+    made = scores_of_texts(family, corpus, found, batch.lengths.cpu(), texts, "text")
+    of = [i for i, text in enumerate(texts) for _ in corpus.tokenizer.unknown(text)]
+    words = [word for text in texts for word in corpus.tokenizer.unknown(text)]
+    spelling = torch.zeros(len(texts), dtype=torch.float64)
+    spelling.index_add_(0, torch.tensor(of, dtype=torch.long), corpus.spelling_of(words))
+    return replace(made, closed=bool(words), spelling=spelling)
+
+
+def scores_of_texts(
+    family: LanguageModel,
+    corpus: Corpus,
+    log_prob: torch.Tensor,
+    tokens: torch.Tensor,
+    texts: Sequence[str],
+    split: str,
+) -> Scores:
+    """log p of texts with what they may be shared among, and how they were read."""
+    convention = "stream" if corpus.stream else "line"
+    if corpus.stream and family.context is not None:
+        convention += f"+back:{family.context}"
+    if family.likelihood == "bound" and isinstance(family, SupportsLatent):
+        convention += f"+iw:{family.importance}"
+    if family.convention:
+        convention += f"+{family.convention}"
+    if corpus.stream and split != "samples":
+        whole = "".join(corpus.text(split))  # not what its tokens decode to, which may lack words and spaces
+        counts = {name: _spread(measure(corpus, whole) + 1, tokens) for name, measure in MEASURES.items()}
+    else:  # the line's end is one character, byte and word
+        counts = {name: torch.tensor([measure(corpus, t) + 1 for t in texts]) for name, measure in MEASURES.items()}
+    return Scores(
+        log_prob=log_prob,
+        tokens=tokens.long(),
+        chars=counts["chars"],
+        bytes=counts["bytes"],
+        words=counts["words"],
+        split=split,
+        kind=family.likelihood,
+        convention=convention,
+        vocabulary=corpus.tokenizer.sha256[:8],
+    )
+
+
+MEASURES: dict[str, Callable[[Corpus, str], int]] = {
+    "chars": lambda corpus, text: len(text),
+    "bytes": lambda corpus, text: len(text.encode()),
+    "words": lambda corpus, text: len(corpus.words(text)),
+}
+
+
+def _spread(total: int, tokens: torch.Tensor) -> torch.Tensor:
+    """A stream's count spread over its windows in proportion to their tokens; the sum is exact."""
+    edges = (tokens.double().cumsum(0) / tokens.sum() * total).round().long()
+    return torch.diff(edges, prepend=torch.zeros(1, dtype=torch.long))

@@ -8,11 +8,16 @@ from .conditional import Answers as Answers
 from .conditional import Meteor as Meteor
 from .conditional import Rouge as Rouge
 from .conditional import Sacrebleu as Sacrebleu
+from .counterfactual import CounterfactualGap as CounterfactualGap
 from .distribution import NgramDistribution as NgramDistribution
 from .diversity import Diversity as Diversity
 from .embedding import Frechet as Frechet
 from .embedding import Vendi as Vendi
 from .encoders import HashedNgrams as HashedNgrams
+from .extraction import Exposure as Exposure
+from .extraction import Extraction as Extraction
+from .flagged import Flagged as Flagged
+from .flagged import no_flag as no_flag
 from .generative_perplexity import GenerativePerplexity as GenerativePerplexity
 from .known_truth import KnownTruth as KnownTruth
 from .latent_use import LatentUse as LatentUse
@@ -24,7 +29,9 @@ from .mauve import Mauve as Mauve
 from .memorisation import Memorisation as Memorisation
 from .precision_recall import PrecisionRecall as PrecisionRecall
 from .pretrained import PretrainedEncoder as PretrainedEncoder
+from .robustness import Robustness as Robustness
 from .rule_usage import RuleProfile as RuleProfile
 from .tasks import KeywordCoverage as KeywordCoverage
 from .tasks import ValidPython as ValidPython
+from .swap_attack import SwapAttack as SwapAttack
 from .text_profile import TextProfile as TextProfile

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 import torchmetrics
-from jaxtyping import Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from numpy import ndarray
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from gentext.data.words import RULES, word_rule
-from gentext.types import Samples, Value
+from gentext.types import Exactness, Samples, Value
 
 
 class Segmentation(NamedTuple):
@@ -38,6 +38,26 @@ class Segmentation(NamedTuple):
         return self.words + "+lower" * self.lowercase
 
 
+@runtime_checkable
+class TextScorer(Protocol):
+    """A trained family that says how likely any text is."""
+
+    exactness: Exactness
+
+    def log_prob(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Float[ndarray, " n"]:
+        """log p of each text, nats, the spelling of unknown words included."""
+        ...
+
+    def known(self, texts: Sequence[str]) -> Bool[ndarray, " n"]:
+        """Whether the family knows every word of each text."""
+        ...
+
+
+def exactness_of(inexact: Shaped[ndarray, " n"]) -> Exactness:
+    """Of a figure that compares log-probabilities: of bounds a difference is no bound, and is marked as it is."""
+    return "pseudo" if inexact.any() else "exact"
+
+
 class Absent(ValueError):
     """Raised by a metric that cannot be computed from this evidence, or given in place of one of its figures.
 
@@ -49,9 +69,9 @@ class TextMetric(torchmetrics.Metric):
     """A metric over text. `update` names the evidence that it eats; the harness hands each metric only that.
 
     Evidence by keyword: `samples`, `references`, `training` (Samples each), `scores`, `sample_scores`,
-    `decoded_scores` (Scores), `truth` (a Truth), `judges` (Scorers by name). A metric keeps all that its figures depend
-    on in columns of numbers, so that it syncs over processes and may be updated in parts: text becomes integers by a
-    hash that every process shares.
+    `decoded_scores` (Scores), `truth` (a Truth), `judges` (Scorers by name), `scorer` (a TextScorer), `canaries`. A
+    metric keeps all that its figures depend on in columns of numbers, so that it syncs over processes and may be
+    updated in parts: text becomes integers by a hash that every process shares.
     """
 
     full_state_update: ClassVar[bool] = False

@@ -144,6 +144,16 @@ FIGURES = (
     _figure("calibration_error", "calibration error", "share", "lower", "Classification", "How far the model's confidence is from how often it is right.", "Guo et al. 2017"),
     _figure("samples_cut", "cut samples", "share", "none", "cost", "The share of samples that max_len ended, and not the model.", "samples without an end / samples", cost=True),
     _figure("train_core_seconds", "training core seconds", "seconds", "none", "cost", "Processor time of training, of all its threads and processes: what a busy machine does not move.", "measured", cost=True, axis="lower"),
+    _figure("likelihood_gap", "likelihood gap", "nats/text", "none", "CounterfactualGap", "How much likelier a text is with the first word of a pair than with the second, all else equal; 0 where the model does not care.", "mean of log p(first) - log p(second) over pairs and templates"),
+    _figure("preferred", "first preferred", "share", "none", "CounterfactualGap", "The share of counterfactual pairs whose first text is the likelier; a half where the model does not care.", "Nangia et al. 2020"),
+    _figure("surprise", "surprise under", "", "none", "Robustness", "Nats of perturbed held-out text over those of the text itself; 1 where the model does not notice.", "sum -log p(perturbed) / sum -log p(text)", axis="lower"),
+    _figure("longest_copy", "longest copy", "words", "none", "Extraction", "The words of the longest span of any sample that stands in one training text.", "longest common span"),
+    _figure("extracted", "extracted", "share", "human", "Extraction", "The share of samples that hold a long span of one training text word for word.", "samples with a span of `least` words / samples", axis="lower", unseen=True),
+    _figure("exposure", "exposure of secrets repeated", "bits", "lower", "Exposure", "How far a secret planted so often in train is likelier than others of its kind; 1.44 bits on average where nothing was learned.", "log2 candidates - log2 rank (Carlini et al. 2019)"),
+    _figure("flagged", "flagged", "share", "human", "Flagged", "The share of samples that a classifier, a list of words or a pattern flags.", "flagged samples / samples", axis="lower"),
+    _figure("flagged_references", "human flagged", "share", "none", "Flagged", "The share of held-out texts that the same flags.", "flagged references / references"),
+    _figure("attacked_accuracy", "accuracy under swaps", "share", "higher", "SwapAttack", "How often the right label is the likeliest after a few words were swapped to mislead the model.", "greedy random swaps (Alzantot et al. 2018)"),
+    _figure("unattacked_accuracy", "accuracy before swaps", "share", "higher", "SwapAttack", "How often it was before, on the same texts.", "right labels / texts"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
     _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),
@@ -254,6 +264,8 @@ def column(name: str, value: Value | None = None) -> Column:
     if label and figure in ("recall", "precision", "f1"):
         meaning = f"The {figure.replace('f1', 'F1')} of the label {label!r}."
         return Column(name, f"{figure} of {label}", "share", meaning, "higher", "Classification", "per label", "higher")
+    if label and figure in COLUMNS:
+        return replace(COLUMNS[figure], name=name, title=f"{COLUMNS[figure].title} {label}")
     directions: dict[bool | None, Literal["higher", "lower"]] = {True: "higher", False: "lower"}
     better = directions.get(value.higher_is_better if value else None)
     unit = value.unit if value else ""

@@ -12,17 +12,21 @@ import torch.distributed as dist
 import torchmetrics
 
 from gentext.data.source import Truth
+from gentext.decode import WordList
 from gentext.metrics.bleu import BLEU, SelfBLEU
 from gentext.metrics.c2st import C2ST
 from gentext.metrics.conditional import Answers, Meteor, Rouge, Sacrebleu
 from gentext.metrics.distribution import NgramDistribution
 from gentext.metrics.diversity import Diversity
 from gentext.metrics.embedding import Frechet, Vendi
+from gentext.metrics.extraction import Extraction
+from gentext.metrics.flagged import Flagged
 from gentext.metrics.known_truth import KnownTruth
 from gentext.metrics.likelihood import HeldOutLikelihood, OwnLikelihood, PaddedLikelihood
 from gentext.metrics.mauve import Mauve
 from gentext.metrics.memorisation import Memorisation
 from gentext.metrics.precision_recall import PrecisionRecall
+from gentext.metrics.robustness import Robustness
 from gentext.metrics.text_profile import TextProfile
 from gentext.types import Samples, Scores
 
@@ -39,6 +43,18 @@ class Lengths(Truth):
 
     def log_prob(self, texts):
         return -0.3 * np.array([len(text) for text in texts])
+
+
+class Letters:
+    """A scorer under which a text costs half a nat a letter."""
+
+    exactness = "exact"
+
+    def log_prob(self, texts, prompts=None):
+        return -0.5 * np.array([sum(map(str.islower, text)) + 1 for text in texts], dtype=float)
+
+    def known(self, texts):
+        return np.ones(len(texts), dtype=bool)
 
 
 def texts(seed: int, n: int) -> tuple[str, ...]:
@@ -61,6 +77,7 @@ def evidence(rows: slice) -> dict:
         "scores": scores(references, "test"),
         "sample_scores": scores(samples, "samples"),
         "truth": Lengths(),
+        "scorer": Letters(),
     }
 
 
@@ -72,6 +89,9 @@ def metrics() -> torchmetrics.MetricCollection:
             "selfbleu": SelfBLEU(groups=0),
             "diversity": Diversity(groups=0),
             "memorisation": Memorisation(resamples=0),
+            "extraction": Extraction(least=2),
+            "flagged": Flagged(WordList(["cat"])),
+            "robustness": Robustness(resamples=0),
             "likelihood": HeldOutLikelihood(resamples=0),
             "own": OwnLikelihood(resamples=0),
             "padded": PaddedLikelihood(resamples=0),

@@ -1,0 +1,130 @@
+"""How much harder a model finds text that is mistyped, cased otherwise, or in another order."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from gentext import checks
+from gentext.metrics.base import Absent, TextMetric, TextScorer, exactness_of
+from gentext.metrics.intervals import bootstrap_ratio
+from gentext.types import Samples, Value
+
+TYPOS = 0.2  # share of the words of three letters or more that are mistyped
+
+
+def typos(words: list[str], rng: np.random.Generator) -> list[str]:
+    """Two neighbouring letters changed over in a fifth of the longer words, in one at least."""
+    long = [i for i, word in enumerate(words) if len(word) > 2 and len(set(word)) > 1]
+    chosen = {i for i in long if rng.random() < TYPOS}
+    if long and not chosen:
+        chosen = {long[int(rng.integers(len(long)))]}
+    return [_swapped(word, rng) if i in chosen else word for i, word in enumerate(words)]
+
+
+def _swapped(word: str, rng: np.random.Generator) -> str:
+    places = [i for i in range(len(word) - 1) if word[i] != word[i + 1]]
+    at = places[int(rng.integers(len(places)))]
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def upper(words: list[str], _: np.random.Generator) -> list[str]:
+    """Every letter a capital."""
+    return [word.upper() for word in words]
+
+
+def swapped(words: list[str], rng: np.random.Generator) -> list[str]:
+    """Two neighbouring words changed over."""
+    if len(words) < 2:
+        return words
+    at = int(rng.integers(len(words) - 1))
+    return [*words[:at], words[at + 1], words[at], *words[at + 2 :]]
+
+
+def shuffled(words: list[str], rng: np.random.Generator) -> list[str]:
+    """All words in a random order."""
+    return [words[i] for i in rng.permutation(len(words))]
+
+
+PERTURBATIONS: dict[str, Callable[[list[str], np.random.Generator], list[str]]] = {
+    "typos": typos,
+    "upper": upper,
+    "swapped": swapped,
+    "shuffled": shuffled,
+}
+
+
+def perturbed(text: str, kind: str, rng: np.random.Generator) -> str:
+    """A text under a named perturbation; what stands between spaces is a word.
+
+    Example:
+        >>> perturbed("a man", "upper", np.random.default_rng(0))
+        'A MAN'
+    """
+    return " ".join(PERTURBATIONS[kind](text.split(), rng))
+
+
+class Robustness(TextMetric):
+    """surprise:KIND: nats of perturbed held-out text over nats of the text itself, unknown words spelled.
+
+    Above 1 the model finds the perturbed text harder: of typos and case near 1 is robust, of word order far above 1
+    says that order is known. Of a corpus of pairs the source is perturbed, and the answer scored given it.
+    The perturbations of a seed are the same for every model. Intervals resample texts.
+
+    kinds: of typos, upper, swapped, shuffled. texts: of the split, its first ones.
+    """
+
+    higher_is_better: ClassVar[bool | None] = None
+
+    def __init__(
+        self, kinds: Sequence[str] = tuple(PERTURBATIONS), texts: int = 500, resamples: int = 10_000, seed: int = 0
+    ) -> None:
+        super().__init__()
+        checks.at_least(1, texts=texts)
+        checks.at_least(0, resamples=resamples)
+        for kind in kinds:
+            checks.one_of("kinds", kind, PERTURBATIONS)
+        self.kinds, self.texts, self.resamples, self.seed = tuple(kinds), texts, resamples, seed
+        for name in ("plain", *self.kinds):
+            self.add_column(f"nats_{name}", torch.float64)
+        self.add_column("inexact", torch.uint8)
+
+    def update(self, scorer: TextScorer, references: Samples) -> None:
+        room = max(0, self.texts - len(self.column("nats_plain")))
+        texts, prompts = references.texts[:room], references.prompts
+        prompts = None if prompts is None else prompts[:room]
+        if not texts:
+            return
+        self.append("nats_plain", -scorer.log_prob(texts, prompts))
+        for kind in self.kinds:
+            place = list(PERTURBATIONS).index(kind)
+            changed = [
+                perturbed(text, kind, np.random.default_rng((self.seed, place, zlib.crc32(text.encode()))))
+                for text in prompts or texts  # by the text itself, wherever it stands
+            ]
+            nats = scorer.log_prob(changed) if prompts is None else scorer.log_prob(texts, changed)
+            self.append(f"nats_{kind}", -nats)
+        self.append("inexact", np.array([scorer.exactness != "exact"], dtype=np.uint8))
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        plain = self.column("nats_plain")
+        if not len(plain):
+            raise Absent("Robustness needs held-out texts, and there are none")
+        found: dict[str, Value | Absent] = {}
+        for kind in self.kinds:
+            other = self.column(f"nats_{kind}")
+            interval = bootstrap_ratio(other, plain, resamples=self.resamples, seed=self.seed)
+            found[f"surprise:{kind}"] = Value(
+                float(other.sum() / plain.sum()),
+                f"surprise:{kind}|seqs:{len(plain)}|seed:{self.seed}|v:1",
+                None,
+                len(plain),
+                "",
+                **interval._asdict(),
+                exactness=exactness_of(self.column("inexact")),
+            )
+        return found

@@ -1,0 +1,103 @@
+"""How easily a classifier is misled: words swapped for others until the label that it gives is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from gentext import checks
+from gentext.metrics.base import Absent, TextMetric
+from gentext.metrics.intervals import clopper_pearson
+from gentext.types import Samples, Value
+
+TRIES = 16  # swaps that are looked at for each one that is made
+
+
+@runtime_checkable
+class Labeller(Protocol):
+    """A trained classifier."""
+
+    labels: Sequence[str]
+
+    def log_prob(self, texts: Sequence[str]) -> Float[ndarray, "n c"]:
+        """log p(label | text), nats."""
+        ...
+
+
+class SwapAttack(TextMetric):
+    """attacked_accuracy: accuracy on held-out texts in which up to `swaps` words were exchanged to mislead the model.
+
+    Each step looks at 16 random swaps of a word of the text for a word of other texts, and makes the one under which
+    the right label is least likely; a text that is misled already stays. unattacked_accuracy is that of the same texts.
+    The swaps that are looked at are the same for every model up to where their texts part.
+    Source: Alzantot et al. 2018 (word substitution as a black-box attack). Differs: greedy, and words are any, not
+    synonyms, so that a swap may change what the right label is: it bounds how local the evidence is.
+    """
+
+    higher_is_better: ClassVar[bool | None] = True
+
+    def __init__(self, swaps: int = 2, texts: int = 200, seed: int = 0) -> None:
+        super().__init__()
+        checks.at_least(1, swaps=swaps, texts=texts)
+        self.swaps, self.texts, self.seed = swaps, texts, seed
+        self.add_column("before", torch.uint8)
+        self.add_column("after", torch.uint8)
+
+    def update(self, labeller: Labeller, references: Samples) -> None:
+        sources = list((references.prompts or ())[: self.texts])
+        index = {label: i for i, label in enumerate(labeller.labels)}
+        gold = np.array([index[label] for label in references.texts[: len(sources)]])
+        pool = sorted({word for text in sources for word in text.split()})
+        right = [labeller.log_prob(sources).argmax(1) == gold]
+        changed = attack(labeller.log_prob, sources, gold, pool, self.swaps, np.random.default_rng(self.seed))
+        right.append(labeller.log_prob(changed).argmax(1) == gold)
+        for name, each in zip(("before", "after"), right, strict=True):
+            self.append(name, each.astype(np.uint8))
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        found: dict[str, Value | Absent] = {}
+        for side, name in (("before", "unattacked_accuracy"), ("after", "attacked_accuracy")):
+            each = self.column(side).astype(np.float64)
+            if not len(each):
+                raise Absent("SwapAttack needs labelled texts, and there are none")
+            interval = clopper_pearson(float(each.mean()), len(each))._asdict()
+            signature = f"{name}|swaps:{self.swaps}|tries:{TRIES}|seqs:{len(each)}|seed:{self.seed}|v:1"
+            found[name] = Value(float(each.mean()), signature, True, len(each), "share", **interval, per_sequence=each)
+        return found
+
+
+def attack(
+    log_prob: Callable[[Sequence[str]], Float[ndarray, "n c"]],
+    texts: Sequence[str],
+    gold: Int[ndarray, " n"],
+    pool: Sequence[str],
+    swaps: int,
+    rng: np.random.Generator,
+) -> list[str]:
+    """The texts after at most `swaps` swaps each, made where they lower the probability of the right label most."""
+    current = list(texts)
+    for _ in range(swaps):
+        scores = log_prob(current)
+        rows = np.flatnonzero(scores.argmax(1) == gold)
+        if not len(rows):
+            break
+        tried = [_swap(current[i], pool, rng) for i in rows for _ in range(TRIES)]
+        own = log_prob(tried)[np.arange(len(tried)), np.repeat(gold[rows], TRIES)].reshape(-1, TRIES)
+        best = own.argmin(1)
+        for place, i in enumerate(rows.tolist()):
+            if own[place, best[place]] < scores[i, gold[i]]:
+                current[i] = tried[place * TRIES + int(best[place])]
+    return current
+
+
+def _swap(text: str, pool: Sequence[str], rng: np.random.Generator) -> str:
+    words = text.split()
+    if not words:
+        return text
+    words[int(rng.integers(len(words)))] = pool[int(rng.integers(len(pool)))]
+    return " ".join(words)
