@@ -38,6 +38,8 @@ GROUPS = {
     "decode": "How texts are drawn; an option may be several settings, a row of the board each.",
     "eval": "Which metrics are computed, over how many samples.",
     "encoder": "Text encoders for the metrics over vectors: `eval=full encoder@eval.encoder=pretrained`.",
+    "flag": "What says that a text is not wanted: `eval=safety flag@eval.metrics.flagged.flag=words`.",
+    "track": "What every family has alike: training time, operations or parameters.",
     "tracker": "Where the figures of a run are mirrored.",
     "search": "What `gentext tune` searches.",
     "experiment": "Whole sweeps, as they were run for the reports in `experiments/`.",

@@ -1,3 +1,4 @@
+from .api import bench as bench
 from .api import board as board
 from .api import check_report as check_report
 from .api import compare as compare

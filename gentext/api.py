@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, open_dict
 
 from gentext import config
-from gentext.display import Boards, Explanation, Inspection, Results, Run, Tables, Tabular
+from gentext.display import Boards, Explanation, Inspection, Measurements, Results, Run, Tables, Tabular
 from gentext.panels import Panel, Table
 from gentext.results import board as boards
 from gentext.results import compare as comparisons
@@ -448,26 +448,62 @@ def inspect(
     return Inspection(found)
 
 
-def export_model(run: str | Path, out: str | Path, *, trusted: Collection[str] = ()) -> Path:
+def export_model(
+    run: str | Path, out: str | Path, *, compress: str | None = None, trusted: Collection[str] = ()
+) -> Path:
     r"""Write a trained run for other programs, as `gentext export`: ARPA, hmmlearn's arrays, a model of transformers.
 
     Args:
         run: a folder that `gentext run` wrote.
         out: of an n-gram the file, such as model.arpa; of an HMM model.npz; else a new folder.
+        compress: write a smaller run for gentext itself: bf16 or int8 of a neural family; count=2, prune=1e-6 or
+            bits=8 of an n-gram.
         trusted: modules of your own that the run may name.
 
-    Raises: ValueError where nothing else reads the family.
+    Raises: ValueError where nothing else reads the family, or it has no such smaller form.
 
     Example:
         >>> import gentext
         >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
         >>> print(gentext.export_model(done.folder, "model.arpa").read_text().split()[0])
         \data\
+        >>> small = gentext.load(gentext.export_model(done.folder, "small", compress="bits=8"))
+        >>> len(small.sample(2))
+        2
     """
-    from gentext.export import export
     from gentext.trained import load
 
-    return export(load(run, trusted=trusted), Path(out))
+    model = load(run, trusted=trusted)
+    if compress is None:
+        from gentext.export import export
+
+        return export(model, Path(out))
+    from gentext import compression
+
+    return compression.save(model, compression.Form.parse(compress), Path(out))
+
+
+def bench(
+    *runs: str | Path,
+    forms: Sequence[str] = (),
+    texts: int = 200,
+    device: str = "cpu",
+    trusted: Collection[str] = (),
+) -> Measurements:
+    """What each form of trained runs costs, and the quality that it has, as `gentext bench`; `.save("bench.html")`.
+
+    Args:
+        *runs: folders of trained runs; all are judged on the test text of the first.
+        forms: fp32, bf16, int8, int8_weights, int8_dynamic; of n-grams count=N, prune=T, bits=B; none: all of them.
+        texts: of the test split that are scored.
+        device: where the models compute.
+        trusted: modules of your own that the runs may name.
+
+    Raises: ValueError for an unknown form, or a run that gives texts no likelihood.
+    """
+    from gentext import benchmark
+
+    return Measurements(*benchmark.bench(runs, forms=forms, texts=texts, device=device, trusted=trusted))
 
 
 def training_corpus(model: Any, *, trusted: Collection[str] = ()) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gentext import files
-from gentext.panels import HeatLine, Heatmap, Panel, Table, words
+from gentext.panels import HeatLine, Heatmap, Panel, Points, Table, words
 from gentext.results import board as boards
 from gentext.results import record as records
 from gentext.results import render_board, render_table
@@ -233,14 +233,33 @@ class Inspection(Tables):
 
     def save(self, path: str | Path) -> Path:
         """Write it as a page of its own; the path."""
-        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>gentext inspect</title>'
-        style = "body{font:16px/1.6 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
-        style += "td,th{padding:.15rem .5rem;text-align:left}caption{text-align:left;font-weight:600}"
-        files.write_text(f"{head}<style>{style}</style>{self._repr_html_()}</html>", Path(path))
-        return Path(path)
+        return _page("gentext inspect", self._repr_html_(), path)
 
     def _repr_html_(self) -> str:
         return "".join(map(_panel_html, self.panels))
+
+
+class Measurements(Tabular):
+    """What `gentext bench` measured: a table, and in a notebook a picture of it."""
+
+    def __init__(self, table: Table, picture: Points) -> None:
+        super().__init__(table)
+        self.picture = picture
+
+    def save(self, path: str | Path) -> Path:
+        """Write table and picture as a page; the path."""
+        return _page("gentext bench", self._repr_html_(), path)
+
+    def _repr_html_(self) -> str:
+        return _panel_html(self.table) + _panel_html(self.picture)
+
+
+def _page(title: str, body: str, path: str | Path) -> Path:
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    style = "body{font:16px/1.6 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
+    style += "td,th{padding:.15rem .5rem;text-align:left}caption{text-align:left;font-weight:600}"
+    files.write_text(f"{head}<style>{style}</style>{body}</html>", Path(path))
+    return Path(path)
 
 
 def _panel_html(panel: Panel) -> str:
@@ -270,6 +289,11 @@ def _panel_html(panel: Panel) -> str:
         if panel.detail:
             return f"<details><summary>{html.escape(panel.title)}</summary>{table}{note}</details>"
         return f"{shown}{table}{note}"
+    if isinstance(panel, Points):
+        from gentext.report import export, panel_charts
+
+        drawn = panel_charts.draw(panel, "picture")
+        return f"<h3>{html.escape(panel.title)}</h3>{'' if drawn is None else export.svg(drawn)}{note}"
     table = panel.table()
     return _html(table.title, table.columns, *([words(cell) for cell in row] for row in table.rows)) + note
 

@@ -31,6 +31,7 @@ from gentext.language_model import (
     SupportsSubwords,
     SupportsTexts,
 )
+from gentext.models import Student
 from gentext.results import record as records
 from gentext.results import run_folder
 from gentext.results.cost import PeakMemory
@@ -237,6 +238,8 @@ def train(
         return cost, cost.pop(WITH, {})
     if cfg.init:
         begin_with(family, corpus.tokenizer, Path(cfg.init))
+    if isinstance(family, Student):
+        family.taught_by(corpus.tokenizer.sha256)
     loop = config.build(cfg.train)
     loop.check(family, corpus)  # before an HMM looks at the text for minutes
     inside = corpus.tokenizer.goes_on()

@@ -18,7 +18,7 @@ from gentext import files
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.readers import TextReader, read_samples
 from gentext.display import Tabular
-from gentext.evaluation.harness import score_texts
+from gentext.evaluation.scoring import score_texts
 from gentext.language_model import LanguageModel
 from gentext.metrics.likelihood import HeldOutLikelihood
 from gentext.panels import Table
@@ -81,11 +81,7 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     if family.likelihood == "none":
         raise ValueError(f"{model.folder} is a {type(family).__name__}, which gives texts no likelihood")
     texts, prompts = _read(model, file, target)
-    if corpus.stream:
-        scores = _of_stream(family, corpus, texts, model.device)
-    else:
-        _check(family, corpus, texts, prompts)
-        scores = score_texts(family, corpus, texts, prompts)
+    scores = scores_of(family, corpus, texts, prompts, model.device)
     metric = HeldOutLikelihood()
     metric.update(scores)
     values = {name: value for name, value in metric.values().items() if isinstance(value, Value)}
@@ -94,6 +90,16 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     if scores.closed:
         note += " Bits a character and byte charge the spelling of words that the model does not know."
     return TextScores(values, _lines(texts, scores), note)
+
+
+def scores_of(
+    family: LanguageModel, corpus: Corpus, texts: Sequence[str], prompts: Sequence[str] | None, device: str = "cpu"
+) -> Scores:
+    """A family's verdict on any texts, by the rules of a corpus: each by itself, or one after the other as a stream."""
+    if corpus.stream:
+        return _of_stream(family, corpus, texts, device)
+    _check(family, corpus, texts, prompts)
+    return score_texts(family, corpus, texts, prompts)
 
 
 def _read(model: TrainedModel, file: Path, target: str) -> tuple[list[str], list[str] | None]:

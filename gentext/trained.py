@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Int
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, load_model
 from torch import Tensor
 from yaml import YAMLError
@@ -44,6 +45,7 @@ from gentext.results.run_folder import kept_weights, stored
 from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
 
+SCALE = "@scale"  # ends the name of what the rows of a matrix in 8 bits are multiplied by
 LAST = "last"  # the name of the weights that training ended with
 log = logging.getLogger("gentext")
 
@@ -176,6 +178,10 @@ class TrainedModel:
         found = join([part.tokens for part in parts], None).rows(slice(0, n))
         return replace(found, prompt=None if given is None else given.expand(len(found), -1))
 
+    def again(self) -> TrainedModel:
+        """The same model with weights of its own."""
+        return replace(self, family=copy.deepcopy(self.family))
+
     @property
     def joined_turns(self) -> str | None:
         """What stands between the turns that it was trained to answer; None where it was not trained on dialogues."""
@@ -290,9 +296,28 @@ def stored_config(folder: Path) -> DictConfig:
 def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None:
     """Put the weights of a file into a family. Raises: ValueError where they are not its own, or damaged."""
     try:
-        load_model(family, path, device=device)
+        with safe_open(path, "pt") as file:
+            scales = [name for name in file.keys() if name.endswith(SCALE)]  # noqa: SIM118, it is no mapping
+        if not scales:
+            load_model(family, path, device=device)
+            return
+        held = load_file(path, device=device)
+        for name in scales:
+            scale, codes = held.pop(name), held[name.removesuffix(SCALE)]
+            held[name.removesuffix(SCALE)] = codes.float() * scale.view(-1, *[1] * (codes.dim() - 1))
+        _take(family, held)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}") from error
+
+
+def _take(family: LanguageModel, held: dict[str, Tensor]) -> None:
+    """Load weights, of which those that two modules share are given once. Raises: RuntimeError where one is missing."""
+    found = family.load_state_dict(held, strict=False)
+    own = family.state_dict(keep_vars=True)
+    given = {own[name].data_ptr() for name in held if name in own}
+    lost = [name for name in found.missing_keys if own[name].data_ptr() not in given]
+    if lost or found.unexpected_keys:
+        raise RuntimeError(f"missing {lost}, unexpected {found.unexpected_keys}")
 
 
 @torch.no_grad()
@@ -369,6 +394,28 @@ def _best(
 def _until(text: str, stop: Sequence[str], start: int) -> str:
     """The text before the first stop string at or after the character `start`."""
     return text[: min((at for at in (text.find(string, start) for string in stop) if at >= 0), default=None)]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained run whose next-token probabilities a student learns (`family=distilled family.teacher.run=FOLDER`)."""
+
+    run: str | None = None
+    trusted: Collection[str] = ()
+
+    def opened(self, tokenizer_sha256: str) -> LanguageModel | None:
+        """Its family; None where no run is named. Raises: ValueError where it is of other tokens."""
+        if self.run is None:
+            return None
+        model = load(self.run, trusted=self.trusted)
+        if model.tokenizer.sha256 != tokenizer_sha256:
+            raise ValueError(
+                f"family.teacher.run is {self.run}, whose tokens are others than this corpus's; take the corpus and "
+                "the tokenizer of the teacher, or learn from its samples by data=samples"
+            )
+        if model.family.likelihood == "none" or type(model.family).start is LanguageModel.start:
+            raise ValueError(f"family.teacher.run is a {type(model.family).__name__}, which says no next token")
+        return model.family
 
 
 @dataclass

@@ -24,14 +24,24 @@ def targets(node):
 
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_binds(group, name):
-    override = {"model": [f"model@family={name}"], "encoder": ["eval=full", f"encoder@eval.encoder={name}"]}.get(
-        group, [f"{group}={name}"]
-    )
+    override = {
+        "model": [f"model@family={name}"],
+        "encoder": ["eval=full", f"encoder@eval.encoder={name}"],
+        "flag": ["eval=safety", f"flag@eval.metrics.flagged.flag={name}"],
+    }.get(group, [f"{group}={name}"])
+    if group == "flag":
+        needed = {"words": ["words"], "pattern": ["pattern"], "run": ["run", "label"], "skops": ["file", "label"]}
+        needed["transformers"] = ["model", "label"]
+        override += [f"eval.metrics.flagged.flag.{key}=x" for key in needed.get(name, [])]
+    if group == "decode" and name.startswith("filter"):
+        needed = {"filter": ["words"], "filter_pattern": ["pattern"], "filter_run": ["run", "label"]}[name]
+        override += [f"decode.filter.flag.{key}=x" for key in needed]
     if group == "data":
         override += {
             **{each: ["data.path=x"] for each in ("text", "hf", "labelled")},
             "truth": ["data.truth.run=x"],
             "detection": ["data.run=x"],
+            "samples": ["data.run=x"],
         }.get(name, [])
     if name == "classification" and group == "experiment":
         override.append("data.path=x")

@@ -12,7 +12,7 @@ from gentext.display import Tables
 from gentext.language_model import SupportsPanels
 from gentext.models.human import Human
 from gentext.models.ngram.model import NGram
-from gentext.panels import Curves, Graph, Heatmap, Points, Table
+from gentext.panels import Curves, Graph, HeatLine, Heatmap, Points, Table
 from gentext.results.render_table import panels_of
 from gentext.results.run_folder import Manifest
 from gentext.run_pipeline import look_inside
@@ -23,6 +23,7 @@ ALL = [
     Graph("Moves", "Likely ones.", ["s0", "s1"], [(0, 1, 0.9), (1, 0, 0.2), (1, 1, 0.8)], [0.5, 0.5]),
     Points("Map", "One a text.", [0.0, 1.0], [2.0, 3.0], ["a dog", "a cat"], ["short", "long"], "z1", "z2"),
     Heatmap("Attention", "Rows read columns.", ["a", "b"], ["a", "b"], [[1.0, 0.0], [0.25, 0.75]], "share"),
+    HeatLine("Surprise", "By token.", ["a", "dog"], [1.5, 7.25], "bits", ["rank"], [[1], [40]]),
     Curves("Loss", "By epoch.", {"train": [(1, 3.0), (2, 2.5)], "valid": [(1, 3.5)]}, "epoch", "nats"),
 ]
 
@@ -51,6 +52,8 @@ def test_a_file_of_anything_else_is_refused(tmp_path, text):
         lambda: Graph("g", "", ["a"], [], [0.5, 0.5]),
         lambda: Points("p", "", [0.0], [0.0, 1.0], ["a"]),
         lambda: Heatmap("h", "", ["a"], ["a", "b"], [[1.0]]),
+        lambda: HeatLine("l", "", ["a"], [1.0, 2.0]),
+        lambda: HeatLine("l", "", ["a"], [1.0], "", ["rank"], [[1, 2]]),
     ],
 )
 def test_what_does_not_fit_together_is_refused(make):
@@ -67,7 +70,7 @@ def test_the_terminal_shows_every_panel_and_its_figures(tmp_path, capsys):
     for table in Tables(panels_of(tmp_path)):
         table.show()
     shown = capsys.readouterr().out
-    for word in ("States", "a the", "s1 0.8, s0 0.2", "a cat", "Rows read columns.", "0.75", "epoch", "3.5"):
+    for word in ("States", "a the", "s1 0.8, s0 0.2", "a cat", "Rows read columns.", "0.75", "7.25", "epoch", "3.5"):
         assert word in shown
     with pytest.raises(ValueError, match="Below it lie"):
         panels_of(tmp_path.parent)

@@ -46,9 +46,8 @@ def _with_log_probs(model: Any, n: int, how: dict[str, Any]) -> None:
     """Print samples, and below each the nats of its tokens."""
     from gentext.inspection.text import with_surprise
 
-    ignored = [f"--{flag}" for flag in (*CONDITIONS, "stop") if how.pop(flag) not in (None, [])]
-    if ignored:
-        raise ValueError(f"--logprobs are of whole texts that nothing but a prompt decides; leave out {ignored[0]}")
+    if how.pop("stop"):
+        raise ValueError("--logprobs are of whole texts; leave out --stop")
     for text, line in with_surprise(model, n, **how):
         nats = [float(row[0]) for row in line.rows]
         tokens = "  ".join(f"{token} {log_p:.2f}" for token, log_p in zip(line.tokens, nats, strict=True))
@@ -168,7 +167,18 @@ def _inspect(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     import gentext
 
-    print(gentext.export_model(args.run, args.out, trusted=args.trust))
+    print(gentext.export_model(args.run, args.out, compress=args.compress, trusted=args.trust))
+
+
+def _bench(args: argparse.Namespace) -> None:
+    import gentext
+
+    how = {"texts": args.texts, "device": args.device, "trusted": args.trust}
+    found = gentext.bench(*args.runs, forms=args.forms.split(",") if args.forms else (), **how)
+    if args.out:
+        print(found.save(args.out))
+    else:
+        found.show(args.format)
 
 
 def _model(args: argparse.Namespace) -> None:
@@ -317,6 +327,7 @@ HANDLERS = {
     "chat": _chat,
     "inspect": _inspect,
     "export": _export,
+    "bench": _bench,
     "model": _model,
     "score": _score,
     "board": _board,

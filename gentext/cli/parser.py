@@ -161,6 +161,26 @@ def _export(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "out", help="of an n-gram the file, such as model.arpa; of an HMM model.npz; else a new folder"
     )
+    command.add_argument(
+        "--compress",
+        metavar="FORM",
+        help="a smaller run for gentext itself: bf16, int8 (neural); count=2, prune=1e-6, bits=8 (n-grams)",
+    )
+    _trust(command)
+
+
+def _bench(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("runs", nargs="+", metavar="RUN", help="folders of trained runs; all are judged on the test text of the first")
+    add(
+        "--forms",
+        metavar="FORMS",
+        help="comma-separated: fp32, bf16, int8, int8_weights, int8_dynamic; count=N, prune=T, bits=B (a family's own)",
+    )
+    add("-o", "--out", metavar="FILE", help="write table and picture as a page, such as bench.html")
+    add("--texts", type=int, default=200, metavar="N", help="texts of the test split that are scored (200)")
+    add("--device", default="cpu", help="where the models compute (cpu)")
+    add("--format", choices=TABLES, default="terminal")
     _trust(command)
 
 
@@ -266,6 +286,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "chat": ("write to a trained run, line by line: its answers as they are drawn, of a dialogue in turns", _chat),
     "inspect": ("what a trained run shows of its inside; --text: how it reads any text", _inspect),
     "export": ("write a trained run for others: ARPA, hmmlearn's arrays, a model of transformers or peft", _export),
+    "bench": ("what smaller forms of a run cost: speed, first token, memory, size on disk, and quality", _bench),
     "score": ("recompute metrics from stored samples, or judge anyone's file, with no model", _score),
     "board": ("the leaderboard of a folder of runs", _board),
     "compare": ("do two runs differ? metric by metric, tested over sentences and seeds", _compare),

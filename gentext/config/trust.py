@@ -12,7 +12,10 @@ PACKAGES = tuple(
     f"gentext.{name}"
     for name in ("adversarial", "data", "decode", "losses", "metrics", "models", "schedules", "train", "truth")
 )
-OTHERS = ("gentext.losses.no_loss", "gentext.trained.FittedTruth")
+OTHERS = (
+    *("gentext.losses.no_loss", "gentext.trained.FittedTruth", "gentext.trained.Teacher"),
+    "gentext.distillation.SampledCorpus",
+)
 
 
 def refuse_code(node: Any, trusted: Collection[str] = ()) -> None:

@@ -7,13 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.inspection.attribution import STEPS, attributions
 from gentext.inspection.beam_tree import beam_tree
 from gentext.inspection.token_scores import TokenScores, has_next_token, token_scores
-from gentext.language_model import LanguageModel, SupportsLatent, SupportsTextPanels, SupportsTexts
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent, SupportsTextPanels, SupportsTexts
 from gentext.models.classifier.base import Classifier, texts_of
 from gentext.panels import START, HeatLine, Heatmap, Panel, Table, numbered, spelling
 from gentext.train.base import device_of
@@ -53,9 +55,10 @@ def text_panels(
     else:
         found.append(surprise(family, model.tokenizer, batch))
     found += _maps(family, model.tokenizer, batch)
-    if isinstance(family, SupportsTextPanels):
+    writer = family.generator if isinstance(family, SupportsAdversarial) else family
+    if isinstance(writer, SupportsTextPanels):
         with torch.no_grad():
-            found += family.text_panels(_until(batch, LONGEST), model.tokenizer)
+            found += writer.text_panels(_until(batch, LONGEST), model.tokenizer)
     if isinstance(family, SupportsLatent) and training:
         near = [[near, far] for near, far in model.space.neighbours(text, training, NEIGHBOURS)]
         note = "The training texts whose z lie nearest to the text's, by Euclidean distance of the posteriors' means."
@@ -65,7 +68,7 @@ def text_panels(
 
 def beam_panel(model: TrainedModel, width: int, *, prompt: str | None = None) -> Table:
     """What a beam search of this width held, from a prompt or from nothing. Raises: ValueError as `Beam` does."""
-    given = None if prompt is None else batch_of(model, prompt, prompt).prompt
+    given = None if prompt is None else _prompt(model, prompt)
     return beam_tree(model.family, model.tokenizer, width, int(model.config.max_len), prompt=given)
 
 
@@ -79,14 +82,18 @@ def batch_of(model: TrainedModel, text: str, prompt: str | None) -> Batch:
         raise ValueError(f"{model.folder} is a classifier, which reads the text alone; leave the prompt out")
     end = [] if model.config.data.get("unit") == "stream" else [EOS]
     if classifies:  # its text is a prompt, and what it writes is a label
-        return replace(pad([[EOS]]), prompt=pad([[*ids, EOS]]).tokens).to(model.device)
+        return replace(pad([[EOS]]), prompt=pad([ids]).tokens).to(model.device)
     batch = pad([[*ids, *end]])
     if prompt is None:
         return batch.to(model.device)
-    before = model.tokenizer.typed([prompt], lowercase=model.lowercase)[0]
-    if not before:
+    return replace(batch.to(model.device), prompt=_prompt(model, prompt))
+
+
+def _prompt(model: TrainedModel, prompt: str) -> Int[Tensor, "1 p"]:
+    ids = model.tokenizer.typed([prompt], lowercase=model.lowercase)[0]
+    if not ids:
         raise ValueError("the prompt is empty; leave it out, or give it a word")
-    return replace(batch, prompt=pad([[*before, EOS] if model.pairs else before]).tokens).to(model.device)
+    return pad([[*ids, EOS] if model.pairs else ids]).tokens.to(model.device)
 
 
 def surprise(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> HeatLine:

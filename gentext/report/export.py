@@ -125,7 +125,12 @@ def _picture(chart: Chart, path: Path, section: Section) -> Path:
 
 def picture(chart: Chart, path: Path) -> Path:
     """A chart as an SVG file."""
-    return put(path, vl_convert.vegalite_to_svg({**chart.spec, "width": 640, "background": "white"}))
+    return put(path, svg(chart))
+
+
+def svg(chart: Chart) -> str:
+    """A chart as an SVG picture."""
+    return vl_convert.vegalite_to_svg({**chart.spec, "width": 640, "background": "white"})
 
 
 def _latex(page: Page, path: Path) -> list[Path]:

@@ -289,3 +289,21 @@ def test_a_prompt_that_is_too_long_is_refused_in_one_line(opened):
     with pytest.raises(ValueError, match=r"has 256 tokens, and .* reads 256") as refused:
         family.sample(1, 5, decoder=Ancestral(), rng=torch.Generator(), prompt=long)
     assert "\n" not in str(refused.value)
+
+
+@torch.no_grad()
+def test_attention_over_a_text_is_that_of_transformers(opened):
+    family, tokenizer, network, _ = opened("gpt2")
+    text = rows(tokenizer, ["a dog sits"])
+    usual = network.config._attn_implementation
+    panels = {panel.title: panel for panel in family.text_panels(text, tokenizer)}
+    assert network.config._attn_implementation == usual
+    read = torch.cat([torch.tensor([family.begins]), family.vocabulary.ids(text.tokens[:, :-1])], 1)
+    network.set_attn_implementation("eager")
+    layers = network(input_ids=read, output_attentions=True).attentions
+    network.set_attn_implementation(usual)
+    for i, weights in enumerate(layers, 1):
+        first = len(family.begins) - 1
+        own = torch.tensor(panels[f"Attention of layer {i}, head 1"].values)
+        assert torch.allclose(own[:, 1:], weights[0, 0, first:, first + 1 :], atol=1e-6)
+        assert own.sum(1).tolist() == pytest.approx([1.0] * len(own), abs=1e-5)
