@@ -37,7 +37,7 @@ def records(task: str) -> Iterator[Row]:
     """The example of a task, 2,000 records; of dialogues 400.
 
     >>> next(records("keywords"))["keywords"]
-    ['forest', 'thief', 'lantern']
+    ['lantern', 'thief', 'forest']
     """
     pick, made = Picker(task), 0
     while made < SIZES.get(task, SIZE):
