@@ -179,10 +179,19 @@ class LocalText(Source):
         return Cut(self.cut, self.valid, self.test, self.seed)
 
     def _reader(self) -> TextReader:
-        columns = {"target": self.target, "source": self.source, "join": self.join, "prompt": self.prompt}
-        how = {"spaces": self.spaces, "characters": self.words == "char", "keep_lines": self.keep_lines}
         return TextReader(
-            self.unit, self.format, lowercase=self.lowercase, blank=self.blank, bad=self._bad, **columns, **how
+            self.unit,
+            self.format,
+            self.target,
+            self.source,
+            self.lowercase,
+            self.blank,
+            self.spaces,
+            bad=self._bad,
+            join=self.join,
+            prompt=self.prompt,
+            characters=self.words == "char",
+            keep_lines=self.keep_lines,
         )
 
     def _read(self, paths: list[Path]) -> Iterator[TextRow]:
