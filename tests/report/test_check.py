@@ -111,6 +111,7 @@ def test_records_that_older_code_made_are_told(folder, capsys):
     assert "older than the code: " in capsys.readouterr().out
 
 
+@pytest.mark.slow  # `make check` does the same from the command line
 @pytest.mark.skipif(not (ROOT / "experiments").exists(), reason="not a checkout")
 def test_what_this_project_commits_is_proven():
     assert ROOT / "README.md" in check([ROOT / "experiments", ROOT / "README.md"])
