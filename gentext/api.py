@@ -537,6 +537,12 @@ def write_report(*runs: str | Path, out: str | Path = "report.html", trusted: Co
         *runs: folders of runs.
         out: ends in .html, .md or .tex.
         trusted: modules of your own that the runs may name.
+
+    Example:
+        >>> import gentext
+        >>> _ = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> gentext.write_report("runs", out="page.html")[0].name
+        'page.html'
     """
     from gentext.report import write
 
@@ -550,6 +556,16 @@ def check_report(*files: str | Path) -> list[Path]:
         *files: Markdown files, or folders of them.
 
     Raises: ValueError, naming the first part that its records do not make.
+
+    Example:
+        >>> import gentext
+        >>> _ = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> _ = gentext.records("runs").save("records.jsonl")
+        >>> marks = "<!-- gentext: captions | board | bleu4 | . -->", "", "<!-- end -->", ""
+        >>> _ = Path("page.md").write_text(chr(10).join(marks))
+        >>> _ = gentext.update_report("page.md")
+        >>> [path.name for path in gentext.check_report("page.md")]
+        ['page.md']
     """
     from gentext.report.check import check
 
@@ -561,6 +577,15 @@ def update_report(*files: str | Path) -> list[Path]:
 
     Args:
         *files: Markdown files, or folders of them.
+
+    Example:
+        >>> import gentext
+        >>> _ = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> _ = gentext.records("runs").save("records.jsonl")
+        >>> marks = "<!-- gentext: captions | board | bleu4 | . -->", "", "<!-- end -->", ""
+        >>> _ = Path("page.md").write_text(chr(10).join(marks))
+        >>> "ngram" in gentext.update_report("page.md")[0].read_text()
+        True
     """
     from gentext.report.check import update
 

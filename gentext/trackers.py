@@ -103,6 +103,10 @@ class Wandb:
         mode: online, offline or disabled.
         entity: a user or team; null: the login's own.
         artifacts: send the trained model too.
+
+    Example:
+        >>> Wandb(project="mine", mode="disabled").mode
+        'disabled'
     """
 
     def __init__(
@@ -233,7 +237,14 @@ def sweep() -> str | None:
 
 
 class ConsoleLines:
-    """Prints each validation as a line."""
+    """Prints each validation as a line.
+
+    Example:
+        >>> tracker = ConsoleLines()
+        >>> tracker.open(Path("run"), {})
+        >>> tracker.log(3, {"valid/nll": 2.5, "train/nll": 2.4})  # logs: step 3: valid/nll 2.5
+        >>> tracker.close()
+    """
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
         pass

@@ -52,7 +52,15 @@ log = logging.getLogger("gentext")
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained run, read back from its folder."""
+    """A trained run, read back from its folder.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
+        >>> model = gentext.run(*small).load()
+        >>> len(model.sample(2, prompt="a", temperature=0.7)), model.family.order
+        (2, 5)
+    """
 
     family: LanguageModel
     tokenizer: Tokenizer
@@ -250,6 +258,12 @@ def load(
         trusted: modules of your own that its configuration may name, such as `["my_family"]`.
 
     Raises: ValueError where there is none, where the run kept no such weights, or where it names other code.
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
+        >>> type(load(gentext.run(*small).folder).family).__name__
+        'NGram'
     """
     folder = Path(folder)
     if not (folder / "trained.json").exists():
@@ -423,6 +437,13 @@ class FittedTruth(Truth):
     """Any trained run as a known truth (`data=truth data.truth.run=FOLDER`): a Truth whose entropy is estimated.
 
     trusted: modules of your own that the run may name (`+data.truth.trusted=[my_family]`).
+
+    Example:
+        >>> import gentext
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
+        >>> truth = FittedTruth(str(gentext.run(*small).folder))
+        >>> truth.log_prob(truth.sample(3, torch.Generator().manual_seed(0))).shape
+        (3,)
     """
 
     run: str

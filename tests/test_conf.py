@@ -135,11 +135,11 @@ def test_a_file_of_any_name_is_read(tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("a text", encoding="utf-8")
     for path in (name, str(tmp_path / name)):
         overrides = config.completed(["data=text", f"data.path={path}"])
-        assert config.compose(overrides).data.path == path
+        composed = config.compose(overrides, with_hydra=True)
+        assert composed.data.path == path
+        assert len(Path(composed.hydra.run.dir).parts) == 3, composed.hydra.run.dir
         assert config.compose(["data=text", f"data.path={path}"]).data.path == path
         assert len(list(config.expand(overrides))) == 1
-        run = config.compose(overrides, with_hydra=True).hydra.run.dir
-        assert len(Path(run).parts) == 3, run
 
 
 def test_a_sweep_over_files_stays_one(tmp_path, monkeypatch):

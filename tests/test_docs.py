@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 from contextlib import suppress
@@ -15,6 +17,7 @@ from gentext import config
 from gentext.cli.commands import HANDLERS
 from gentext.cli.parser import parser
 from gentext.cli.run import check
+from gentext.config.schema import located
 from gentext.results import columns
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -33,7 +36,13 @@ def commands_of(page: str) -> list[str]:
     return [line for line in text.splitlines() if "gentext" in shlex.split(line, comments=True)]
 
 
-COMMANDS = [(page, line) for page in sorted(PAGES) for line in commands_of(page)]
+def commands_in_sentences(page: str) -> list[str]:
+    """Commands between back-ticks in a sentence, without those that leave something out and those of one word."""
+    prose = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    return [line for line in re.findall(r"`(gentext \w[^`\n]* [^`\n]*)`", prose) if "..." not in line]
+
+
+COMMANDS = [(page, line) for page in sorted(PAGES) for line in commands_of(page) + commands_in_sentences(page)]
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}:{i}" for i, (page, _) in enumerate(COMMANDS)])
@@ -66,6 +75,38 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
     except ValueError as error:  # every key is known by now: the checkpoint, run or extra is not here
         if not re.search("cannot be loaded|holds no trained model|is not installed", str(error)):
             raise
+
+
+BARE = {  # public, and without an example of their own: they want
+    "a checkpoint of transformers": (
+        "gentext.data.PretrainedTokenizer gentext.metrics.BERTScore gentext.metrics.GenerativePerplexity "
+        "gentext.metrics.PretrainedEncoder gentext.models.Pretrained"
+    ),
+    "runs of two families": "gentext.detection.DetectionCorpus gentext.run_judge.RunJudge",
+    "an extra": "gentext.trackers.TensorBoard gentext.trackers.Trackio",
+    "to be called by Hydra": "gentext.cli.run.SweepSummary",
+}
+
+
+def public() -> dict[str, object]:
+    """What packages export, and what options name; a protocol is described where it is met."""
+    root = Path(gentext.__file__).parent
+    packages = [".".join(path.parent.relative_to(root.parent).parts) for path in root.rglob("__init__.pyi")]
+    names = {f"{package}.{name}" for package in packages for name in importlib.import_module(package).__all__}
+    for option in (DOCS.parent / "conf").rglob("*.yaml"):
+        names |= set(re.findall(r"_target_: (gentext[\w.]+)", option.read_text(encoding="utf-8")))
+    found = {name: located(name) for name in sorted(names) if name.startswith("gentext.")}
+    return {
+        name: each
+        for name, each in found.items()
+        if (inspect.isclass(each) or inspect.isfunction(each)) and not getattr(each, "_is_protocol", False)
+    }
+
+
+def test_every_public_name_has_an_example():
+    """A doctest, which the suite runs."""
+    bare = [name for name, each in public().items() if ">>>" not in (each.__doc__ or "")]
+    assert sorted(bare) == sorted(" ".join(BARE.values()).split())
 
 
 @pytest.mark.slow

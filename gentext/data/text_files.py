@@ -27,6 +27,12 @@ class PublishedCorpus(Source):
     `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
     columns in files side by side, the name holds `{column}`. A split that no file gives is cut by `cut`, `valid`,
     `test` and `seed` (see Cut) out of `all`, or out of train.
+
+    Example:
+        >>> files = {"a.txt": {"sha256": "0" * 64, "url": "https://example.org/a.txt"}}
+        >>> source = PublishedCorpus("mine", "mine", "me", "CC0", files, {"all": "a.txt"}, "whitespace")
+        >>> source.stream, source.pairs
+        (False, False)
     """
 
     name: str

@@ -72,7 +72,13 @@ class TokenizerSpec:
 
 
 class Tokenizer:
-    """A fitted tokenizer. Neither BOS nor EOS is ever added by `encode`."""
+    """A fitted tokenizer. Neither BOS nor EOS is ever added by `encode`.
+
+    Example:
+        >>> tokenizer = Word().fit(["a cat sits", "a dog sits"])
+        >>> tokenizer.decode(tokenizer.encode(["a dog sits"]))
+        ['a dog sits']
+    """
 
     def __init__(self, model: tokenizers.Tokenizer, rules: TokenizerSpec) -> None:
         self.model = model

@@ -132,6 +132,19 @@ class Resample(ChosenDecoder):
     which `distribution` bounds from below.
 
     Source: Deng et al. 2020, sections 3.2 and 3.3 (algorithm 1, with its top-k left to `base`).
+
+    Example:
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> class Length(Judge):
+        ...     odds = True
+        ...     def score(self, batch):
+        ...         return batch.lengths.double() - 2
+        >>> model = NGram(7, order=1)
+        >>> _ = model.accumulate(pad([[4, 4, 5, 2]] * 9)); model.maximize()
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> len(Resample(judge=Length(), candidates=4)(model, 3, 4, rng=rng))
+        3
     """
 
     judge: Judge

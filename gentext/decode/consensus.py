@@ -26,6 +26,15 @@ class Consensus(ChosenDecoder):
     utility: `bleu`, sentence BLEU-4 of tokens with one added to the counts of orders 2 to 4 (Lin and Och 2004); `chrf`,
       the F2 of character n-grams up to 6, spaces left out (Popović 2015).
     Source: Kumar and Byrne 2004; Eikema and Aziz 2020.
+
+    Example:
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> model = NGram(7, order=1)
+        >>> _ = model.accumulate(pad([[4, 4, 5, 2]] * 9)); model.maximize()
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> len(Consensus(candidates=4)(model, 2, 4, rng=rng))
+        2
     """
 
     utility: Literal["bleu", "chrf"] = "bleu"

@@ -23,6 +23,18 @@ class Refine(JudgedDecoder):
     part (an HMM), else as a continuation of the beginning. The judge's favourite of the old and the new text stays.
 
     rounds: of rewriting.  share: of the texts, rewritten in each.
+
+    Example:
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> class Length(Judge):
+        ...     def score(self, batch):
+        ...         return batch.lengths.double()
+        >>> model = NGram(7, order=1)
+        >>> _ = model.accumulate(pad([[4, 4, 5, 2]] * 9)); model.maximize()
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> len(Refine(judge=Length(), rounds=2)(model, 3, 4, rng=rng))
+        3
     """
 
     judge: Judge

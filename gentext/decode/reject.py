@@ -28,6 +28,19 @@ class Reject(JudgedDecoder):
     Source: Azadi et al. 2019, equations 8 and 9.
     Differs: gamma is chosen for a share of kept draws, where theirs is a percentile of the log-odds.
     Raises: ValueError, with the rate, where `most` draws do not suffice.
+
+    Example:
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> class Length(Judge):
+        ...     odds = True
+        ...     def score(self, batch):
+        ...         return batch.lengths.double() - 2
+        >>> model = NGram(7, order=1)
+        >>> _ = model.accumulate(pad([[4, 4, 5, 2]] * 9)); model.maximize()
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> len(Reject(judge=Length(), burn_in=50, accept=0.5)(model, 3, 4, rng=rng))
+        3
     """
 
     judge: Judge

@@ -72,6 +72,21 @@ class TextMetric(torchmetrics.Metric):
     `decoded_scores` (Scores), `truth` (a Truth), `judges` (Scorers by name), `scorer` (a TextScorer), `canaries`. A
     metric keeps all that its figures depend on in columns of numbers, so that it syncs over processes and may be
     updated in parts: text becomes integers by a hash that every process shares.
+
+    Example:
+        >>> class Questions(TextMetric):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.add_column("asks", torch.bool)
+        ...     def update(self, samples):
+        ...         self.append("asks", torch.tensor([text.endswith("?") for text in samples.texts]))
+        ...     def values(self):
+        ...         asks = self.column("asks")
+        ...         return {"questions": Value(float(asks.mean()), f"questions|hyps:{len(asks)}|v:1", None, len(asks))}
+        >>> metric = Questions()
+        >>> metric.update(samples=Samples(("who sits ?", "a dog sits .")))
+        >>> metric.compute()
+        {'questions': 0.5}
     """
 
     full_state_update: ClassVar[bool] = False

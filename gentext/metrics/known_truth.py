@@ -36,6 +36,14 @@ class KnownTruth(TextMetric):
     all, tv is bounded from below by 1 - grammatical.
     Source: Yu et al. 2017 (nll_oracle = h_qp / length); Lin 1991 (js); Owen and Zhou 2000 (both samples as one);
     Bretagnolle and Huber 1979 (tv from kl).
+
+    Example:
+        >>> from gentext.truth import Grammar
+        >>> grammar, metric = Grammar(), KnownTruth()
+        >>> texts = tuple(grammar.sample(20, torch.Generator().manual_seed(0)))
+        >>> metric.update(truth=grammar, samples=Samples((*texts, "dog a .")))
+        >>> round(metric.compute()["grammatical"], 3)
+        0.952
     """
 
     higher_is_better: ClassVar[bool | None] = None

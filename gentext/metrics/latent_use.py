@@ -45,6 +45,13 @@ class LatentUse(TextMetric):
     cannot exceed ln n, and so bounds from below that of z and all texts of the corpus. active_units counts the parts
     of z whose mean varies from text to text by more than `threshold`.
     Sources: Burda et al. 2016, equation 8 and section 5.2 (units); Hoffman and Johnson 2016 (mutual information).
+
+    Example:
+        >>> two = torch.tensor([2, 2])
+        >>> metric = LatentUse()  # of a family without z the likelihood itself
+        >>> metric.update(scores=Scores(torch.tensor([-3.0, -5.0]), two, 5 * two, 5 * two, two, "test", "exact"))
+        >>> metric.compute()["iw_nll"]
+        4.0
     """
 
     higher_is_better: ClassVar[bool | None] = None

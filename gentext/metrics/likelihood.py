@@ -142,6 +142,15 @@ class HeldOutLikelihood(ScoredMetric):
 
     Bits are of the text whatever the vocabulary: they charge the spelling of unknown words. The others do not.
     Line ends count as one character, byte and word each, since the model has to say where a line ends.
+
+    Example:
+        >>> import torch
+        >>> two = torch.tensor([2, 2])
+        >>> scores = Scores(torch.tensor([-3.0, -5.0]), two, 5 * two, 5 * two, two, "test", "exact")
+        >>> metric = HeldOutLikelihood()
+        >>> metric.update(scores)
+        >>> metric.compute()["nll_test"], metric.compute()["token_nll"]
+        (4.0, 2.0)
     """
 
     def update(self, scores: Scores) -> None:
@@ -161,7 +170,16 @@ class HeldOutLikelihood(ScoredMetric):
 
 
 class OwnLikelihood(ScoredMetric):
-    """The model's samples under the model itself: NLL-div, an estimate of its entropy; the higher, the more diverse."""
+    """The model's samples under the model itself: NLL-div, an estimate of its entropy; the higher, the more diverse.
+
+    Example:
+        >>> import torch
+        >>> two = torch.tensor([2, 2])
+        >>> metric = OwnLikelihood()
+        >>> metric.update(Scores(torch.tensor([-3.0, -5.0]), two, 5 * two, 5 * two, two, "samples", "exact"))
+        >>> metric.compute()["nll_div"]
+        4.0
+    """
 
     higher_is_better: ClassVar[bool | None] = None
 
@@ -186,6 +204,14 @@ class PaddedLikelihood(ScoredMetric):
 
     `width` is the batch's width; None: the longest scored sequence. Their models also score padding, at almost no cost;
     here it costs nothing, so that their own figure is a little above. Theirs is computed on the training text, too.
+
+    Example:
+        >>> import torch
+        >>> two = torch.tensor([2, 2])
+        >>> metric = PaddedLikelihood(width=4)
+        >>> metric.update(Scores(torch.tensor([-3.0, -5.0]), two, 5 * two, 5 * two, two, "test", "exact"))
+        >>> metric.compute()["padded_nll"]
+        1.0
     """
 
     def __init__(self, width: int | None = None, resamples: int = 10_000, seed: int = 0) -> None:

@@ -53,6 +53,18 @@ class LMScore(TextMetric):
     The interval of the reverse score holds the luck of both texts: judges fitted on `parts` parts of the samples say
     how far these move it. parts=0: no interval (of a judge that is slow to fit).
     `judge` names it: kneser_ney is fast, and favours n-grams; transformer takes a minute for each direction.
+
+    Example:
+        >>> class Uniform:  # over ten words; a judge of your own is any Scorer
+        ...     signature = "uniform"
+        ...     def fit(self, texts): ...
+        ...     def log_prob(self, texts):
+        ...         return np.array([-np.log(10) * (len(text.split()) + 1) for text in texts])
+        >>> texts = Samples(("a dog", "a cat"))
+        >>> metric = LMScore(parts=0)
+        >>> metric.update({"kneser_ney": Uniform()}, texts, texts, texts)
+        >>> round(metric.compute()["lm_score"], 4)  # log 10
+        2.3026
     """
 
     higher_is_better: ClassVar[bool | None] = False

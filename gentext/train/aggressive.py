@@ -35,6 +35,13 @@ class AggressiveEncoder:
     Differs: after the inner loop all parameters take the step, where the authors' code moves the decoder alone; the
     loss is looked at every 10 batches, 50 at most, by default, and not every 15, 100 at most; validations come every
     `valid_every` steps and not every epoch; the optimiser is the trainer's.
+
+    Example:
+        >>> from gentext.losses import KL, NLL, Objective
+        >>> from gentext.train import GradientTrainer
+        >>> trainer = GradientTrainer(Objective(nll=NLL(), kl=KL()), steps=100, aggressive=AggressiveEncoder(limit=20))
+        >>> trainer.aggressive.batches, trainer.aggressive.limit
+        (10, 20)
     """
 
     def __init__(self, *, batches: int = 10, limit: int = 50) -> None:

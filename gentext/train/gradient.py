@@ -34,6 +34,21 @@ class GradientTrainer:
     sharded: each process holds a part of the weights only (FSDP2), for a model that does not fit otherwise.
     aggressive: what trains a VAE's encoder alone before every step (see AggressiveEncoder); null for nothing.
     nodes, rendezvous: with several machines, start the same run on each, with the first one's HOST:PORT.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from gentext.data import Corpus, LocalText, Word
+        >>> from gentext.losses import NLL
+        >>> from gentext.models import LSTM
+        >>> from gentext.train.base import NullMonitor
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "my.txt").write_text(chr(10).join(f"{a} {b}" for a in "abcd" for b in "efgh"))
+        >>> source = LocalText(str(folder / "my.txt"), name="mine", valid=4, test=4)
+        >>> corpus = Corpus.open(source, Word(), cache=folder / "cache")
+        >>> family = LSTM(corpus.tokenizer.vocab_size, layers=1, width=8)
+        >>> trainer = GradientTrainer(Objective(nll=NLL()), steps=3, batch_size=4, valid_every=3)
+        >>> trainer.run(family, corpus, streams=Streams(0), monitor=NullMonitor(folder))
     """
 
     key = "train"

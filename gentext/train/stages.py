@@ -29,6 +29,14 @@ class Stages:
     shares: of what a track allows, by stage; null: each has the same. One of null goes by its own limits.
     keep: the stage whose weights are judged too, in rows of their own (`weights=NAME`); null: none. A stage that takes
       no step has none.
+
+    Example:
+        >>> from gentext.losses import NLL, Objective
+        >>> from gentext.train import GradientTrainer
+        >>> loss = Objective(nll=NLL())
+        >>> trainer = Stages(warmup=GradientTrainer(loss, epochs=1, lr=0.01), main=GradientTrainer(loss, epochs=3))
+        >>> [*trainer.trainers], trainer.trainers["warmup"].key
+        (['warmup', 'main'], 'train.warmup')
     """
 
     def __init__(
@@ -145,6 +153,13 @@ class ResetPart:
     """Runs a trainer, and then puts one part of the family back to where it stood: what the others learned stays.
 
     With `part` a VAE's decoder and an autoencoder's loss, it pretrains the encoder (Li et al. 2019, section 3.1).
+
+    Example:
+        >>> from gentext.losses import NLL, Objective
+        >>> from gentext.train import GradientTrainer
+        >>> trainer = ResetPart(GradientTrainer(Objective(nll=NLL()), epochs=3), "decoder")
+        >>> trainer.trainer.key
+        'train.trainer'
     """
 
     def __init__(self, trainer: Trainer, part: str) -> None:

@@ -39,6 +39,14 @@ class Classifier(LanguageModel, SupportsPrepare, SupportsPanels):
         vocab_size: of the tokenizer, which texts and labels share.
         labels: how many there are; of a corpus, set when it is opened.
         max_len: tokens of the longest label, EOS included.
+
+    Example:
+        >>> class Uniform(Classifier):
+        ...     def scores(self, texts):
+        ...         return torch.full((len(texts), self.labels), 1 / self.labels).log()
+        >>> model = Uniform(9, labels=2, max_len=2)
+        >>> model.log_prob(pad([[4, EOS]])).exp()
+        tensor([0.5000])
     """
 
     label_tokens: Tensor

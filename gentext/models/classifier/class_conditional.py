@@ -27,6 +27,17 @@ class ClassConditional(Classifier, SupportsEM):
         model: makes a language model; called once for each label.
         labels: how many there are.
         max_len: tokens of the longest label, EOS included.
+
+    Example:
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> labels, texts = pad([[4, 2], [5, 2]]), pad([[6, 6, 2], [7, 7, 2]])
+        >>> model = ClassConditional(9, lambda: NGram(9, order=1), labels=2, max_len=2)
+        >>> train = Batch(labels.tokens, labels.mask, texts.tokens)
+        >>> model.prepare([train], rng=torch.Generator())
+        >>> _ = model.accumulate(train); model.maximize()
+        >>> model.scores(torch.tensor([[6, 6], [7, 7]])).argmax(1).tolist()
+        [0, 1]
     """
 
     closed_form = True

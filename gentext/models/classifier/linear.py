@@ -80,6 +80,15 @@ class NaiveBayes(LinearClassifier):
 
     alpha: added to every count.
     Source: McCallum and Nigam 1998.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> labels, texts = pad([[4, 2], [5, 2]]), pad([[6, 6, 2], [7, 7, 2]])
+        >>> model, train = NaiveBayes(9, labels=2, max_len=2), Batch(labels.tokens, labels.mask, texts.tokens)
+        >>> model.prepare([train], rng=torch.Generator())
+        >>> _ = model.accumulate(train); model.maximize()
+        >>> model.scores(torch.tensor([[6, 6], [7, 7]])).argmax(1).tolist()
+        [0, 1]
     """
 
     def __init__(self, vocab_size: int, *, labels: int | None, max_len: int, alpha: float = 1.0) -> None:
@@ -97,6 +106,15 @@ class Logistic(LinearClassifier):
 
     strength: the inverse of the weight of the L2 penalty (scikit-learn's C); iterations: of L-BFGS at most.
     A text's features are (1 + log count) * idf, scaled to length one.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> labels, texts = pad([[4, 2], [5, 2]]), pad([[6, 6, 2], [7, 7, 2]])
+        >>> model, train = Logistic(9, labels=2, max_len=2), Batch(labels.tokens, labels.mask, texts.tokens)
+        >>> model.prepare([train], rng=torch.Generator())
+        >>> _ = model.accumulate(train); model.maximize()
+        >>> model.scores(torch.tensor([[6, 6], [7, 7]])).argmax(1).tolist()
+        [0, 1]
     """
 
     idf: Tensor

@@ -63,7 +63,13 @@ class NeuralClassifier(Classifier):
 
 
 class MeanEmbedding(nn.Module):
-    """The mean of a text's token vectors: the order of its words is lost."""
+    """The mean of a text's token vectors: the order of its words is lost.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> MeanEmbedding(9, width=8)(pad([[4, 5, 2], [6, 2]])).shape
+        torch.Size([2, 8])
+    """
 
     def __init__(self, vocab_size: int, *, width: int = 128, dropout: float = 0.0) -> None:
         super().__init__()
@@ -83,6 +89,11 @@ class Convolutions(nn.Module):
 
     filters: how many of each width.
     Source: Kim 2014 (CNN-rand).  Differs: no limit on the norm of the last layer.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> Convolutions(9, embedding=4, filters={2: 3, 3: 5})(pad([[4, 5, 2], [6, 2]])).shape
+        torch.Size([2, 8])
     """
 
     def __init__(

@@ -14,6 +14,11 @@ class Brown:
     Source: Brown et al. 1992, section 3, with the window of k clusters of its second algorithm.
     Differs: a cluster's marginal counts are those of the whole text, also of words that have not entered yet. Words
     that never occur join the smallest cluster.
+
+    Example:
+        >>> counts = csr_array(np.array([[0, 0, 5, 4], [0, 0, 4, 3], [3, 3, 0, 0], [2, 2, 0, 0]]))
+        >>> Brown()(counts, 2).tolist()  # the words that the same words follow
+        [1, 1, 0, 0]
     """
 
     def __call__(self, bigrams: csr_array, k: int, *, rng: torch.Generator | None = None) -> np.ndarray:

@@ -50,6 +50,14 @@ class Transformer(
     Sennrich 2019 (RMSNorm); Henry et al. 2020 (normed queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021 (ReLU2).
     Differs: RMSNorm has no gains; no dropout on attention weights; the projections back into the residual stream begin
     at zero, so that every block begins as the identity.
+
+    Example:
+        >>> from gentext.types import pad
+        >>> model = Transformer(9, layers=1, heads=2, width=8, context=6)
+        >>> model(pad([[4, 5, 2], [6, 2]])).log_prob.shape
+        torch.Size([2, 3])
+        >>> model.step(model.start(2).state, torch.tensor([4, 6])).logits.shape
+        torch.Size([2, 9])
     """
 
     cross = False  # its blocks attend to a source too
