@@ -63,7 +63,7 @@ def test_every_command_is_one(page, line, tmp_path, monkeypatch):
     if "--from" in words:  # its file is not here
         assert words[1] == "--from"
         return
-    if "submitit" in line and importlib.util.find_spec("submitit") is None:
+    if re.search("submitit|slurm", line) and importlib.util.find_spec("submitit") is None:
         pytest.skip("the extra sweep is not installed")
     folder = words[words.index("--config-dir") + 1] if "--config-dir" in words else None
     overrides = [word for word in words[1:] if word not in ("-m", "--config-dir", folder)]
@@ -82,8 +82,14 @@ BARE = {  # public, and without an example of their own: they want
         "gentext.data.PretrainedTokenizer gentext.metrics.BERTScore gentext.metrics.GenerativePerplexity "
         "gentext.metrics.PretrainedEncoder gentext.models.Pretrained"
     ),
-    "runs of two families": "gentext.detection.DetectionCorpus gentext.run_judge.RunJudge",
-    "an extra": "gentext.trackers.TensorBoard gentext.trackers.Trackio",
+    "a trained run of a kind": (
+        "gentext.detection.DetectionCorpus gentext.distillation.SampledCorpus gentext.flags.RunFlag "
+        "gentext.run_judge.RunGuide gentext.run_judge.RunJudge gentext.trained.Teacher"
+    ),
+    "processes of their own, one for each form of a run": "gentext.bench",
+    "an extra": (
+        "gentext.flags.SkopsFlag gentext.flags.TransformersFlag gentext.trackers.TensorBoard gentext.trackers.Trackio"
+    ),
     "to be called by Hydra": "gentext.cli.run.SweepSummary",
 }
 

@@ -37,6 +37,19 @@ class Constrained(JudgedDecoder):
     texts so led.
     Source: Zhang et al. 2024 (Ctrl-G), of how=guide.
     Raises: ValueError where no text can meet the conditions; where `most` draws do not suffice, with the rate.
+
+    Example:
+        >>> from gentext.data import Word
+        >>> from gentext.models import NGram
+        >>> from gentext.types import pad
+        >>> tokenizer = Word().fit(["a dog sits", "a cat sits"])
+        >>> model = NGram(tokenizer.vocab_size, order=2)
+        >>> texts = tokenizer.encode(["a dog sits", "a cat sits"])
+        >>> _ = model.accumulate(pad([[*ids, 2] for ids in texts])); model.maximize()
+        >>> decoder = Constrained(contains=["cat"]).reading(tokenizer)
+        >>> batch = decoder(model, 2, 6, rng=torch.Generator().manual_seed(0))
+        >>> ["cat" in text for text in tokenizer.decode(batch.tokens.tolist())]
+        [True, True]
     """
 
     infill: str | None = None

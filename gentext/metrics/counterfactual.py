@@ -80,6 +80,18 @@ class CounterfactualGap(TextMetric):
     Differs: whole texts are scored, and templates and words are the user's.
 
     file: a YAML of `pairs` and `templates`; None: one of gentext's, of captions.
+
+    Example:
+        >>> class Short:  # a scorer: shorter texts are likelier
+        ...     exactness = "exact"
+        ...     def log_prob(self, texts, prompts=None):
+        ...         return -np.array([float(len(text)) for text in texts])
+        ...     def known(self, texts):
+        ...         return np.full(len(texts), True)
+        >>> metric = CounterfactualGap()
+        >>> metric.update(scorer=Short())
+        >>> sorted({name.partition(":")[0] for name in metric.compute()})
+        ['likelihood_gap', 'preferred']
     """
 
     higher_is_better: ClassVar[bool | None] = None

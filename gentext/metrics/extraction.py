@@ -75,6 +75,22 @@ class Exposure(TextMetric):
     often in train. Of a secret that the model has not learned it is 1.44 bits on average (log2 e); what `candidates`
     can show at most is log2 of one more than their number. exposure:0 is of secrets that were never planted.
     Intervals resample secrets. Source: Carlini et al. 2019, section 4.3 (estimated by sampling).
+
+    Example:
+        >>> class Short:  # a scorer: shorter texts are likelier
+        ...     exactness = "exact"
+        ...     def log_prob(self, texts, prompts=None):
+        ...         return -np.array([float(len(text)) for text in texts])
+        ...     def known(self, texts):
+        ...         return np.full(len(texts), True)
+        >>> class Secrets:
+        ...     texts, repeats = ["ab", "abcdef"], [9, 0]
+        ...     def candidates(self, n, seed):
+        ...         return ["abcd"] * n
+        >>> metric = Exposure(candidates=3)
+        >>> metric.update(canaries=Secrets(), scorer=Short())
+        >>> metric.compute()
+        {'exposure:0': 0.0, 'exposure:9': 2.0}
     """
 
     higher_is_better: ClassVar[bool | None] = False

@@ -76,6 +76,18 @@ class Robustness(TextMetric):
     The perturbations of a seed are the same for every model. Intervals resample texts.
 
     kinds: of typos, upper, swapped, shuffled. texts: of the split, its first ones.
+
+    Example:
+        >>> class Short:  # a scorer: shorter texts are likelier
+        ...     exactness = "exact"
+        ...     def log_prob(self, texts, prompts=None):
+        ...         return -np.array([float(len(text)) for text in texts])
+        ...     def known(self, texts):
+        ...         return np.full(len(texts), True)
+        >>> metric = Robustness(kinds=["upper"])
+        >>> metric.update(scorer=Short(), references=Samples(("a dog sits .", "a cat runs .")))
+        >>> metric.compute()
+        {'surprise:upper': 1.0}
     """
 
     higher_is_better: ClassVar[bool | None] = None

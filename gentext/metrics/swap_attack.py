@@ -37,6 +37,16 @@ class SwapAttack(TextMetric):
     The swaps that are looked at are the same for every model up to where their texts part.
     Source: Alzantot et al. 2018 (word substitution as a black-box attack). Differs: greedy, and words are any, not
     synonyms, so that a swap may change what the right label is: it bounds how local the evidence is.
+
+    Example:
+        >>> class Sits:  # a classifier: is there the word?
+        ...     labels = ["no", "yes"]
+        ...     def log_prob(self, texts):
+        ...         return np.log([[0.9, 0.1] if "sits" not in text else [0.1, 0.9] for text in texts])
+        >>> metric = SwapAttack(swaps=1)
+        >>> metric.update(labeller=Sits(), references=Samples(("yes",) * 2, ("a dog sits", "a cat sits")))
+        >>> metric.compute()
+        {'unattacked_accuracy': 1.0, 'attacked_accuracy': 0.0}
     """
 
     higher_is_better: ClassVar[bool | None] = True
