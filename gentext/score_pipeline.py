@@ -94,6 +94,7 @@ def external(
         target=int(column) if column.isdecimal() else column,
         lowercase=cfg.data.get("lowercase", False),
         spaces=cfg.data.get("spaces", True),
+        keep_lines=cfg.data.get("keep_lines", False),
     )
     logged = read_sample_log(Path(file))
     if logged is None:

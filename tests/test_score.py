@@ -115,3 +115,13 @@ def test_the_record_says_how_to_judge_it_again(tmp_path, monkeypatch):
     assert main(words[1:]) == 0
     after = records.read(records.path_of(folder, made.decode))
     assert (after.values["bleu2"].value, after.command) == (before.values["bleu2"].value, before.command)
+
+
+def test_programs_keep_their_lines(tmp_path):
+    rows = [{"description": f"add {i}", "code": f"def f(x):\n    return x + {i}"} for i in range(40)]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "answers.jsonl").write_text("\n".join(json.dumps({"text": row["code"]}) for row in rows[:4]))
+    references = ["data=code", f"data.path={tmp_path / 'pairs.jsonl'}"]
+    made = external(str(tmp_path / "answers.jsonl"), references, None, ["code"], str(tmp_path / "runs"))
+    assert made.values["valid_python"].value == 1
+    assert made.track == "code"

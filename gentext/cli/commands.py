@@ -85,7 +85,8 @@ def _chat(args: argparse.Namespace) -> None:
     settings = config.settings(args.pairs)
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
     model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
-    how = {"decoder": args.decode or "ancestral", "seed": args.seed, "stop": args.stop, "settings": settings}
+    own = "greedy" if "greedy" in (model.config.get("decode") or {}) else "ancestral"  # as the run itself was judged
+    how = {"decoder": args.decode or own, "seed": args.seed, "stop": args.stop, "settings": settings}
     chat(model, **how, shown=_shown)
 
 

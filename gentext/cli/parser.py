@@ -126,7 +126,10 @@ def _sample(command: argparse.ArgumentParser) -> None:
 def _chat(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("run", help="a run's folder")
-    add("--decode", help="greedy, top_p, ...: an option of the decode group (ancestral)")
+    add(
+        "--decode",
+        help="greedy, top_p, ...: an option of the decode group (greedy where the run was judged so, else ancestral)",
+    )
     add("--stop", action="append", default=[], metavar="TEXT", help="end an answer before this string")
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="where the model computes: cpu, cuda, cuda:1, ... (cpu)")

@@ -69,6 +69,13 @@ def talk(made, monkeypatch, lines, *words):
     return main(["chat", "a-run", *words])
 
 
+def test_a_run_that_was_judged_greedily_answers_greedily(monkeypatch, capsys):
+    made = model()
+    made.config.decode = {"greedy": {"top_k": 1}}
+    assert talk(made, monkeypatch, ["a man"] * 2) == 0
+    assert capsys.readouterr().out.splitlines() == made.sample(prompt="a man", decoder="greedy") * 2
+
+
 def asked(made, monkeypatch):
     """The prompts that the model is given, each answered by their number."""
     prompts = []
