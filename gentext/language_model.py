@@ -298,15 +298,18 @@ class SupportsAnswers(SupportsTexts):
     def answer(self, source: str) -> str:
         """What it writes given this source."""
 
-    def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
-        """Its answer to every source of a split. Raises: ValueError where there are no sources."""
-        sources = corpus.prompts(split)
-        if sources is None:
+    def check(self, corpus: Corpus) -> None:
+        """Raises: ValueError where a corpus has no sources."""
+        if not corpus.pairs:
             raise ValueError(
                 f"{type(self).__name__} answers a source, and {corpus.name} has none: take a corpus of pairs, such as "
                 "data=summarisation, or say where its sources are by data.source=COLUMN"
             )
-        return [self.answer(source) for source in sources]
+
+    def texts(self, corpus: Corpus, n: int, *, split: str, rng: torch.Generator) -> list[str]:
+        """Its answer to every source of a split. Raises: ValueError where there are no sources."""
+        self.check(corpus)
+        return [self.answer(source) for source in corpus.prompts(split) or ()]
 
 
 class SupportsPrepare(ABC):

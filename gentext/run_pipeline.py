@@ -26,6 +26,7 @@ from gentext.inspection.text import example
 from gentext.language_model import (
     Decoder,
     LanguageModel,
+    SupportsAnswers,
     SupportsPanels,
     SupportsPrepare,
     SupportsSubwords,
@@ -94,6 +95,8 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
         if any(None in stand.values() for stand in found.values()):
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
             family = config.build(cfg.family).to(cfg.device)
+            if isinstance(family, SupportsAnswers):
+                family.check(corpus)
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)

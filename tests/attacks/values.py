@@ -120,7 +120,7 @@ def _judged(case: Case, got: Outcome) -> tuple[str, list[str]]:
 def small(family: str) -> tuple[str, ...]:
     """A family on a small corpus, made small."""
     texts = ["data=text", "data.path=text.tsv", "data.name=mine", "data.valid=20", "data.test=40", "data.target=0"]
-    texts += ["data.source=1"] * (family == "seq2seq")
+    texts += ["data.source=1"] * (family in ("seq2seq", "copy", "lead"))
     texts += [f"family.model={CHECKPOINT}"] * (family in ("pretrained", "smollm2"))
     words = [*texts, f"family={family}", "tracker=jsonl", "eval.samples=20"]
     cfg = config.compose(words)
