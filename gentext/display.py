@@ -267,7 +267,7 @@ def _panel_html(panel: Panel) -> str:
     if isinstance(panel, HeatLine):
         table = panel.table()
         cells = [
-            f'<span {_coloured(shade)} title="{html.escape(_told(table.columns[1:], rest))}">'
+            f'<span {_coloured(shade)} title="{html.escape(_listed(table.columns[1:], rest))}">'
             f"{html.escape(str(token))}</span>"
             for (token, *rest), shade in zip(table.rows, render_table.colours(panel.values), strict=True)
         ]
@@ -302,7 +302,7 @@ def _coloured(colour: tuple[int, int, int]) -> str:
     return f'style="background:rgb{colour};color:black"'
 
 
-def _told(columns: Sequence[str], cells: Sequence[str | float]) -> str:
+def _listed(columns: Sequence[str], cells: Sequence[str | float]) -> str:
     return "; ".join(f"{name} {words(cell)}" for name, cell in zip(columns, cells, strict=True))
 
 

@@ -27,7 +27,7 @@ from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode import Ancestral, Beam, Constrained
 from gentext.decode.chunks import join
-from gentext.decode.streamed import TextStream, watched
+from gentext.decode.streamed import TextStream, tokens_to
 from gentext.evaluation.scoring import log_prob_of_rows
 from gentext.files import ANEW, sha256
 from gentext.language_model import (
@@ -114,8 +114,8 @@ class TrainedModel:
         )
         conditions = {"infill": infill, "contains": contains, "length": length, "forbids": forbids}
         conditions |= {"expression": expression, "guide": guide}
-        told = shown and shown.add
-        draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, told=told, **conditions, **settings)
+        on_token = shown and shown.add
+        draw = self.draw(n, prompt=prompt, decoder=decoder, seed=seed, on_token=on_token, **conditions, **settings)
         texts = self.tokenizer.decode([[*before, *row] for row in draw.tokens.tolist()])
         texts = [_until(text, stop, start) for text in texts]
         if shown is not None:
@@ -146,12 +146,12 @@ class TrainedModel:
         guide: Guide | None = None,
         decoder: Decoder | str = "ancestral",
         seed: int = 0,
-        told: Callable[[int], None] | None = None,
+        on_token: Callable[[int], None] | None = None,
         **settings: Any,
     ) -> Batch:
         """`n` texts as tokens, with their prompt; the arguments are those of `sample`.
 
-        told: is given each token of one text when it is drawn, where the decoder draws token by token.
+        on_token: is given each token of one text when it is drawn, where the decoder draws token by token.
         """
         if n < 1:
             raise ValueError(f"asked for {n} samples; ask for 1 or more")
@@ -176,8 +176,10 @@ class TrainedModel:
             prompts = None if given is None else given.expand(size, -1)
             return family.sample(size, max_len, decoder=made, rng=rng, prompt=prompts)
 
-        watching = watched(family, told) if told is not None and isinstance(made, Ancestral) else nullcontext()
-        with torch.inference_mode(), watching:
+        reporting = (
+            tokens_to(family, on_token) if on_token is not None and isinstance(made, Ancestral) else nullcontext()
+        )
+        with torch.inference_mode(), reporting:
             rng = Streams(seed)("sample", self.device)
             if isinstance(made, Beam) and n > 1 and not isinstance(family, SupportsLatent):  # of a VAE they differ in z
                 parts = [_best(family, n, max_len, made, rng, given)]

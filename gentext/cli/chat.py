@@ -60,10 +60,10 @@ def chat(
         turns = [*([] if join is None else turns), line]
         while len(turns) > 1 and not model.reads((join or "").join(turns)):
             turns = turns[1:]  # what it cannot read any more, it forgets
-        said = (join or "").join(turns)
+        prompt = (join or "").join(turns)
         try:
             how = {"decoder": decoder, "seed": Streams(seed).derive(f"chat/{i}"), "stop": stop, **settings}
-            turns += model.sample(1, prompt=said, stream=show, **how)
+            turns += model.sample(1, prompt=prompt, stream=show, **how)
         except ValueError as error:
             print(f"gentext: {error}", file=sys.stderr)
             turns = turns[:-1]

@@ -116,8 +116,8 @@ class CanaryCorpus(Source):
         inner = self.corpus.identity()
         if inner is None:
             return None
-        said = (inner, self.template, tuple(self.repeats), self.each, self.seed)
-        return hashlib.sha256(repr(said).encode()).hexdigest()
+        identity = (inner, self.template, tuple(self.repeats), self.each, self.seed)
+        return hashlib.sha256(repr(identity).encode()).hexdigest()
 
     def notes(self) -> list[str]:
         return self.corpus.notes()

@@ -85,14 +85,14 @@ ARTICLES = {  # (singular, plural) in English; Spanish by number and gender
 def _noun_phrase(pick: Picker, nouns: Sequence[tuple], articles: Sequence[str], plural: int) -> tuple[str, str]:
     one, many, uno, muchos, feminine = pick(nouns)
     (english, spanish), adjective = ARTICLES[pick(articles)], pick((None, None, *ADJECTIVES))
-    said = [english[plural], many if plural else one]
+    phrase = [english[plural], many if plural else one]
     written = [spanish[plural, int(feminine)], muchos if plural else uno]
     if adjective:
-        said.insert(1, adjective[0])
+        phrase.insert(1, adjective[0])
         written.append(adjective[1 + feminine] + "s" * plural)
-    if said[0] == "a" and said[1][0] in "aeiou":
-        said[0] = "an"
-    return " ".join(said), " ".join(written)
+    if phrase[0] == "a" and phrase[1][0] in "aeiou":
+        phrase[0] = "an"
+    return " ".join(phrase), " ".join(written)
 
 
 def _translation(pick: Picker) -> Iterator[Row]:
@@ -181,9 +181,9 @@ def _question_answering(pick: Picker) -> Iterator[Row]:
         for fact, question, answers in FACTS:
             answer = pick(answers)
             known.append((fact.format(name=name, x=answer), question.format(name=name), answer))
-    told = pick.several(known, 5)
-    context = " ".join(fact for fact, _, _ in told)
-    for _, question, answer in pick.several(told, 2):
+    facts = pick.several(known, 5)
+    context = " ".join(fact for fact, _, _ in facts)
+    for _, question, answer in pick.several(facts, 2):
         yield {"context": context, "question": question, "answer": answer}
 
 
@@ -306,11 +306,11 @@ FOLDS = (
 
 def _code(pick: Picker) -> Iterator[Row]:
     numbers = {"n": pick(range(2, 10)), "m": pick(range(2, 10))}
-    (of, test), (what, value), (told, body) = pick(FILTERS), pick(MAPS), pick(FOLDS)
+    (of, test), (what, value), (description, body) = pick(FILTERS), pick(MAPS), pick(FOLDS)
     of = of.format(**numbers)
     parts = {"of": of, "test": test.format(**numbers), "value": value.format(**numbers)}
     parts |= {"what": what.format(of=of, **numbers), "name": pick(("values", "numbers", "items", "xs"))}
-    yield {"description": told.format(**parts), "code": f"def solve({parts['name']}):\n{body.format(**parts)}"}
+    yield {"description": description.format(**parts), "code": f"def solve({parts['name']}):\n{body.format(**parts)}"}
 
 
 EXAMPLES: dict[str, Callable[[Picker], Iterator[Row]]] = {

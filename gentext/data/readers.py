@@ -148,9 +148,9 @@ class TextReader:
         texts = [self._tidy(text) for text in _listed(cells[0])]
         if self.source is not None:
             parts = [[self._tidy(text) for text in _listed(cell)] for cell in cells[1:]]
-            said = [text for part in parts for text in part if text]
-            group = said[0] if len(said) > 1 else None
-            yield from (TextRow(text, self.join.join(said), group) for text in texts)
+            pieces = [text for part in parts for text in part if text]
+            group = pieces[0] if len(pieces) > 1 else None
+            yield from (TextRow(text, self.join.join(pieces), group) for text in texts)
         elif self.prompt is None:
             yield TextRow(texts[0])
         elif cut := beginning(texts[0], self.prompt, characters=self.characters):

@@ -47,7 +47,7 @@ class TextStream:
         stop: Sequence[str] = (),
     ) -> None:
         self._tokenizer, self._show, self._until, self._stop = tokenizer, show, until, stop
-        self._ids, self._said = list(before), ""
+        self._ids, self._shown = list(before), ""
 
     def add(self, token: int) -> None:
         """Take a token that was drawn."""
@@ -62,19 +62,19 @@ class TextStream:
 
     def end(self, text: str) -> None:
         """Show what is left of the whole text; all of it anew on a line of its own where it begins otherwise."""
-        if not text.startswith(self._said):
+        if not text.startswith(self._shown):
             self._show("\n")
-            self._said = ""
+            self._shown = ""
         self._reach(text)
 
     def _reach(self, text: str) -> None:
-        if text.startswith(self._said) and text != self._said:
-            self._show(text[len(self._said) :])
-            self._said = text
+        if text.startswith(self._shown) and text != self._shown:
+            self._show(text[len(self._shown) :])
+            self._shown = text
 
 
 @contextmanager
-def watched(family: LanguageModel, token: Callable[[int], None]) -> Iterator[None]:
+def tokens_to(family: LanguageModel, token: Callable[[int], None]) -> Iterator[None]:
     """While this lasts, `token` is told each token of the one text that a decoder draws from the family.
 
     Of what draws without steps, or several texts at once, it is told nothing.

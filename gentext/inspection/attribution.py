@@ -27,13 +27,13 @@ class Attributions(NamedTuple):
 
 
 class _Reading:
-    """What token embeddings give while a family reads: the vectors, scaled and watched."""
+    """What token embeddings give while a family reads: the vectors, scaled and recorded."""
 
     def __init__(self, shift: int) -> None:
         self.scale, self.shift = 1.0, shift
         self.vectors, self.tokens = list[Tensor](), list[Tensor]()
 
-    def watch(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    def record(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """The vectors that a family goes on with in place of `output`, each with a gradient of its own."""
         vectors = (output.detach() * self.scale).requires_grad_()
         self.vectors.append(vectors)
@@ -101,7 +101,7 @@ def _reading(family: LanguageModel) -> Iterator[_Reading]:
     else:
         writer = family.generator if isinstance(family, SupportsAdversarial) else family
         modules = [module for module in writer.modules() if isinstance(module, Embedding)]
-    hooks = [module.register_forward_hook(reading.watch) for module in modules]
+    hooks = [module.register_forward_hook(reading.record) for module in modules]
     try:
         yield reading
     finally:

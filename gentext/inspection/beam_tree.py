@@ -67,17 +67,17 @@ def beam_tree(
     places = {_key(best.batch, k): k + 1 for k in range(len(best.batch)) if best.scores[0, k] > -torch.inf}
     rows: list[list[str | float]] = []
 
-    def walk(node: _Node, said: tuple[int, ...], before: str) -> None:
-        shown = [child for child in node.children if child.token != EOS or (*said, EOS) in places]
+    def walk(node: _Node, prefix: tuple[int, ...], before: str) -> None:
+        shown = [child for child in node.children if child.token != EOS or (*prefix, EOS) in places]
         for i, child in enumerate(shown):
             last = i + 1 == len(shown)
-            mark = "" if not said else "└ " if last else "├ "
+            mark = "" if not prefix else "└ " if last else "├ "
             word = END if child.token == EOS else spelling(tokenizer, [child.token])[0]
-            whole = (*said, child.token)
+            whole = (*prefix, child.token)
             place = places.get(whole)
             score = "" if place is None else float(best.scores[0, place - 1])
             rows.append([before + mark + word, child.log_prob - node.log_prob, child.log_prob, place or "", score])
-            walk(child, whole, before + ("" if not said else "  " if last else "│ "))
+            walk(child, whole, before + ("" if not prefix else "  " if last else "│ "))
 
     walk(search.levels[0][0], (), "")
     return Table(

@@ -135,10 +135,10 @@ class EncoderDecoder(Transformer):
 
     def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
         """What each layer, and each head of it, reads of the source."""
-        source, said = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
+        source, prefix = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
         text = batch.tokens[0][batch.mask[0]]
-        if said is not None:
-            text = torch.cat([said[0][said[0] != PAD], text])
+        if prefix is not None:
+            text = torch.cat([prefix[0][prefix[0] != PAD], text])
         return self._aligned(source, text, tokenizer, heads=True)
 
     def _aligned(

@@ -143,10 +143,10 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
 
     def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
         """What each token was written from: the alignment with the source."""
-        source, said = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
+        source, prefix = split(batch.prompt if batch.prompt is not None else torch.full_like(batch.tokens[:, :1], EOS))
         text = batch.tokens[0][batch.mask[0]]
-        if said is not None:
-            text = torch.cat([said[0][said[0] != PAD], text])
+        if prefix is not None:
+            text = torch.cat([prefix[0][prefix[0] != PAD], text])
         written, read = (numbered(spelling(tokenizer, ids.tolist())) for ids in (text, source[0]))
         shares = self.alignment(source, text[None, :-1])[0].tolist()
         note = "Rows: the word about to be written. Columns: the source's words that its attention reads."

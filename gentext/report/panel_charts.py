@@ -116,8 +116,8 @@ def _heat_line(panel: HeatLine) -> tuple[alt.LayerChart, int, str]:
     drawn = base.mark_rect().encode(color=shade) + base.mark_text(color="black", limit=90).encode(text="token:N")
     lines = -(-len(panel.tokens) // ACROSS)
     top = max(zip(panel.values, panel.tokens, strict=True), default=(0.0, ""))
-    said = f"A text of {len(panel.tokens)} tokens; the most {panel.unit}, {top[0]:.3g}, has {top[1]!r}."
-    return drawn, 30 * lines, said
+    description = f"A text of {len(panel.tokens)} tokens; the most {panel.unit}, {top[0]:.3g}, has {top[1]!r}."
+    return drawn, 30 * lines, description
 
 
 def _curves(panel: Curves) -> tuple[alt.Chart, int, str]:

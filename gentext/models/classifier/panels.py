@@ -44,8 +44,8 @@ def reliability(log_p: Float[Tensor, "n c"], gold: Int[Tensor, " n"], split: str
     bin_of = (top.values * BINS).long().clamp(max=BINS - 1)
     n = torch.bincount(bin_of, minlength=BINS)
     right = torch.bincount(bin_of, (top.indices == gold).double(), BINS) / n.clamp(min=1)
-    said = torch.bincount(bin_of, top.values.double(), BINS) / n.clamp(min=1)
-    line = [[float(said[i]), float(right[i])] for i in range(BINS) if n[i]]
+    confidence = torch.bincount(bin_of, top.values.double(), BINS) / n.clamp(min=1)
+    line = [[float(confidence[i]), float(right[i])] for i in range(BINS) if n[i]]
     note = f"Of {len(gold):,} texts of {split}, in {BINS} bins of confidence; on the diagonal confidence is right."
     lines = {"classifier": line, "calibrated": [[0.0, 0.0], [1.0, 1.0]]}
     return Curves("Reliability", note, lines, "probability of the label given", "share that is right")
