@@ -23,8 +23,15 @@ def normal(n, seed, shift=0.0):
     return np.random.default_rng(seed).normal(shift, 1.0, n)
 
 
-@pytest.mark.parametrize("paired", [True, False])
-@pytest.mark.parametrize("test", [bootstrap_test, randomisation_test])
+@pytest.mark.parametrize(
+    ("test", "paired"),
+    [
+        (randomisation_test, True),
+        (randomisation_test, False),
+        (bootstrap_test, True),
+        pytest.param(bootstrap_test, False, marks=pytest.mark.slow),
+    ],
+)
 def test_p_is_roughly_uniform_where_nothing_differs(test, paired):
     ps = [test(normal(60, i), normal(60, 5000 + i), paired=paired, **{_draws(test): 200}, seed=i).p for i in range(300)]
     assert stats.kstest(ps, "uniform").pvalue > 0.01
@@ -201,7 +208,7 @@ def test_the_detectable_difference_is_detected_in_four_of_five_cases():
     assert 0.7 < np.mean(found) < 0.9
 
 
-@pytest.mark.parametrize("rows", [8, 20, 67])
+@pytest.mark.parametrize("rows", [8, *(pytest.param(rows, marks=pytest.mark.slow) for rows in (20, 67))])
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_rows_lose_their_mark_in_one_column_of_twenty(rows, seeds):
     """However many there are: the best is chosen afterwards. A z-test against it lost 12, 22 and 46 %."""
