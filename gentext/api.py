@@ -636,7 +636,9 @@ def describe_data(name: str, *overrides: str, config_dir: str | Path | None = No
     facts |= {"tokenizer": corpus.tokenizer.signature(), "max_len": corpus.max_len}
     for split, known in corpus.fingerprint()["splits"].items():
         facts[split] = ", ".join(f"{key} {value}" for key, value in known.items())
-        facts[f"{split} begins"] = "\n".join(corpus.lines(split)[:3])
+        first, sources = corpus.lines(split)[:3], corpus.prompts(split)
+        shown = first if sources is None else [f"{a} -> {b}" for a, b in zip(sources[:3], first, strict=True)]
+        facts[f"{split} begins"] = "\n".join(shown)
     return Tabular(Table(name, "", ["fact", "value"], [[key, str(value)] for key, value in facts.items()]))
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 import pytest
 import torch
 
+import gentext
 from gentext import config
 from gentext.data import examples
 from gentext.data.corpus import Corpus
@@ -161,3 +162,11 @@ def test_a_task_of_ones_own_file_is_called_by_it(tmp_path):
     table(path, [{"document": f"d {i}", "summary": f"s {i}"} for i in range(20)])
     made = TaskText(str(path), task="summarisation", source="document", target="summary")
     assert (made.name, made.named, made.origin) == ("news", False, "the user's own")
+
+
+def test_what_is_shown_of_pairs_has_their_sources(tmp_path):
+    path = table(tmp_path / "a.jsonl", [{"a": f"x {i}", "b": f"y {i}"} for i in range(10)])
+    shown = gentext.describe_data("translation", path, "data.source=a", "data.target=b", "data.cut=tail")
+    facts = dict(shown.table.rows)
+    assert facts["train begins"].splitlines()[0] == "x 0 -> y 0"
+    assert facts["task"] == "translation"
