@@ -40,6 +40,7 @@ def test_a_matrix_in_8_bits_is_within_half_a_step_of_itself():
     )
 
 
+@torch.no_grad()
 @pytest.mark.parametrize(("form", "share"), [("int8", 0.35), ("bf16", 0.6)])
 def test_a_smaller_run_is_a_run(runs, tmp_path, form, share):
     whole = gentext.load(runs["transformer"])
@@ -62,6 +63,7 @@ def test_smaller_n_grams_are_runs(runs, tmp_path):
         assert small.sample(1)
 
 
+@torch.no_grad()
 def test_layers_that_share_their_weights_are_one_block_applied_again():
     torch.manual_seed(0)
     shared = Transformer(9, layers=3, heads=2, width=8, share_layers=True).eval()
