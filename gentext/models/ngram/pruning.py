@@ -34,7 +34,7 @@ def pruned_by_entropy(model: Backoff, threshold: float) -> Backoff:
     return _without(model, kept)
 
 
-def relative_entropies(model: Backoff) -> list[Float[Tensor, " n"]]:
+def relative_entropies(model: Backoff) -> list[Float[Tensor, " _"]]:
     """Of each n-gram of the orders from 2 on: D(p || p without it), nats a token, all others as they are."""
     unigrams = model.orders[0]
     joint = unigrams.log_p[:-1].double().exp()
@@ -60,9 +60,9 @@ def _rest(grams: NgramTable, p: Float[Tensor, " n"]) -> Float[Tensor, " c"]:
     return (1 - sums[grams.starts.long()].diff()).clamp_min(1e-12)
 
 
-def _without(model: Backoff, kept: list[Bool[Tensor, " n"]]) -> Backoff:
+def _without(model: Backoff, kept: list[Bool[Tensor, " _"]]) -> Backoff:
     """The model of the n-grams that are kept, and of those that these begin or end in."""
-    ends: list[Int[Tensor, " n"]] = [model.orders[0].words.long().cpu()]
+    ends: list[Int[Tensor, " _"]] = [model.orders[0].words.long().cpu()]
     for k, grams in enumerate(model.orders[1:], 1):
         own = grams.words if k == 1 else suffixes_of(grams, model.orders[k - 1], ends[-1].to(grams.words))
         ends.append(own.long().cpu())
