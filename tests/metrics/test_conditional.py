@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from functools import partial
 from itertools import pairwise
@@ -7,6 +8,7 @@ import pytest
 import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nltk.stem.porter import PorterStemmer
 from nltk.translate import meteor_score
 from torchmetrics.functional.text import squad
 from torchmetrics.text import SacreBLEUScore, TranslationEditRate
@@ -114,6 +116,20 @@ def test_rouge_is_that_of_the_definition(both):
     assert found["rouge2"].per_sequence == pytest.approx([overlap(a, b) for a, b in two], abs=1e-6)
     common = [2 * longest(a, b) / (len(a) + len(b)) for a, b in read]
     assert found["rougeL"].per_sequence == pytest.approx(common, abs=1e-6)
+
+
+def test_rouge_of_stems_is_that_of_the_definition():
+    stem = PorterStemmer().stem
+    samples = ["The dogs were playing happily.", "Councils vote as news is: closed!"]
+    references = ["A dog plays, happy.", "the council voted: it closes"]
+    found = values(Rouge(words="rouge", stemmer=True, resamples=0), samples, references)
+    read = [
+        [[stem(word) if len(word) > 3 else word for word in re.findall("[a-z0-9]+", text.lower())] for text in pair]
+        for pair in zip(samples, references, strict=True)
+    ]  # ROUGE's own code leaves words of three letters and fewer as they are
+    assert found["rouge1"].per_sequence == pytest.approx([overlap(a, b) for a, b in read], abs=1e-6)
+    assert found["rouge1"].per_sequence[0] == pytest.approx(4 / 9)  # dog and play of four words and five
+    assert "stem:porter" in found["rouge1"].signature
 
 
 def test_rouge_of_another_script_needs_its_words():
