@@ -59,7 +59,7 @@ class Student(LanguageModel, SupportsHidden):
         if isinstance(teacher, str):
             found = None if self.teacher is None else self.teacher.opened(teacher)
         if not isinstance(found, LanguageModel):
-            raise ArgumentError("teacher.run", "is null; give the folder of a trained run on the same tokens")
+            raise ValueError("family.teacher.run is null; give the folder of a trained run on the same tokens")
         self._taught = [found.eval().requires_grad_(False)]
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
