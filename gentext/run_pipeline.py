@@ -130,6 +130,7 @@ def _standing(cfg: DictConfig, folder: Path, setting: str) -> Record | None:
     path = records.path_of(folder, setting)
     if not path.exists():
         return None
+    records.settle(folder, setting)
     try:
         old = records.read(path)
         return old if old.config.get("eval") == plain(cfg)["eval"] and records.whole(old) else None

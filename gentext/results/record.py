@@ -111,7 +111,7 @@ def write(record: Record, folder: Path, texts: Sequence[str] | None = None) -> P
         folder: locked by the caller.
         texts: the samples; None where the stored ones stand.
     """
-    _settle(folder, record.decode)
+    settle(folder, record.decode)
     made = dict(record.files) if texts is None else {}
     arrays = {name: v.per_sequence for name, v in record.values.items() if v.per_sequence is not None}
     draft = _next(_companion(folder, record.decode, "values"))
@@ -124,7 +124,7 @@ def write(record: Record, folder: Path, texts: Sequence[str] | None = None) -> P
         write_texts(texts, draft)
         made["samples"] = sha256(draft)
     path = rewrite(replace(record, files=made), folder)  # from here on the new ones are meant
-    _settle(folder, record.decode)
+    settle(folder, record.decode)
     return path
 
 
@@ -136,8 +136,11 @@ def rewrite(record: Record, folder: Path) -> Path:
     return path
 
 
-def _settle(folder: Path, decode: str) -> None:
-    """Give the companions that a record means their names, and remove the drafts that none means."""
+def settle(folder: Path, decode: str) -> None:
+    """Give the companions that a record means their names, and remove the drafts that none means.
+
+    A process killed right after it wrote a record leaves them to the next one at work in the folder.
+    """
     for kind in COMPANIONS:
         path = _companion(folder, decode, kind)
         draft = _next(path)
