@@ -16,8 +16,8 @@ import torch
 import gentext
 from gentext import config
 from gentext.cli import main
-from gentext.report import write
-from gentext.results import record, run_folder
+from gentext.report import family_pages, write
+from gentext.results import record, render_table, run_folder
 from gentext.results.cost import PeakMemory
 from gentext.results.run_folder import Manifest, at_work
 from gentext.train.em import EMTrainer
@@ -288,6 +288,28 @@ def test_a_report_reads_samples_against_the_text_that_they_are_of(caplog, capsys
     write_text("red green white")
     assert write.material(found) == {}
     assert "mine cannot be opened here (it is other text now, by sha256: train was" in caplog.text
+
+
+def test_a_process_killed_after_its_record_leaves_the_rest_to_the_next():
+    write_text()
+    assert run() == 0
+    (samples,) = Path("runs").rglob("samples.*.txt")
+    samples.rename(samples.with_name(f".{samples.name}.next"))
+    assert run() == 0
+    assert samples.exists()
+    assert not samples.with_name(f".{samples.name}.next").exists()
+
+
+def test_panels_that_are_gone_are_named(caplog):
+    folder = Path("runs/mine")
+    folder.mkdir(parents=True)
+    (folder / "panels.json").write_text("[]", encoding="utf-8")
+    Manifest(folder, {}).add("panels.json")
+    (folder / "panels.json").unlink()
+    with pytest.raises(ValueError, match=r"panels.json is missing, though the run wrote it"):
+        render_table.panels_of(folder)
+    assert family_pages._inside(folder) == []
+    assert "panels.json is missing, though the run wrote it: it is not shown" in caplog.text
 
 
 def test_a_record_says_on_what_its_last_digits_rest(monkeypatch):

@@ -14,7 +14,7 @@ from gentext.panels import Curves, Panel, Table
 from gentext.report import adversarial_panels, panel_charts
 from gentext.report.style import Chart
 from gentext.results.board import Row
-from gentext.results.run_folder import PANELS, stored
+from gentext.results.run_folder import PANELS, lost, stored
 
 logger = logging.getLogger("gentext")
 
@@ -56,8 +56,10 @@ def pages(rows: Sequence[Row]) -> tuple[FamilyPage, ...]:
 
 
 def _inside(folder: Path) -> list[Panel]:
-    """The panels of a run's folder; none, with a warning, where their file is damaged."""
+    """The panels of a run's folder; none, with a warning, where their file is damaged or gone."""
     try:
+        if lost(folder, PANELS):
+            raise ValueError(f"{folder / PANELS} is missing, though the run wrote it")
         stored(folder, PANELS)
         return panels.read(folder / PANELS)
     except ValueError as error:

@@ -18,7 +18,7 @@ from gentext import panels
 from gentext.panels import HeatLine, Heatmap, Panel, Table, words
 from gentext.results.latex import booktabs, tex
 from gentext.results.render_board import console, inert, plain_cell
-from gentext.results.run_folder import PANELS, stored
+from gentext.results.run_folder import ANEW, PANELS, lost, stored
 
 FORMS = ("terminal", "markdown", "csv", "json")
 PALE, FULL, AGAINST = (255, 255, 255), (222, 98, 60), (58, 120, 190)  # colours of 0, of the most and of the least
@@ -125,6 +125,8 @@ def _in_words(table: Table, column: int) -> bool:
 def panels_of(folder: str | Path) -> list[Table]:
     """The panels of a run's folder, each as a table. Raises ValueError where there are none."""
     folder = Path(folder)
+    if lost(folder, PANELS):
+        raise ValueError(f"{folder / PANELS} is missing, though the run wrote it. {ANEW}")
     stored(folder, PANELS)
     found = panels.read(folder / PANELS)
     if not found:

@@ -176,6 +176,12 @@ def stored(folder: Path, name: str) -> Path | None:
     return path
 
 
+def lost(folder: Path, name: str) -> bool:
+    """Whether a file that the run wrote is gone."""
+    manifest = Manifest.read(folder)
+    return manifest is not None and name in manifest.files and not (folder / name).exists()
+
+
 def _verify(path: Path, digest: str) -> None:
     if sha256(path) != digest:
         raise ValueError(f"{path} is damaged: its sha256 is not that of what the run wrote. {ANEW}")
