@@ -94,7 +94,7 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
         found = {place: standing(cfg, place, decoders) for place in places(folder)}
         if any(None in stand.values() for stand in found.values()):
             torch.manual_seed(streams.derive("parameters"))  # torch's initialisers know no other generator
-            family = config.build(cfg.family).to(cfg.device)
+            family: LanguageModel = config.build(cfg.family).to(cfg.device)
             if isinstance(family, SupportsAnswers):
                 family.check(corpus)
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}

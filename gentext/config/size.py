@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gentext.config.build import build
 
@@ -47,8 +47,9 @@ def _sized(node: DictConfig) -> Iterator[tuple[DictConfig, str]]:
         if isinstance(node.get(key), int):
             yield node, key
     for key in node:
-        if not node._get_node(key)._is_interpolation() and isinstance(node.get(key), DictConfig):
-            yield from _sized(node[key])
+        below = None if OmegaConf.is_interpolation(node, str(key)) else node.get(key)
+        if isinstance(below, DictConfig):
+            yield from _sized(below)
 
 
 def _give(family: DictConfig, nodes: list[tuple[DictConfig, str]], size: int) -> DictConfig:

@@ -149,7 +149,8 @@ class LocalText(Source):
         for split in self.sha256:
             one_of("sha256", split, SPLITS)
         object.__setattr__(self, "_bad", BadRows(self.skip_bad))
-        self._reader(), self._cut()  # wrong options fail here, before anything is read
+        self._reader()  # wrong options fail here, before anything is read
+        self._cut()
 
     @property
     def stream(self) -> bool:

@@ -42,7 +42,10 @@ class Segmentation(NamedTuple):
 class TextScorer(Protocol):
     """A trained family that says how likely any text is."""
 
-    exactness: Exactness
+    @property
+    def exactness(self) -> Exactness:
+        """Whether its log p is exact or a bound."""
+        ...
 
     def log_prob(self, texts: Sequence[str], prompts: Sequence[str] | None = None) -> Float[ndarray, " n"]:
         """log p of each text, nats, the spelling of unknown words included."""

@@ -101,7 +101,7 @@ def _heatmap(panel: Heatmap) -> tuple[alt.Chart, int, str]:
     return drawn, 90 + 17 * len(panel.rows), description
 
 
-def _heat_line(panel: HeatLine) -> tuple[alt.LayerChart, int, str]:
+def _heat_line(panel: HeatLine) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
     """The text in lines, each token on the colour of its figure."""
     cells = [
         {"x": i % ACROSS, "y": i // ACROSS, "token": token, "value": float(value)}
