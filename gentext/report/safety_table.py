@@ -42,5 +42,5 @@ def tables(board: Board) -> list[Table]:
             holding = [record for record in holding if id(record) in plain]
         (ranked,) = boards.rank(holding, columns=columns)
         header, *body = boards.table(ranked)
-        made.append(Table(title, " ".join([note, *ranked.notes]), header, body))
+        made.append(Table(title, " ".join([f"{title}.", note, *ranked.notes]), header, body))
     return made

@@ -190,6 +190,7 @@ def test_draws_that_hardly_ever_meet_a_condition_end_with_the_rate():
         decoder(LSTM(7, layers=1, width=8).eval(), 5, 9, rng=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_a_command_with_a_guide_made_of_the_familys_own_samples(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = ["data.train=300", "data.valid=20", "data.test=20", "eval.samples=20"]
