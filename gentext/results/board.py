@@ -284,11 +284,13 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
     """The rows with the best cell of every column marked, and those not significantly worse.
 
     Human text is no rival, and a row alone in its column is best of nothing. A bound can win or tie only where it
-    points the right way: its figure is then at least as good as it shows. What has no error is not tested, and where
-    others have several seeds a row of one is no rival: its luck is not known.
+    points the right way: its figure is then at least as good as it shows. What has no error is not tested; where
+    best is to be near a value it is no rival of what has one: it rests on too few texts. Where others have several
+    seeds a row of one is no rival: its luck is not known.
     """
     cells = [dict(row.cells) for row in rows]
     without: dict[str, list[str]] = {}
+    few: dict[str, list[str]] = {}
     for name, column in about.items():
         if column.target == "none":
             continue
@@ -299,6 +301,11 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
         rivals = [i for i, row in enumerate(rows) if _may_win(row, name, column, over) and aims[i] is not None]
         if not rivals or sum(name in row.cells and not row.human for row in rows) < 2:
             continue
+        near = column.target in ("human", "truth")  # where two texts may come near by luck
+        sure = [i for i in rivals if math.isfinite(rows[i].cells[name].error)] if near else rivals
+        for i in set(rivals) - set(sure) if sure else ():
+            few.setdefault(rows[i].family, []).append(column.title)
+        rivals = sure or rivals
         held = [rows[i].cells[name] for i in rivals]
         values = np.array([cell.value for cell in held])
         aim = np.array([aims[i][0] for i in rivals])  # type: ignore[index]
@@ -318,6 +325,7 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
     if any(cell.exactness == "pseudo" for row in cells for cell in row.values()):
         notes.append("~ rests on a pseudo-likelihood, every token given all others, which no likelihood compares with")
     notes += [f"no best is marked in {', '.join(names)}: {reason}" for reason, names in without.items()]
+    notes += [f"not ranked in {', '.join(names)}, which have no interval: {family}" for family, names in few.items()]
     alone = sorted({row.family for row in rows if over == "seeds" and len(row.seeds) == 1 and not row.human})
     notes += [f"not ranked, for want of a second seed: {', '.join(alone)}"] if alone else []
     return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]
