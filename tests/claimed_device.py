@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-_GENERATOR = torch.Generator
+_GENERATOR, _MAKE = torch.Generator, torch.tensor
 FUSED = sys.modules["torch.optim.optimizer"]  # torch deletes its name
 DEVICE = torch.device("meta")  # one that needs no driver; what lies on it is no meta tensor but has numbers
 ATEN = torch.ops.aten
@@ -36,9 +36,26 @@ class Claimed(Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl
 
+    # Not on Tensor itself: once its items were set and put back, torch takes a tensor without dimensions for a sequence
+    def __getitem__(self, given: Any) -> Tensor:
+        return Tensor.__getitem__(self, _index(given))
+
+    def __setitem__(self, given: Any, value: Any) -> None:
+        Tensor.__setitem__(self, _index(given), value)
+
+    def tolist(self) -> Any:
+        return self.detach().held.tolist()
+
     @classmethod
     def __torch_dispatch__(cls, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return _run(func, args, kwargs or {})
+
+
+def _index(given: Any) -> Any:
+    """An index whose lists are tensors of the CPU, which may stand there."""
+    if isinstance(given, tuple):
+        return tuple(map(_index, given))
+    return _MAKE(given) if isinstance(given, list) else given
 
 
 class ClaimedDevice(TorchDispatchMode):
@@ -81,7 +98,7 @@ def _claimed(tensors: list[Tensor]) -> bool:
 @contextmanager
 def claimed_device() -> Iterator[None]:
     """`DEVICE` is there, with the little that torch asks of a device beside its kernels."""
-    make, listed, loaded = torch.tensor, Tensor.tolist, safetensors.torch.load_file
+    make, loaded = torch.tensor, safetensors.torch.load_file
 
     class Generator(torch.Generator):
         def __new__(cls, device: Any = "cpu") -> torch.Generator:
@@ -89,11 +106,6 @@ def claimed_device() -> Iterator[None]:
 
     def tensor(data: Any, *, device: Any = None, **about: Any) -> Tensor:
         return make(data, **about) if device is None else make(data, **about).to(device)
-
-    def index(given: Any) -> Any:  # a list becomes a tensor of the CPU, which may stand there
-        if isinstance(given, tuple):
-            return tuple(map(index, given))
-        return make(given) if isinstance(given, list) else given
 
     def gru(self: torch.nn.GRU, given: Tensor, *state: Any) -> tuple[Tensor, Tensor]:
         self.batch_first = False  # torch would transpose the output in place, and the claim would not change its shape
@@ -104,13 +116,9 @@ def claimed_device() -> Iterator[None]:
         return out.transpose(0, 1), last
 
     recurrent = torch.nn.GRU.forward
-    get, put = Tensor.__getitem__, Tensor.__setitem__
     with pytest.MonkeyPatch.context() as patch, ClaimedDevice():
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(torch, "tensor", tensor)
-        patch.setattr(Tensor, "tolist", lambda self: listed(self.detach().held if isinstance(self, Claimed) else self))
-        patch.setattr(Tensor, "__getitem__", lambda self, given: get(self, index(given)))
-        patch.setattr(Tensor, "__setitem__", lambda self, given, value: put(self, index(given), value))
         patch.setattr(torch.nn.GRU, "forward", gru)  # all of ours are batch_first
         patch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
         patch.setattr(torch, "is_autocast_enabled", lambda *_: False)

@@ -85,3 +85,7 @@ def shrink(node):
             shrink(value)
         elif type(value) is int and value > SMALL.get(key, value):
             node[key] = SMALL[key]
+
+
+def test_what_torch_does_elsewhere_stays_as_it_was():
+    assert torch.tensor([torch.tensor(0.5)]).tolist() == [0.5]  # a tensor without dimensions is no sequence

@@ -309,7 +309,7 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
         held = [rows[i].cells[name] for i in rivals]
         values = np.array([cell.value for cell in held])
         aim = np.array([aims[i][0] for i in rivals])  # type: ignore[index]
-        scores = {"higher": values, "lower": -values}.get(column.target, -np.abs(values - aim))
+        scores = values if column.target == "higher" else -values if column.target == "lower" else -np.abs(values - aim)
         errors, df = np.array([cell.error for cell in held]), np.array([cell.df for cell in held])
         top = scores.max()
         equal = scores == top
