@@ -17,6 +17,7 @@ def test_a_few_of_each(attack):
     assert tally.kinds
 
 
+@pytest.mark.slow
 def test_the_cases_are_as_many_as_are_said():
     assert [len(kills.cases(200)), len(corruptions.cases(300)), len(gadgets.cases(12))] == [200, 300, 12]
     assert len(values.cases(500)) == 500
