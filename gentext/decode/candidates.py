@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.checks import ArgumentError, at_least, one_of
@@ -47,6 +48,54 @@ class JudgedDecoder(Decoder):
     ) -> Batch:
         self.count.drawn += n
         return self.base(family, n, max_len, rng=rng, prompt=prompt)
+
+
+def draw_until(
+    draw: Callable[[int], Batch],
+    keep: Callable[[Batch], Bool[Tensor, " m"]],
+    n: int,
+    *,
+    most: int,
+    name: str,
+    advice: str,
+    share: float | None = None,
+) -> Batch:
+    """The first `n` draws that are kept.
+
+    Args:
+        draw: this many texts.
+        keep: which of them are kept.
+        n: how many to keep.
+        most: draws for each text at most.
+        name: of the decoder, as an error names it.
+        advice: what an error advises.
+        share: of draws that is expected to be kept; measured where it is null.
+
+    Raises:
+        ValueError: if `most` draws do not suffice, with the rate.
+    """
+    kept: list[Tensor] = []
+    held = tried = 0
+    while held < n:
+        if tried >= most * n:
+            raise ValueError(
+                f"{name} kept {held} of {tried} draws ({held / tried:.3%}), and {n} were asked for; raise most, ask "
+                f"for fewer, or {advice}"
+            )
+        needed = (n - held) / share if share else 1.1 * (n - held) * tried / held if held else n - held
+        size = min(AT_ONCE, max(64, round(needed)))
+        batch = draw(size)
+        rows = keep(batch).nonzero()[:, 0]
+        kept.append(batch.tokens[rows])
+        held, tried = held + len(rows), tried + size
+    return join([part for part in kept if len(part)], None).rows(slice(0, n))
+
+
+def one_prompt(name: str, prompt: Int[Tensor, "n p"] | None, advice: str) -> Int[Tensor, "1 p"] | None:
+    """The prompt that all rows share. Raises: ValueError where they differ."""
+    if prompt is not None and len(prompt.unique(dim=0)) > 1:
+        raise ValueError(f"{name} draws until enough are kept, which different prompts do not allow; {advice}")
+    return None if prompt is None else prompt[:1]
 
 
 @dataclass(frozen=True, kw_only=True)

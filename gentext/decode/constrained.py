@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -14,8 +15,8 @@ from gentext.checks import ArgumentError, at_least, one_of
 from gentext.data.automaton import Automaton, distances, no_text
 from gentext.data.constraints import Conditions
 from gentext.data.tokenizer import Tokenizer
-from gentext.decode.candidates import AT_ONCE, JudgedDecoder
-from gentext.decode.chunks import check, join
+from gentext.decode.candidates import JudgedDecoder, draw_until, one_prompt
+from gentext.decode.chunks import check
 from gentext.language_model import Guide, LanguageModel, SupportsGuiding
 from gentext.types import EOS, RESERVED, UNK, Batch, State, Step
 
@@ -101,7 +102,16 @@ class Constrained(JudgedDecoder):
         if self.machine is None or self.tokenizer is None:
             raise ValueError("decode=constrained needs the family's tokenizer: give it by `reading(tokenizer)`")
         if self.how == "reject":
-            return self._rejected(family, self.machine, n, max_len, rng, prompt)
+            name = "decode=constrained how=reject"
+            given = one_prompt(name, prompt, "give another how")
+            return draw_until(
+                lambda size: self.draw(family, size, max_len, rng, None if given is None else given.expand(size, -1)),
+                partial(fits, self.machine),
+                n,
+                most=self.most,
+                name=name,
+                advice="give how=lookahead",
+            )
         if isinstance(family, SupportsGuiding):
             led = family.fitting(self.machine, max_len)
         elif self.guide is not None:
@@ -109,34 +119,6 @@ class Constrained(JudgedDecoder):
         else:
             led = Lookahead(family, self.machine, max_len)
         return self.draw(led, n, max_len, rng, prompt)
-
-    def _rejected(
-        self,
-        family: LanguageModel,
-        machine: Automaton,
-        n: int,
-        max_len: int,
-        rng: torch.Generator,
-        prompt: Int[Tensor, "n p"] | None,
-    ) -> Batch:
-        if prompt is not None and len(prompt.unique(dim=0)) > 1:
-            raise ValueError(
-                "how=reject draws until enough fit, which different prompts do not allow; give another how"
-            )
-        kept: list[Tensor] = []
-        held = tried = 0
-        while held < n:
-            if tried >= self.most * n:
-                raise ValueError(
-                    f"decode=constrained how=reject: {held} of {tried} draws meet the conditions ({held / tried:.3%}), "
-                    f"and {n} were asked for; raise most, or give how=lookahead"
-                )
-            size = min(AT_ONCE, max(64, n - held if not held else round(1.1 * (n - held) * tried / held)))
-            batch = self.draw(family, size, max_len, rng, None if prompt is None else prompt[:1].expand(size, -1))
-            rows = fits(machine, batch).nonzero()[:, 0]
-            kept.append(batch.tokens[rows])
-            held, tried = held + len(rows), tried + size
-        return join([part for part in kept if len(part)], None).rows(slice(0, n))
 
 
 def fits(machine: Automaton, batch: Batch) -> Tensor:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.checks import ArgumentError, at_least
-from gentext.decode.candidates import AT_ONCE, JudgedDecoder, needs_odds
-from gentext.decode.chunks import check, join
+from gentext.decode.candidates import JudgedDecoder, draw_until, needs_odds, one_prompt
+from gentext.decode.chunks import check
 from gentext.language_model import Judge, LanguageModel
 from gentext.types import Batch
 
@@ -66,33 +66,23 @@ class Reject(JudgedDecoder):
     ) -> Batch:
         """`n` sequences of `max_len` tokens at most, EOS included."""
         check(n, max_len, prompt, 0)
-        if prompt is not None and len(prompt.unique(dim=0)) > 1:
-            raise ValueError("decode=reject draws until enough are kept, which different prompts do not allow; rerank")
-        given = None if prompt is None else prompt[:1]
-        odds = self._odds(self._drawn(family, self.burn_in, max_len, rng, given))
+        given = one_prompt("decode=reject", prompt, "give decode=rerank")
+
+        def draw(size: int) -> Batch:
+            return self.draw(family, size, max_len, rng, None if given is None else given.expand(size, -1))
+
+        odds = self._odds(draw(self.burn_in))
         highest = odds.max()
         gamma = self._constant(odds, highest)
-        kept, held, tried = [], 0, 0
-        while held < n:
-            if tried >= self.most * n:
-                raise ValueError(
-                    f"decode=reject kept {held} of {tried} draws ({held / tried:.2%}), and {n} were asked for; raise "
-                    "accept or most, or ask for fewer"
-                )
-            size = min(AT_ONCE, max(64, round((n - held) / self.accept)))
-            batch = self._drawn(family, size, max_len, rng, given)
+
+        def keep(batch: Batch) -> Bool[Tensor, " m"]:
+            nonlocal highest
             odds = self._odds(batch)
             highest = torch.maximum(highest, odds.max())
-            uniform = torch.rand(size, generator=rng, device=rng.device).to(odds)
-            rows = (uniform < acceptance(odds, highest, gamma)).nonzero()[:, 0]
-            kept.append(batch.tokens[rows])
-            held, tried = held + len(rows), tried + size
-        return join([part for part in kept if len(part)], None).rows(slice(0, n))
+            uniform = torch.rand(len(batch), generator=rng, device=rng.device).to(odds)
+            return uniform < acceptance(odds, highest, gamma)
 
-    def _drawn(
-        self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, given: Int[Tensor, "1 p"] | None
-    ) -> Batch:
-        return self.draw(family, n, max_len, rng, None if given is None else given.expand(n, -1))
+        return draw_until(draw, keep, n, most=self.most, share=self.accept, name="decode=reject", advice="raise accept")
 
     def _odds(self, batch: Batch) -> Float[Tensor, " n"]:
         return self.judge.score(batch).double()

@@ -186,7 +186,7 @@ def test_conditions_that_no_text_meets_are_refused_with_the_reason(given, why):
 def test_draws_that_hardly_ever_meet_a_condition_end_with_the_rate():
     decoder = Constrained(expression="a a a a a a a", how="reject", most=2).reading(LETTERS)
     torch.manual_seed(1)
-    with pytest.raises(ValueError, match=r"0 of \d+ draws meet the conditions \(0\.000%\)"):
+    with pytest.raises(ValueError, match=r"how=reject kept 0 of \d+ draws \(0\.000%\)"):
         decoder(LSTM(7, layers=1, width=8).eval(), 5, 9, rng=torch.Generator().manual_seed(0))
 
 
