@@ -14,6 +14,7 @@ from gentext.results.record import Record, find
 
 LED = "| family |"  # how a table of families begins: none may stand outside the marks
 GREP = "--grep=^Numerics: changed"  # commits that can move a figure say so
+CODE = (":(top)gentext", ":(top)conf")  # of them those that change what is run, not those that keep new records
 BEGIN = export.MARK.split("{")[0]
 
 
@@ -58,7 +59,7 @@ def older(paths: Sequence[str | Path]) -> list[str]:
         for commit, names in rows.items():
             row = f"{kept}: {len(names)} row{'s' * (len(names) > 1)} of"
             known = re.fullmatch("[0-9a-f]{7,40}", commit)  # a record is data, and git takes options
-            changes = known and _git(kept.parent, "log", "--format=%h %s", GREP, f"{commit}..HEAD")
+            changes = known and _git(kept.parent, "log", "--format=%h %s", GREP, f"{commit}..HEAD", "--", *CODE)
             if changes is None:
                 warnings.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
             elif changes:

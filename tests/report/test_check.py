@@ -91,8 +91,12 @@ def test_records_that_older_code_made_are_told(folder, capsys):
         command = ["git", *who, "-C", str(folder), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    def commit(message):
-        git("commit", "-q", "--allow-empty", "-m", message)
+    def commit(message, changed="docs/page.md"):
+        file = folder / changed
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(message)
+        git("add", changed)
+        git("commit", "-q", "-m", message)
         return git("rev-parse", "--short", "HEAD")
 
     git("init", "-q")
@@ -102,8 +106,9 @@ def test_records_that_older_code_made_are_told(folder, capsys):
     rows = [replace(one, versions={"commit": made}) for one in record.find([kept])]
     kept.write_text("".join(json.dumps(record.plain(one)) + "\n" for one in rows))
     commit("docs: nothing\n\nNumerics: unchanged")
+    commit("demo: run it again\n\nNumerics: changed: bleu4 .1 .2")  # of the records alone
     assert older([folder]) == []
-    last = commit("bleu: count otherwise\n\nNumerics: changed: bleu4 .1 .2")
+    last = commit("bleu: count otherwise\n\nNumerics: changed: bleu4 .1 .2", "gentext/bleu.py")
     assert older([folder]) == [
         f"{kept}: 2 rows of {made}, before 1 change of figures, the last of them {last} bleu: count otherwise"
     ]
