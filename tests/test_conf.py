@@ -45,8 +45,8 @@ def test_every_option_composes_and_binds(group, name):
         }.get(name, [])
     if name == "classification" and group == "experiment":
         override.append("data.path=x")
-    if group == "decode" and name in ("rerank", "residual_ebm", "reject", "refine"):
-        override.append(f"decode.{name}.judge.run=x")
+    if group == "decode" and name in ("rerank", "residual_ebm", "reject", "refine", "judged"):
+        override.append(f"decode.{'rerank' if name == 'judged' else name}.judge.run=x")
     cfg = config.compose(override)
     config.check(cfg)
     for target in targets(cfg):
