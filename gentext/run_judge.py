@@ -1,4 +1,4 @@
-"""A trained run as the judge of candidates (a classifier, a GAN's critic, a language model), or as a guide (an HMM)."""
+"""A trained run as the judge of candidates (classifier, critic or language model), or as a guide (HMM or n-gram)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ AT_ONCE = 512  # texts
 
 @dataclass(frozen=True)
 class RunGuide(Guide):
-    """A trained HMM that leads other families' texts (`decode=constrained`).
+    """A trained HMM or n-gram that leads other families' texts (`decode=constrained`).
 
     Args:
         run: the folder of its run.
         trusted: modules of your own that the run's configuration may name.
 
-    Raises: ValueError where there is no such run, or it is of no HMM.
+    Raises: ValueError where there is no such run, or it is of neither.
     """
 
     run: str
@@ -43,7 +43,7 @@ class RunGuide(Guide):
         object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
         if not isinstance(self._model.family, SupportsGuiding):
             raise ArgumentError(
-                "run", f"is a {type(self._model.family).__name__}, which cannot guide; train family=hmm"
+                "run", f"is a {type(self._model.family).__name__}, which cannot guide; train family=hmm or ngram"
             )
 
     def __str__(self) -> str:

@@ -241,8 +241,7 @@ class TrainedModel:
             if prompt is not None:
                 raise ValueError("a prompt and a condition were given; begin the infill with the prompt: 'a man ___*'")
             return self.family.given(conditions.patterns(self.tokenizer), int(self.config.max_len)), decoder
-        how = "lookahead" if guide is None else "guide"
-        made = Constrained(base=decoder, how=how, guide=guide, **vars(conditions))
+        made = Constrained(base=decoder, guide=guide, **vars(conditions))
         return self.family, made.reading(self.tokenizer)
 
 

@@ -97,7 +97,7 @@ def _sample(command: argparse.ArgumentParser) -> None:
         metavar="REGEX",
         help="the text fits it: 'a (man|dog) ___* .', words, ___ for any, and ( ) | * + ?",
     )
-    add("--guide", metavar="RUN", help="an HMM that leads another family to what --contains and the like ask")
+    add("--guide", metavar="RUN", help="an HMM or n-gram that leads another family to what --contains and the like ask")
     add("--length", type=int, help="exactly so many words")
     add("--decode", help="greedy, top_p, beam, ...: an option of the decode group (ancestral)")
     add("--stop", action="append", default=[], metavar="TEXT", help="end before this string")

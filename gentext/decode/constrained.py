@@ -27,15 +27,16 @@ class Constrained(JudgedDecoder):
 
     infill, contains, forbids, length, expression: the conditions, all at once (gentext.data.constraints.Conditions).
       They are of what is written, and not of a prompt.
-    how: lookahead: no token from which the conditions cannot be met any more is chosen. Words that are to be contained
+    how: exact: draws from the family's distribution given the conditions, which an HMM and an n-gram know.
+      lookahead: no token from which the conditions cannot be met any more is chosen. Words that are to be contained
       come late, where nothing else is left, so that texts are less likely than need be. guide: `guide` says for each
       token how likely the conditions are to be met after it, and the family's probabilities are multiplied by that.
-      reject: draws until one meets them, which is exact, and may take many draws.
-    guide: of how=guide: a trained HMM of the same corpus and tokenizer, best of the family's own samples
+      reject: draws until one meets them, which is exact too, and may take many draws. None: guide where one is given,
+      else exact where the family can, else lookahead.
+    guide: a trained HMM or n-gram of the same corpus and tokenizer, best of the family's own samples
       (data=truth data.truth.run=RUN).
     most: draws for each text at most, of how=reject.
-    An HMM needs neither: it draws from its exact conditional distribution. A beam finds what is likeliest among the
-    texts so led.
+    A beam finds what is likeliest among the texts so led.
     Source: Zhang et al. 2024 (Ctrl-G), of how=guide.
     Raises: ValueError where no text can meet the conditions; where `most` draws do not suffice, with the rate.
 
@@ -58,19 +59,21 @@ class Constrained(JudgedDecoder):
     forbids: Sequence[str] = ()
     length: int | None = None
     expression: str | None = None
-    how: Literal["lookahead", "guide", "reject"] = "lookahead"
+    how: Literal["exact", "lookahead", "guide", "reject"] | None = None
     guide: Guide | None = None
     most: int = 1000
     tokenizer: Tokenizer | None = field(default=None, repr=False, compare=False)
     machine: Automaton | None = field(default=None, repr=False, compare=False)  # of the conditions, by the tokenizer
 
     def __post_init__(self) -> None:
-        one_of("how", self.how, ("lookahead", "guide", "reject"))
+        if self.how is not None:
+            one_of("how", self.how, ("exact", "lookahead", "guide", "reject"))
+            if (self.how == "guide") != (self.guide is not None):
+                raise ArgumentError(
+                    "guide",
+                    "and how=guide belong together; give the folder of an HMM's or n-gram's run, or another how",
+                )
         at_least(1, most=self.most)
-        if (self.how == "guide") != (self.guide is not None):
-            raise ArgumentError(
-                "guide", "and how=guide belong together; give the folder of an HMM's run, or another how"
-            )
         if not self._conditions:
             raise ArgumentError(
                 "contains", "is empty, and so is every other condition; give one, such as contains=[dog]"
@@ -112,10 +115,15 @@ class Constrained(JudgedDecoder):
                 name=name,
                 advice="give how=lookahead",
             )
-        if isinstance(family, SupportsGuiding):
-            led = family.fitting(self.machine, max_len)
-        elif self.guide is not None:
+        if self.guide is not None:
             led = self.guide.guiding(family, self.tokenizer, self.machine, max_len)
+        elif isinstance(family, SupportsGuiding) and self.how != "lookahead":
+            led = family.fitting(self.machine, max_len)
+        elif self.how == "exact":
+            raise ArgumentError(
+                "how",
+                f"is exact, and {type(family).__name__} cannot say how likely a condition is; an HMM and an n-gram can",
+            )
         else:
             led = Lookahead(family, self.machine, max_len)
         return self.draw(led, n, max_len, rng, prompt)

@@ -9,11 +9,11 @@ import torch
 from gentext.cli import main
 from gentext.data.automaton import Expression, automaton
 from gentext.data.tokenizer import Word
-from gentext.decode import Beam, Constrained
+from gentext.decode import Ancestral, Beam, Constrained
 from gentext.decode.constrained import Lookahead, fits
-from gentext.models import HMM, LSTM
+from gentext.models import HMM, LSTM, NGram
 from gentext.results import record as records
-from gentext.types import ANY, EOS, GAP, UNK, pad
+from gentext.types import ANY, EOS, GAP, UNK, Batch, pad
 
 WORDS = {"a": 4, "b": 5, "c": 6}
 LONGEST = 5
@@ -100,6 +100,73 @@ def test_a_guide_that_is_the_family_itself_gives_the_exact_conditional(hmm, mach
         assert torch.allclose(chain_rule(family, whole), wanted, atol=1e-6)
 
 
+def ngram(**options) -> NGram:
+    rng = torch.Generator().manual_seed(0)
+    model = NGram(7, **options)
+    rows = [[4 + int(i) for i in torch.randint(3, (int(k),), generator=rng)] for k in torch.randint(1, 6, (40,))]
+    model.accumulate(pad([[*row, EOS] for row in rows]))
+    model.maximize()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("options", "machine"),
+    [
+        ({"order": 1}, CONDITIONS[0]),
+        ({"order": 2}, CONDITIONS[1]),
+        ({"order": 3, "smoothing": "witten_bell"}, CONDITIONS[2]),
+        ({"order": 3, "smoothing": "stupid_backoff"}, CONDITIONS[0]),
+        ({"order": 4, "prune": [0, 0, 1]}, CONDITIONS[2]),
+    ],
+)
+@torch.no_grad()
+def test_an_ngram_under_conditions_is_its_exact_conditional(options, machine):
+    model, longest = ngram(**options), 4
+    exact = model.fitting(machine, longest + 1)
+    texts = [text for k in range(longest + 1) for text in itertools.product([UNK, 4, 5, 6], repeat=k)]
+    whole = pad([[*text, EOS] for text in texts])
+    joint = model.log_prob(whole).double() + torch.where(fits(machine, whole), 0.0, -torch.inf)
+    wanted = (joint - joint.logsumexp(0)).exp()
+    assert exact.evidence == pytest.approx(float(joint.logsumexp(0)), abs=1e-5)  # log p(the condition)
+    for family in (exact, model.guiding(model, machine, longest + 1)):
+        assert torch.allclose(chain_rule(family, whole), wanted, atol=1e-6)
+    drawn = exact.sample(1000, longest + 1, decoder=Ancestral(), rng=torch.Generator().manual_seed(0))
+    assert bool(fits(machine, drawn).all())
+    likely = texts[int(wanted.argmax())]
+    share = sum(row[: len(likely) + 1] == [*likely, EOS] for row in drawn.tokens.tolist()) / 1000
+    assert share == pytest.approx(float(wanted.max()), abs=0.05)
+
+
+@pytest.mark.parametrize("family", ["hmm", "ngram"])
+@torch.no_grad()
+def test_after_a_prompt_the_conditions_are_of_what_follows(hmm, family):
+    model = hmm if family == "hmm" else ngram(order=3)
+    machine, max_len = CONDITIONS[0], 5
+    at = model.fitting(machine, max_len).prime(torch.tensor([[4, 6], [5, 0]]))
+    texts = [text for k in range(max_len) for text in itertools.product([UNK, 4, 5, 6], repeat=k)]
+    for row, prompt in enumerate(([4, 6], [5])):
+        batch = pad([[*text, EOS] for text in texts])
+        batch = Batch(batch.tokens, batch.mask, torch.tensor([prompt] * len(batch)))
+        p = model.log_prob(batch).double().exp() * fits(machine, batch)
+        first = torch.zeros(7).double().index_add_(0, batch.tokens[:, 0], p)
+        assert torch.allclose(at.logits[row].double().softmax(0), first / first.sum(), atol=1e-6)
+
+
+def test_an_ngram_finds_what_is_rarer_than_a_float_can_say():
+    model = ngram(order=2)
+    words = [UNK] * 300  # of which the training text has none
+    exact = model.fitting(automaton([words]), 302)
+    whole = pad([[*words, EOS]])
+    assert exact.evidence < -745  # exp(-745) is 0
+    assert exact.evidence == pytest.approx(float(model.log_prob(whole)[0]), rel=1e-4)
+    assert exact.log_prob(whole).tolist() == pytest.approx([0.0], abs=1e-3)
+
+
+def test_an_ngram_with_a_cache_is_held_to_no_condition_exactly():
+    with pytest.raises(ValueError, match="give how=lookahead or how=reject"):
+        ngram(order=2, cache=0.1).fitting(CONDITIONS[0], 6)
+
+
 def chain_rule(family, batch) -> torch.Tensor:
     """p(text) from the steps of a state machine."""
     at, total = family.start(len(batch)), torch.zeros(len(batch), dtype=torch.double)
@@ -183,6 +250,18 @@ def test_conditions_that_no_text_meets_are_refused_with_the_reason(given, why):
         Constrained(**given).reading(LETTERS)(family, 2, 8, rng=torch.Generator().manual_seed(0))
 
 
+def test_how_is_exact_where_a_family_can_and_refused_where_it_cannot():
+    texts = ngram(order=2)
+    decoder = Constrained(contains=["a", "b"]).reading(LETTERS)
+    exact = decoder(texts, 50, 8, rng=torch.Generator().manual_seed(0)).tokens
+    named = Constrained(contains=["a", "b"], how="exact").reading(LETTERS)
+    assert torch.equal(exact, named(texts, 50, 8, rng=torch.Generator().manual_seed(0)).tokens)
+    led = Constrained(contains=["a", "b"], how="lookahead").reading(LETTERS)
+    assert not torch.equal(exact, led(texts, 50, 8, rng=torch.Generator().manual_seed(0)).tokens)
+    with pytest.raises(ValueError, match="how is exact, and LSTM cannot say"):
+        named(LSTM(7, layers=1, width=8).eval(), 2, 8, rng=torch.Generator().manual_seed(0))
+
+
 def test_draws_that_hardly_ever_meet_a_condition_end_with_the_rate():
     decoder = Constrained(expression="a a a a a a a", how="reject", most=2).reading(LETTERS)
     torch.manual_seed(1)
@@ -206,8 +285,13 @@ def test_a_command_with_a_guide_made_of_the_familys_own_samples(tmp_path, monkey
         texts = capsys.readouterr().out.splitlines()
         assert len(texts) == 6
         assert all("dog" in text.split() and "the" not in text.split() for text in texts)
-    assert main([*asked, "--guide", str(run)]) == 2
-    assert "cannot guide; train family=hmm" in capsys.readouterr().err
+    assert main([*asked, "--guide", str(run)]) == 0  # an n-gram guides too, itself by its exact conditional
+    assert all("dog" in text.split() for text in capsys.readouterr().out.splitlines())
+    assert main(["run", "family=human", *small, "out=c"]) == 0
+    (human,) = (tmp_path / "c" / "captions").iterdir()
+    capsys.readouterr()
+    assert main([*asked, "--guide", str(human)]) == 2
+    assert "cannot guide; train family=hmm or ngram" in capsys.readouterr().err
     row = ["decode=constrained", "decode.constrained.contains=[dog]", "decode.constrained.how=reject"]
     assert main(["run", "family=ngram", "family.order=3", *small, "out=a", *row]) == 0
     (record,) = (path for path in run.glob("record.*.json") if "constrained" in path.name)

@@ -14,9 +14,9 @@ from gentext.data.automaton import Automaton, automaton
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.language_model import LanguageModel, SupportsGuiding, SupportsInfilling, SupportsPanels, SupportsTextPanels
+from gentext.models.guided import Guided
 from gentext.models.hmm import panels, posterior
 from gentext.models.hmm.constrained import ConstrainedHMM
-from gentext.models.hmm.guided import GuidedByHMM
 from gentext.models.hmm.likelihood import Belief, log_conditionals
 from gentext.models.hmm.parameters import HMMParameters
 from gentext.panels import Panel
@@ -143,9 +143,9 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsGuiding, SupportsPanels,
 
     def guiding(
         self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
-    ) -> GuidedByHMM:
+    ) -> Guided:
         mine = machine if index is None else replace(machine, words=index[machine.words])
-        return GuidedByHMM(family, self.fitting(mine, max_len), index)
+        return Guided(family, self.fitting(mine, max_len), index)
 
     @torch.no_grad()
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> ConstrainedHMM:

@@ -7,14 +7,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.data.automaton import Automaton, distances, no_text
-from gentext.language_model import LanguageModel
+from gentext.models.guided import FittingModel, shares
 from gentext.models.hmm.parameters import HMMParameters
-from gentext.types import EOS, State, Step
+from gentext.types import EOS, PAD, State, Step
 
 MEMORY = 4 * 2**30  # bytes that the table of what is to come may take
 
 
-class ConstrainedHMM(LanguageModel):
+class ConstrainedHMM(FittingModel):
     """An HMM given that its text fits an automaton and ends within `horizon` tokens, EOS included.
 
     It is a state machine like any other, whose state is the HMM's, the place in the automaton, and the tokens left; its
@@ -43,16 +43,19 @@ class ConstrainedHMM(LanguageModel):
         state = self.tables.initial.expand(n, -1), zeros, zeros + self.horizon
         return Step(self._logits(*state), state)
 
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        """After prompts, which the conditions do not read; PAD on the right is skipped."""
+        predicted, places, left = self.start(len(prompt)).state
+        for tokens in prompt.unbind(1):
+            predicted = self.tables.read(predicted, tokens).where(tokens[:, None] != PAD, predicted)
+        return Step(self._logits(predicted, places, left), (predicted, places, left))
+
     def step(self, state: State, tokens: Int[Tensor, " n"]) -> Step:
         predicted, places, left = state
         state = self.tables.read(predicted, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0)
         return Step(self._logits(*state), state)
 
     def log_fit(self, state: State) -> Float[Tensor, "n v"]:
-        """log p(the text fits | tokens so far, next token), up to a constant of each row; -inf where it cannot.
-
-        A text that has ended, or fits no more, has EOS alone.
-        """
         predicted, places, left = state
         fits = self._logits(predicted, places, left).double()
         plain = self.tables.words(predicted).log()
@@ -71,7 +74,7 @@ class ConstrainedHMM(LanguageModel):
         """p(next token, and the text fits | tokens so far), each row scaled, and the logarithms of the scales."""
         after, rest = self.machine.moves[places], (left - 1).clamp(min=0)[:, None]
         end = torch.where(left > 0, self.ended[places], -torch.inf)
-        top, *share, last = _shares(self.scale[rest, after], end)
+        top, *share, last = shares(self.scale[rest, after], end)
         others, *named = (part[:, None] * self.coming[rest[:, 0], to] for part, to in zip(share, after.T, strict=True))
         p = self.tables.words(predicted * others)
         p[:, EOS] = last * (predicted @ self.ends)
@@ -88,7 +91,7 @@ class ConstrainedHMM(LanguageModel):
         coming = self.ends.new_zeros(self.horizon, len(self.ended), len(self.ends))
         scale = self.ends.new_full(coming.shape[:2], -torch.inf)
         for t in range(1, self.horizon):
-            top, *share, last = _shares(scale[t - 1][self.machine.moves], self.ended)
+            top, *share, last = shares(scale[t - 1][self.machine.moves], self.ended)
             fits = last[:, None] * self.ends
             for emitted, part, after in zip(kinds, share, self.machine.moves.T, strict=True):
                 fits += part[:, None] * emitted * coming[t - 1, after]
@@ -123,10 +126,3 @@ class ConstrainedHMM(LanguageModel):
             "every text that meets the conditions is impossible under this HMM; leave one out, or train with "
             "transition_prior and emission_prior above 0"
         )
-
-
-def _shares(scale: Float[Tensor, "n c"], end: Float[Tensor, " n"]) -> list[Float[Tensor, " n"]]:
-    """The greatest of each row's log scales, then the share of each of the others, and of the end's, in its scale."""
-    scale = torch.cat([scale, end[:, None]], 1)
-    top = scale.amax(1).clamp(min=torch.finfo(scale.dtype).min)  # finite, where nothing fits
-    return [top, *(scale - top[:, None]).exp().unbind(1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gentext.checks import at_least, share
+from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsTextPanels
+from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels
+from gentext.models.guided import Guided
 from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
 from gentext.models.ngram.cache import UnigramCache
+from gentext.models.ngram.constrained import ConstrainedNGram
 from gentext.models.ngram.kneser_ney import estimate, nothing, thresholds
 from gentext.models.ngram.smoothing import Smoothing
 from gentext.models.ngram.text import Text, check_rows, lead
@@ -32,7 +36,7 @@ class NGramState(NamedTuple):
     history: Int[Tensor, "n p"]  # its last tokens, of no width without a cache
 
 
-class NGram(LanguageModel, SupportsEM, SupportsTextPanels):
+class NGram(LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels):
     """p(w | h) = max(c(h w) - D, 0) / c(h) + backoff(h) p(w | h'), down to the uniform distribution.
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
@@ -180,6 +184,21 @@ class NGram(LanguageModel, SupportsEM, SupportsTextPanels):
             return drawn
         recalled = self.cache.draw(state.history, rng)
         return torch.where(recalled < 0, drawn, recalled)
+
+    @torch.no_grad()
+    def fitting(self, machine: Automaton, max_len: int) -> ConstrainedNGram:
+        if self.adaptive:
+            raise ValueError(
+                "an n-gram with a cache depends on all that was said, and is held to no condition exactly; give "
+                "how=lookahead or how=reject"
+            )
+        return ConstrainedNGram(self.model, machine, max_len)
+
+    def guiding(
+        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
+    ) -> Guided:
+        mine = machine if index is None else replace(machine, words=index[machine.words])
+        return Guided(family, self.fitting(mine, max_len), index)
 
     @property
     def discounts(self) -> Float[Tensor, "k d"]:
