@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -238,6 +239,7 @@ def train(
     if model and done:
         load_weights(family, model, cfg.device)
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
+        _clear_checkpoints(folder)  # a run that was killed while it did leaves some
         cost = read_json(done)
         return cost, cost.pop(WITH, {})
     if cfg.init:
@@ -271,12 +273,17 @@ def train(
     made_with = versions() | {"device": device_name(cfg.device)}
     write_json({**cost, WITH: made_with}, folder / "trained.json")
     manifest.add("model.safetensors", "trained.json")
-    stages = [path.parent for path in folder.glob("*/done")]
-    for left in (folder / "checkpoint", *stages):  # several times the model, and nothing goes on from it now
+    _clear_checkpoints(folder)
+    return cost, made_with
+
+
+def _clear_checkpoints(folder: Path) -> None:
+    """Remove what a run that is trained need not go on from: several times the model."""
+    stages = [path for path in folder.iterdir() if path.is_dir() and {*os.listdir(path)} <= {"checkpoint", "done"}]
+    for left in (folder / "checkpoint", *stages):
         shutil.rmtree(left, ignore_errors=True)
     for name in (PREPARED, SPENT):
         (folder / name).unlink(missing_ok=True)
-    return cost, made_with
 
 
 def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> dict[str, float]:

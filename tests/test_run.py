@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -308,6 +309,20 @@ def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
     assert whole.values["nll_test"].value == parts.values["nll_test"].value
     assert parts.cost["train_seconds"] > 0
     assert not list(tmp_path.glob("**/prepared.pt"))
+
+
+def test_a_run_killed_while_it_clears_its_checkpoints_clears_them_when_it_goes_on(tmp_path):
+    assert run() == 0
+    (folder,) = tmp_path.glob("runs/*/*")
+    whole = {path.relative_to(folder) for path in folder.rglob("*")}
+    (folder / "record.ancestral.json").unlink()
+    for left in ("checkpoint", "critic/done", "game/checkpoint", "weights/warmup"):
+        (folder / left).mkdir(parents=True)
+        (folder / left / "0-weights.safetensors").write_bytes(b"old")
+    (folder / "warmup").mkdir()
+    assert run() == 0
+    kept = {Path("weights"), Path("weights/warmup"), Path("weights/warmup/0-weights.safetensors")}
+    assert {path.relative_to(folder) for path in folder.rglob("*")} == whole | kept
 
 
 def test_two_runs_in_one_folder(tmp_path, capsys):
