@@ -78,15 +78,20 @@ def _mean(rows: Float[Tensor, "v *d"]) -> Float[Tensor, "*d"]:
 
 
 def token_log_prob(
-    hidden: Float[Tensor, "n d"], weight: Float[Tensor, "v d"], bias: Float[Tensor, " v"], tokens: Int[Tensor, " n"]
+    hidden: Float[Tensor, "n d"],
+    weight: Float[Tensor, "v d"],
+    bias: Float[Tensor, " v"],
+    tokens: Int[Tensor, " n"],
+    scale: Float[Tensor, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """log softmax(hidden weight^T + bias)[token] of each row, never holding more than CHUNK logits.
+    """log softmax(hidden weight^T + bias)[token] of each row, times its `scale`; never more than CHUNK logits at once.
 
     Under autocast the products run in its precision, the softmax in single.
     """
     if torch.is_grad_enabled():
-        return _TokenLogProb.apply(hidden, weight, bias, tokens)
-    return _walk(hidden, weight, bias, tokens, None)[0]
+        return _TokenLogProb.apply(hidden, weight, bias, tokens, scale)
+    log_prob = _walk(hidden, weight, bias, tokens, None)[0]
+    return log_prob if scale is None else log_prob * scale
 
 
 class _TokenLogProb(torch.autograd.Function):
@@ -94,27 +99,28 @@ class _TokenLogProb(torch.autograd.Function):
 
     Keeping n x v logits for the backward pass costs their memory, and computing them again a third more time. Taken as
     if each row's incoming gradient were one, d hidden is a row each and is scaled later; d weight is a sum over rows,
-    and right whenever their gradients are all alike, as under any mean over tokens. Where they are not, backward walks
-    the chunks once more.
+    and right whenever their gradients are all alike, as under any mean over tokens, weighted by a `scale` or not. Where
+    they are not, backward walks the chunks once more.
     """
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, tokens):
-        ones = torch.ones_like(tokens, dtype=torch.float32)
-        log_prob, *gradients = _walk(hidden, weight, bias, tokens, ones, biased=ctx.needs_input_grad[2])
-        ctx.save_for_backward(hidden, weight, bias, tokens, *gradients)
+    def forward(ctx, hidden, weight, bias, tokens, scale):
+        shares = torch.ones_like(tokens, dtype=torch.float32) if scale is None else scale
+        log_prob, *gradients = _walk(hidden, weight, bias, tokens, shares, biased=ctx.needs_input_grad[2])
+        ctx.save_for_backward(hidden, weight, bias, tokens, scale, *gradients)
         ctx.autocast = torch.is_autocast_enabled(hidden.device.type)
-        return log_prob
+        return log_prob if scale is None else log_prob * scale
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
-        hidden, weight, bias, tokens, to_hidden, to_weight, to_bias = ctx.saved_tensors
+        hidden, weight, bias, tokens, scale, to_hidden, to_weight, to_bias = ctx.saved_tensors
+        each = upstream if scale is None else upstream * scale
         if upstream.numel() and bool((upstream == upstream[0]).all()):
-            return upstream[0] * to_hidden, upstream[0] * to_weight, upstream[0] * to_bias, None
+            return each[:, None] * to_hidden, upstream[0] * to_weight, upstream[0] * to_bias, None, None
         with torch.autocast(hidden.device.type, enabled=ctx.autocast):
-            _, _, to_weight, to_bias = _walk(hidden, weight, bias, tokens, upstream, biased=ctx.needs_input_grad[2])
-        return upstream[:, None] * to_hidden, to_weight, to_bias, None
+            _, _, to_weight, to_bias = _walk(hidden, weight, bias, tokens, each, biased=ctx.needs_input_grad[2])
+        return each[:, None] * to_hidden, to_weight, to_bias, None, None
 
 
 def _walk(

@@ -35,6 +35,21 @@ def test_chunks_give_the_log_prob_and_gradients_of_a_plain_softmax(monkeypatch, 
         assert torch.allclose(token_log_prob(hidden, weight, bias, tokens), plain)
 
 
+def test_weights_of_rows_are_part_of_the_one_pass_over_the_logits(monkeypatch):
+    passes, inner = [], output_layer._walk
+    monkeypatch.setattr(output_layer, "_walk", lambda *given, **more: passes.append(1) or inner(*given, **more))
+    hidden, weight, bias, tokens = problem()
+    weights, inputs = torch.randn(21).double(), [hidden, weight, bias]
+    plain = -weights * F.cross_entropy(hidden @ weight.T + bias, tokens, reduction="none")
+    for scale in (torch.full((21,), -1 / 21).double(), torch.randn(21).double()):
+        ours = token_log_prob(hidden, weight, bias, tokens, weights)
+        assert torch.allclose(ours, plain)
+        expected = torch.autograd.grad((scale * plain).sum(), inputs, retain_graph=True)
+        for one, other in zip(torch.autograd.grad((scale * ours).sum(), inputs), expected, strict=True):
+            assert torch.allclose(one, other)
+    assert len(passes) == 3  # one where all gradients are alike, two where each row has its own
+
+
 def test_no_more_than_a_chunk_of_logits_is_held(monkeypatch):
     held, inner = [], output_layer._odds
     monkeypatch.setattr(output_layer, "CHUNK", 80)
