@@ -361,15 +361,31 @@ class SupportsGuiding(ABC):
 
 
 class SupportsUnmasking(ABC):
-    """A model that says every masked token of a text at once, given those that are known (`decode=unmask`)."""
+    """A model that says every masked token of a text at once, given its length and what is known (`decode=unmask`)."""
 
     @abstractmethod
     def canvas(self, batch: Batch) -> Canvas:
-        """Texts after their prompts, all known; `text` is the places that belong to what is scored."""
+        """Texts after their prompts, all known."""
+
+    @abstractmethod
+    def blank(
+        self,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator | None = None,
+        prompt: Int[Tensor, "n p"] | None = None,
+        min_len: int = 0,
+    ) -> Canvas:
+        """Texts of masks alone: of drawn lengths, of `min_len` words at least, cut at `max_len` tokens."""
+
+    @abstractmethod
+    def length_log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
+        """log p of the length of each text; of one that is cut, of a length above what it has."""
 
     @abstractmethod
     def masked_logits(self, canvas: Canvas, places: Bool[Tensor, "n s"]) -> Float[Tensor, "m v"]:
-        """The logits of these masked places, row by row: -inf for what cannot stand there."""
+        """The logits of these masked places, row by row; -inf for what is no word."""
 
 
 class SupportsAdversarial(ABC):

@@ -64,12 +64,6 @@ class Batch:
         return Batch(self.tokens[index][:, :t], mask[:, :t], prompt, self.carry)
 
 
-def blank(n: int, prompt: Int[Tensor, "n p"] | None, device: torch.device | str) -> Batch:
-    """A batch of `n` empty texts, EOS alone, after their prompts."""
-    tokens = torch.full((n, 1), EOS, device=device)
-    return Batch(tokens, tokens == EOS, prompt)
-
-
 def pad(rows: list[Tensor] | list[list[int]], *, width: int = 1) -> Batch:
     """A Batch of ragged id rows, padded with PAD to the longest (to `width` at least)."""
     lengths = torch.tensor([len(row) for row in rows])
@@ -88,35 +82,19 @@ class Step(NamedTuple):
 
 
 class Canvas(NamedTuple):
-    """Texts of which some tokens are known and the others masked: BOS, a prompt, then a text's places.
-
-    A text ends at its first EOS. What comes after it is no part of the text: `reveal` never makes it known.
-    """
+    """Texts of which some tokens are known and the others masked: BOS, a prompt, a text's places, EOS, PAD."""
 
     tokens: Int[Tensor, "n s"]  # of no meaning where masked
     masked: Bool[Tensor, "n s"]
-    text: Bool[Tensor, "n s"]  # the places of the text that is written
-    words: Bool[Tensor, "n s"]  # those that hold a token other than EOS, whether it is known or not
-
-    @property
-    def ended(self) -> Bool[Tensor, "n s"]:
-        """The places after the first known EOS of the text."""
-        ends = self.text & ~self.masked & (self.tokens == EOS)
-        return self.text & (ends.long().cumsum(1) - ends.long() > 0)
-
-    @property
-    def open(self) -> Bool[Tensor, "n s"]:
-        """The masked places that the text may still reach."""
-        return self.text & self.masked & ~self.ended
+    text: Bool[Tensor, "n s"]  # the places of the words that are written
 
     def reveal(self, places: Bool[Tensor, "n s"], tokens: Int[Tensor, " m"]) -> Canvas:
-        """With the tokens of these places, row by row, known, but for those after an EOS."""
-        known = self._replace(tokens=self.tokens.masked_scatter(places, tokens), masked=self.masked & ~places)
-        return known._replace(masked=known.masked | known.ended)
+        """With the tokens of these places, row by row, known."""
+        return self._replace(tokens=self.tokens.masked_scatter(places, tokens), masked=self.masked & ~places)
 
     def hidden(self) -> Canvas:
         """With every place of the text masked."""
-        return self._replace(masked=self.masked | self.text)
+        return self._replace(masked=self.text)
 
     def rows(self, index: Tensor) -> Canvas:
         return Canvas(*(part[index] for part in self))

@@ -13,7 +13,7 @@ from gentext.checks import ArgumentError, at_least, one_of, share
 from gentext.decode.ancestral import Ancestral
 from gentext.decode.chunks import check, join, split
 from gentext.language_model import LanguageModel, SupportsUnmasking, Unmasker
-from gentext.types import PAD, Batch, Canvas, State, Step, Tokens, blank
+from gentext.types import EOS, PAD, Batch, Canvas
 
 ORDERS = ("random", "left_to_right", "confidence", "entropy")
 SURE = ("confidence", "entropy")  # orders that look at what the model says before they choose
@@ -41,7 +41,6 @@ class Unmask(Ancestral, Unmasker):
     Sources: Sahoo et al. 2024 (MDLM: random order, passes without a change); Zheng et al. 2024 (2409.02908: draws in
     double precision, one place a pass); Nie et al. 2025 (LLaDA: confidence, blocks); Ben-Hamu et al. 2025 (2505.24857:
     entropy bound); Wang et al. 2025 (ReMDM, 2503.00307, capped: remasking).
-    Differs: places after a known EOS are filled at no cost and take no pass.
 
     Example:
         >>> import torch
@@ -86,7 +85,7 @@ class Unmask(Ancestral, Unmasker):
         return self
 
     def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
-        banned = replace(self.rules, min_len=0)  # a least length is kept by places that hold no EOS
+        banned = replace(self.rules, min_len=0)  # of which the family keeps account where it draws lengths
         return self._next(logits if banned.idle else banned(logits, logits.new_zeros(len(logits), 0).long()), None, rng)
 
     def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
@@ -110,21 +109,24 @@ class Unmask(Ancestral, Unmasker):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        """`n` sequences; each is written as long as it comes out, then cut to `max_len` tokens."""
+        """`n` sequences of `max_len` tokens at most, EOS included."""
         check(n, max_len, prompt, self.min_len)
-        fills, device = supports(family), next(family.parameters()).device
-        width = fills.canvas(blank(1, None, device)).text.shape[1]
-        parts = []
-        for rows, given in split(n, family.vocab_size * width, self.batch_size, prompt):
-            parts.append(self.fill(fills, fills.canvas(blank(rows, given, device)).hidden(), rng)[:, :max_len])
+        fills = supports(family)
+        parts = [
+            self.fill(fills, fills.blank(rows, max_len, rng=rng, prompt=given, min_len=self.min_len), rng)
+            for rows, given in split(n, family.vocab_size * max_len, self.batch_size, prompt)
+        ]
         return join(parts, prompt)
 
     @torch.inference_mode()
     def fill(self, family: SupportsUnmasking, canvas: Canvas, rng: torch.Generator) -> Int[Tensor, "n t"]:
         """The texts of canvases once all their places are known, PAD after each."""
-        if self.min_len:
-            canvas = canvas._replace(words=canvas.words | (canvas.text & (_places(canvas) < self.min_len)))
-        return known_texts(self.walk(family, canvas, lambda canvas, places, logits: self.choose(logits, rng), rng))
+        known = self.walk(family, canvas, lambda canvas, places, logits: self.choose(logits, rng), rng)
+        last = (known.tokens != PAD).sum(1, keepdim=True) - 1
+        ends = torch.arange(known.tokens.shape[1], device=last.device) == last
+        kept = known.text | (ends & (known.tokens == EOS))
+        order = (~kept).long().argsort(dim=1, stable=True)[:, : max(1, int(kept.sum(1).max()))]
+        return torch.where(kept, known.tokens, PAD).gather(1, order)
 
     def walk(
         self, family: SupportsUnmasking, canvas: Canvas, choose: Choose, rng: torch.Generator | None = None
@@ -140,15 +142,15 @@ class Unmask(Ancestral, Unmasker):
         for begin in range(0, length, block):
             here = canvas.text & (places >= begin) & (places < begin + block)
             turn = 0
-            while bool((canvas.open & here).any()):
+            while bool((canvas.masked & here).any()):
                 again = None
                 if self.order in SURE:
-                    next_, logits = self._surest(family, canvas, canvas.open & here, passes and passes - turn)
+                    next_, logits = self._surest(family, canvas, canvas.masked & here, passes and passes - turn)
                 else:
                     if self.order == "random" and passes is not None:
                         next_, again = self._by_chance(canvas, here, passes - turn, passes, given, rng)
                     else:
-                        next_ = self._in_order(canvas.open & here, passes and passes - turn, rng)
+                        next_ = self._in_order(canvas.masked & here, passes and passes - turn, rng)
                     rows = next_.any(1)
                     logits = family.masked_logits(canvas.rows(rows), next_[rows]) if bool(rows.any()) else None
                 if logits is not None:
@@ -198,7 +200,7 @@ class Unmask(Ancestral, Unmasker):
         t, s = left / passes, (left - 1) / passes
         share = 0.0 if left == passes else min(self.remask, s / (1 - t))
         luck = _uniform(here, rng)
-        next_ = canvas.open & here & (luck < (t - s + share * (1 - t)) / t)
+        next_ = canvas.masked & here & (luck < (t - s + share * (1 - t)) / t)
         return next_, None if share == 0 else here & ~canvas.masked & ~given & (luck < share)
 
 
@@ -206,41 +208,30 @@ class Unmasked(LanguageModel):
     """What `Unmask` draws from where the known tokens decide the order: its log-probability is exact.
 
     A text is written once more, with its own tokens in place of drawn ones, and the log-probabilities of those are
-    added up. `step` goes from left to right, as the family's own does. Of a text that was cut short of the family's
-    context, the places that it has are all that is filled.
+    added up, to that of its length.
     Source: 2603.01367 (DUEL). Differs: several places a pass.
     """
+
+    sequential = False
 
     def __init__(self, family: LanguageModel, decoder: Unmask) -> None:
         super().__init__()
         self.family, self.decoder = family, decoder
         self.vocab_size, self.limit, self.context = family.vocab_size, family.limit, family.context
-        one = decoder.steps is None and decoder.entropy_bound is None
-        self.sequential = decoder.order == "left_to_right" and one and decoder.temperature == 1
         self.convention = f"order:{decoder.order}"
         for name in ("steps", "block", "entropy_bound"):
             if (value := getattr(decoder, name)) is not None:
                 self.convention += f"+{name}:{value:g}"
 
-    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self.family.start(n, rng=rng)
-
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        return self.family.prime(prompt, rng=rng)
-
-    def step(self, state: State, tokens: Tokens) -> Step:
-        return self.family.step(state, tokens)
-
     def log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
         family = supports(self.family)
         truth = family.canvas(batch)
-        total = torch.zeros(len(batch), dtype=torch.float64, device=batch.tokens.device)
+        total = family.length_log_prob(batch).double()
 
-        def choose(canvas: Canvas, places: Bool[Tensor, "n s"], logits: Float[Tensor, "m v"]) -> Int[Tensor, " m"]:
+        def choose(_: Canvas, places: Bool[Tensor, "n s"], logits: Float[Tensor, "m v"]) -> Int[Tensor, " m"]:
             tokens = truth.tokens[places]
             nats = (logits.double() / self.decoder.temperature).log_softmax(-1).gather(1, tokens[:, None])[:, 0]
-            kept = places & ~canvas.reveal(places, tokens).masked  # what a draw puts after its EOS is forgotten
-            total.index_add_(0, kept.nonzero()[:, 0], nats[kept[places]])
+            total.index_add_(0, places.nonzero()[:, 0], nats)
             return tokens
 
         self.decoder.walk(family, truth.hidden(), choose)
@@ -255,13 +246,6 @@ def supports(family: LanguageModel) -> SupportsUnmasking:
         f"decode=unmask fills masks, and {type(family).__name__} has none; take family=masked_diffusion, or a decoder "
         "that writes from left to right, such as decode=ancestral"
     )
-
-
-def known_texts(canvas: Canvas) -> Int[Tensor, "n t"]:
-    """The texts of canvases that are known whole, PAD after each."""
-    kept = canvas.text & ~canvas.masked
-    order = (~kept).long().argsort(dim=1, stable=True)
-    return torch.where(kept, canvas.tokens, PAD).gather(1, order)
 
 
 def _places(canvas: Canvas) -> Int[Tensor, "n s"]:

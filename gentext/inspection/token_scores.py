@@ -26,7 +26,8 @@ class TokenScores(NamedTuple):
 
 def has_next_token(family: LanguageModel) -> bool:
     """Whether a family says what the next token is, whatever its likelihood of a whole text."""
-    return family.likelihood in ("exact", "bound") and type(family).start is not LanguageModel.start
+    known = family.likelihood in ("exact", "bound") and family.sequential
+    return known and type(family).start is not LanguageModel.start
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, Su
 from gentext.models.layers import Embedding
 from gentext.models.output import Output, token_log_prob
 from gentext.models.transformer.encoder import Encoder
-from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, Outputs, Step, Tokens, blank
+from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, Outputs, Step, Tokens, pad
 
 SEED = 20240611  # of the draws that a bound rests on
 
@@ -31,20 +31,22 @@ class Written(NamedTuple):
 class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, SupportsPrepare):
     """Masked (absorbing-state) diffusion: a text begins as masks alone, and places are unmasked until all are known.
 
-    Every text is read and written as `context` places. A text ends at its first EOS, and each place after it is EOS
-    too. The denoiser knows this (part of the SUBS parametrisation here: a known token is carried over, no mask, PAD or
-    BOS is predicted): it puts no EOS before a known word, and places after a known EOS cost nothing. So every outcome
-    is one text, and the probabilities of all texts of `context` tokens at most, or cut there, sum to one. A window
-    without an EOS is scored by its tokens alone, and what would follow stays masked.
+    The length comes first: p(text) = p(length) p(words | length), in `start` and `step` too. Its logits are a bias,
+    which begins at the logarithm of the training texts' counts, plus a linear map of the mean vector of a prompt's
+    tokens. The denoiser then reads the end of the text from the beginning, and no place after it: a pass costs what an
+    autoregressive one of the same text does. Of a text without an EOS, cut after T tokens, the first factor is that of
+    more than T tokens, and no end is read. So the probabilities of all texts of T tokens at most, or cut there, sum to
+    one, for every T.
 
-    `log_prob` estimates a bound on log p, the negative of the NELBO of continuous time: under a log-linear schedule a
-    text of L places costs, in the mean over t in (0, 1], 1/t times -log p of its masked tokens. That equals the mean
-    over all orders of -log p of writing the text in that order, one place at a time, and so bounds draws in a random
-    order. Times are spread evenly over the `draws` of a text (in training: over the batch). Another order's likelihood
-    is exact, and the decode setting's: `decode=unmask decode.unmask.order=confidence`.
+    A known token is carried over, and no mask, PAD, BOS or EOS is predicted (the SUBS parametrisation). `log_prob`
+    estimates a bound on log p, the negative of the NELBO of continuous time: under a log-linear schedule L words
+    cost, in the mean over t in (0, 1], 1/t times -log p of the masked ones. That equals the mean over all orders of
+    -log p of writing the text in that order, one place at a time, and so bounds draws in a random order. Times are
+    spread evenly over the `draws` of a text (in training: over the batch). Another order's likelihood is exact, and the
+    decode setting's: `decode=unmask decode.unmask.order=confidence`.
     Differs from MDLM: of a time t, which is a multiple of 1/L, exactly t L places are masked, and not each with
     probability t: the mean is the same (Nie et al. 2025, equation 6), and no smallest t is needed. The denoiser is not
-    told the time, which the number of masks shows.
+    told the time, which the number of masks shows. The length is no part of the diffusion.
 
     draws: times, and masks, for each text in `log_prob`.
     Other arguments are those of `Transformer`.
@@ -58,8 +60,9 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
     """
 
     likelihood = "bound"
+    sequential = False  # a text's next token is that of a text of its length
     context: int
-    lengths: Tensor
+    unread: Tensor
 
     def __init__(
         self,
@@ -86,63 +89,96 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         self.convention = f"nelbo:{draws}"
         parts = {"inner": inner, "positions": positions, "norm": norm, "post_norm": post_norm}
         parts |= {"activation": activation, "qk_norm": qk_norm, "bias": bias, "dropout": dropout}
-        self.encoder = Encoder(width, layers=layers, heads=heads, context=context + 1, **parts)
-        self.embedding = Embedding(vocab_size, width)
-        self.mask_vector = nn.Parameter(0.02 * torch.randn(width))  # what is read in a mask's place
+        self.encoder = Encoder(width, layers=layers, heads=heads, context=context + 2, **parts)
+        self.embedding = Embedding(vocab_size, width)  # what is read in a mask's place is PAD's vector
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
-        self.register_buffer("lengths", torch.zeros(context + 1, dtype=torch.long))  # training texts of so many tokens
+        self.length_bias = nn.Parameter(torch.zeros(context + 1))  # of 1, 2, ... tokens, EOS included; last: of more
+        self.length_weight = nn.Parameter(torch.zeros(context + 1, width))
+        offset = torch.zeros(vocab_size)
+        offset[[PAD, BOS, EOS]] = -torch.inf
+        self.register_buffer("offset", offset, persistent=False)
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
-        """Count how many training texts have how many tokens: what a blank of any number of words is drawn by."""
+        """Begin with the lengths of the training texts, half a text more of each."""
+        counts = torch.zeros_like(self.length_bias)
         for batch in batches:
-            self.lengths += batch.lengths.clamp_max(self.context).bincount(minlength=self.context + 1)
+            counts += _length(batch, self.context).bincount(minlength=len(counts)).to(counts)
+        with torch.no_grad():
+            self.length_bias.copy_((counts + 0.5).log())
 
     def canvas(self, batch: Batch) -> Canvas:
         """Raises: ValueError where a prompt and its text have more than `context` tokens."""
         n, t = batch.tokens.shape
-        prompt = batch.tokens[:, :0] if batch.prompt is None else batch.prompt
-        given = (prompt != PAD).sum(1, keepdim=True)
+        line = torch.cat([batch.tokens.new_full((n, 1), BOS), torch.where(batch.mask, batch.tokens, PAD)], 1)
+        column = torch.arange(t + 1, device=line.device).expand_as(line)
+        given = torch.zeros_like(line[:, :1])
+        if batch.prompt is not None:
+            line = torch.cat([line[:, :1], batch.prompt, line[:, 1:]], 1)
+            line = line.gather(1, (line == PAD).long().argsort(dim=1, stable=True))
+            column = torch.arange(line.shape[1], device=line.device).expand_as(line)
+            given = (batch.prompt != PAD).sum(1, keepdim=True)
         longest = int((given[:, 0] + batch.lengths).max()) if n else 0
         if longest > self.context:
             raise ValueError(
                 f"a text of {longest} tokens, its prompt included, and this MaskedDiffusion has {self.context} places; "
                 f"give a shorter one, or train with family.context={longest}"
             )
-        start = batch.tokens.new_full((n, 1), BOS)
-        line = torch.cat([start, prompt, torch.where(batch.mask, batch.tokens, EOS)], 1)
-        real = torch.cat([start == BOS, prompt != PAD, torch.ones_like(batch.mask)], 1)
-        line = line.gather(1, (~real).long().argsort(dim=1, stable=True))[:, : self.context + 1]
-        line = nn.functional.pad(line, (0, self.context + 1 - line.shape[1]), value=EOS)
-        column = torch.arange(self.context + 1, device=line.device).expand_as(line)
-        line = torch.where(column > given + t, EOS, line)  # the prompts' padding
-        ends = ((batch.tokens == EOS) & batch.mask).any(1, keepdim=True)
-        text = (column > given) & (ends | (column <= given + batch.lengths[:, None]))
-        masked = (column > given) & ~text  # what would follow a text that was cut
-        return Canvas(line, masked, text, torch.zeros_like(text))
+        text = (column > given) & (line != PAD) & (line != EOS)
+        return Canvas(line, torch.zeros_like(text), text)
+
+    def blank(
+        self,
+        n: int,
+        max_len: int,
+        *,
+        rng: torch.Generator | None = None,
+        prompt: Int[Tensor, "n p"] | None = None,
+        min_len: int = 0,
+    ) -> Canvas:
+        device = self.length_bias.device
+        given = torch.zeros(n, dtype=torch.long, device=device) if prompt is None else (prompt != PAD).sum(1)
+        room = (self.context - given).clamp(0, max_len)[:, None]
+        odds = self._lengths(n, prompt).double().softmax(-1)
+        odds[:, : min(min_len, self.context)] = 0.0
+        luck = torch.rand(n, 1, generator=rng, dtype=torch.float64, device=device if rng is None else rng.device)
+        luck = luck.to(device)
+        total = odds.cumsum(1)
+        words = (total <= luck * total[:, -1:]).sum(1, keepdim=True).clamp_max(self.context)
+        place = torch.arange(int(room.max()) if n else 0, device=device)
+        tokens = torch.where(place < words.minimum(room), UNK, PAD)
+        tokens = torch.where((place == words) & (words < room), EOS, tokens)
+        return self.canvas(Batch(tokens, tokens != PAD, prompt)).hidden()
+
+    def length_log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
+        log_prob = self._lengths(len(batch), batch.prompt).log_softmax(-1)
+        length = _length(batch, self.context)[:, None]
+        beyond = torch.arange(self.context + 1, device=length.device) < batch.lengths[:, None]
+        more = log_prob.masked_fill(beyond, -torch.inf).logsumexp(1)
+        return torch.where(length[:, 0] == self.context, more, log_prob.gather(1, length)[:, 0])
 
     def masked_logits(self, canvas: Canvas, places: Bool[Tensor, "n s"]) -> Float[Tensor, "m v"]:
-        logits = self.output(self._read(canvas)[places]).float()
-        inside = _inside(canvas)[places]
-        logits[:, EOS] = torch.where(inside, -torch.inf, logits[:, EOS])
-        return logits
+        return self.output(self._read(canvas)[places]).float() + self.offset
 
     def forward(self, batch: Batch) -> Outputs:
-        """One time a text. The log-probabilities are divided by it; those of the places after EOS stand at EOS.
+        """One time a text. The log-probabilities are divided by it; that of the length stands at the last token.
 
         The term `nelbo` is their negative sum for each text.
         """
         device = batch.tokens.device
         rng = None if self.training else torch.Generator(device).manual_seed(SEED)
-        n = len(batch)
+        n, t = batch.tokens.shape
         luck = torch.rand((), generator=rng, device=device) + torch.randperm(n, generator=rng, device=device)
-        canvas = self.canvas(batch)
-        costs = self._costs(canvas, luck / max(1, n), rng)
-        first = 1 + (0 if batch.prompt is None else (batch.prompt != PAD).sum(1, keepdim=True))
-        place = torch.arange(costs.shape[1], device=device).expand_as(costs) - first
-        column = place.minimum(batch.lengths[:, None] - 1).clamp_min(0)
-        log_prob = -costs.new_zeros(batch.tokens.shape).scatter_add(1, column, costs)
-        return Outputs(log_prob, terms={"nelbo": costs.sum(1)})
+        log_prob = self._log_prob(self.canvas(batch), luck / max(1, n), rng)
+        if batch.prompt is None:
+            log_prob = log_prob[:, 1:]
+        else:
+            first = 1 + (batch.prompt != PAD).sum(1, keepdim=True)
+            column = (first + torch.arange(t, device=device)).clamp_max(log_prob.shape[1] - 1)
+            log_prob = torch.where(batch.mask, log_prob.gather(1, column), 0.0)
+        last = (batch.lengths[:, None] - 1).clamp_min(0)
+        log_prob = log_prob.scatter_add(1, last, self.length_log_prob(batch)[:, None].to(log_prob))
+        return Outputs(log_prob, terms={"nelbo": -log_prob.sum(1)})
 
     def log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
         """A bound on log p of each text: the mean over `draws` times and masks."""
@@ -151,8 +187,8 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         shift = torch.rand(len(batch), generator=rng, device=batch.tokens.device)
         total = torch.zeros_like(shift)
         for draw in range(self.draws):
-            total -= self._costs(canvas, (shift + draw) / self.draws, rng).sum(1)
-        return total / self.draws
+            total += self._log_prob(canvas, (shift + draw) / self.draws, rng).sum(1)
+        return self.length_log_prob(batch) + total / self.draws
 
     def sample(
         self,
@@ -163,7 +199,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        """A draw in a random order, one place a pass, or as `Unmask` says; a search goes from left to right."""
+        """A draw in a random order, one place a pass, or as `Unmask` says."""
         return super().sample(n, max_len, decoder=decoder.unmasking() or decoder, rng=rng, prompt=prompt)
 
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> LanguageModel:
@@ -171,68 +207,73 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         return Infilled(self, patterns, max_len)
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self._begin(blank(n, None, self.mask_vector.device))
+        return self._begin(torch.full((n, 0), PAD, device=self.offset.device), rng)
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        return self._begin(blank(len(prompt), prompt, prompt.device))
+        return self._begin(prompt, rng)
 
     def step(self, state: Written, tokens: Tokens) -> Step:
         if tokens.is_floating_point():
             tokens = tokens.argmax(-1)
-        place = state.next.clamp_max(self.context)[:, None]
-        inside = state.next[:, None] <= self.context
-        tokens = torch.where(inside, tokens[:, None], state.tokens.gather(1, place))
-        masked = state.masked.scatter(1, place, False)
-        return self._next(Written(state.tokens.scatter(1, place, tokens), masked, state.text, state.next + 1))
+        here = self._here(state)
+        canvas = Canvas(*state[:3]).reveal(here, tokens[here.any(1)])
+        return self._next(Written(*canvas, state.next + 1))
 
     def flops(self, tokens: int) -> float:
         """Two for each weight and token of one pass, and attention; `log_prob` takes `draws` passes."""
         return self.encoder.flops(tokens, self.context) + 2.0 * tokens * self.output.weight.numel()
 
-    def _begin(self, batch: Batch) -> Step:
-        canvas = self.canvas(batch).hidden()
-        first = (~canvas.text).sum(1)
-        return self._next(Written(canvas.tokens, canvas.masked, canvas.text, first))
+    def _begin(self, prompt: Int[Tensor, "n p"], rng: torch.Generator | None) -> Step:
+        canvas = self.blank(len(prompt), self.context, rng=rng, prompt=prompt)
+        return self._next(Written(*canvas, 1 + (prompt != PAD).sum(1)))
+
+    def _here(self, state: Written) -> Bool[Tensor, "n s"]:
+        """The masked place of each text that is next; none where it has ended."""
+        return state.masked & (torch.arange(state.masked.shape[1], device=state.next.device) == state.next[:, None])
 
     def _next(self, state: Written) -> Step:
-        canvas = Canvas(state.tokens, state.masked, state.text, torch.zeros_like(state.text))
-        column = torch.arange(self.context + 1, device=state.next.device)
-        logits = self.masked_logits(canvas, column == state.next.clamp_max(self.context)[:, None])
-        over = (column == state.next[:, None]) & canvas.open
-        only = torch.full_like(logits, -torch.inf)
-        only[:, EOS] = 0.0  # after an EOS, or the last place
-        return Step(torch.where(over.any(1)[:, None], logits, only), state)
+        here = self._here(state)
+        logits = torch.full((len(here), self.vocab_size), -torch.inf, device=here.device)
+        logits[:, EOS] = 0.0
+        going = here.any(1)
+        if bool(going.any()):
+            logits[going] = self.masked_logits(Canvas(*state[:3]).rows(going), here[going])
+        return Step(logits, state)
+
+    def _lengths(self, n: int, prompt: Int[Tensor, "n p"] | None) -> Float[Tensor, "n l"]:
+        """Logits of 1, 2, ... tokens after a prompt, and of more than `context`."""
+        if prompt is None:
+            mean = self.length_weight.new_zeros(1, self.length_weight.shape[1])
+        else:
+            real = (prompt != PAD).unsqueeze(-1)
+            mean = (self.embedding(prompt) * real).sum(1) / real.sum(1).clamp_min(1)
+        return nn.functional.linear(mean, self.length_weight, self.length_bias).expand(n, -1)
 
     def _read(self, canvas: Canvas) -> Float[Tensor, "n s d"]:
-        ended = canvas.ended
-        vectors = self.embedding(torch.where(ended, EOS, canvas.tokens))
-        vectors = torch.where((canvas.masked & ~ended)[..., None], self.mask_vector, vectors)
-        return self.encoder(vectors, torch.ones_like(ended))
+        real = canvas.tokens != PAD
+        vectors = self.embedding(canvas.tokens.masked_fill(canvas.masked, PAD))
+        return self.encoder(vectors, None if bool(real.all()) else real)
 
-    def _costs(self, canvas: Canvas, times: Float[Tensor, " n"], rng: torch.Generator | None) -> Float[Tensor, "n s"]:
-        """-log p of each masked token over the time, in nats, at `times` in [0, 1) rounded up to multiples of 1/L."""
+    def _log_prob(
+        self, canvas: Canvas, times: Float[Tensor, " n"], rng: torch.Generator | None
+    ) -> Float[Tensor, "n s"]:
+        """log p of each masked token over the time, in nats, at `times` in [0, 1) rounded up to multiples of 1/L."""
         places = canvas.text.sum(1)
-        count = (times * places).long().clamp_max(places - 1) + 1
+        count = ((times * places).long() + 1).minimum(places)
         luck = torch.rand(canvas.text.shape, generator=rng, device=times.device).masked_fill(~canvas.text, 2.0)
-        rank = luck.argsort(dim=1).argsort(dim=1)
-        seen = canvas._replace(masked=canvas.masked | (canvas.text & (rank < count[:, None])))
-        open_, inside = seen.open, _inside(seen)
-        hidden_ = self._read(seen)
-        weight, floor = self.output.weight, self.output.floor
-        no_end = floor.index_fill(0, torch.tensor([EOS], device=floor.device), -torch.inf)
-        log_prob = hidden_.new_zeros(open_.shape, dtype=torch.float32)
-        for part, offset in ((open_ & inside, no_end), (open_ & ~inside, floor)):
-            found = token_log_prob(hidden_[part], weight, offset, canvas.tokens[part])
-            log_prob = log_prob.masked_scatter(part, found.float())
-        return -log_prob * (places / count.clamp_min(1))[:, None]
+        masked = canvas.text & (luck.argsort(dim=1).argsort(dim=1) < count[:, None])
+        hidden = self._read(canvas._replace(masked=masked))[masked]
+        weights = (places / count.clamp_min(1))[:, None].expand_as(masked)[masked]
+        found = token_log_prob(hidden, self.output.weight, self.offset, canvas.tokens[masked], weights)
+        return found.new_zeros(masked.shape).masked_scatter(masked, found)
 
 
 class Infilled(LanguageModel):
     """Texts of a masked diffusion that fit a pattern of ids, ANY and GAP.
 
     What the pattern says is known from the beginning, and the rest is unmasked. The length of a text with a gap is
-    drawn from those of the training texts that have room for it, and spread over its gaps with equal odds for every
-    division. It has no likelihood, and no steps from left to right.
+    drawn from the family's own, of those that have room for it, and spread over its gaps with equal odds for every
+    division. It has no likelihood.
     Raises: ValueError for several patterns, and for one that is longer than `max_len`.
     """
 
@@ -266,19 +307,11 @@ class Infilled(LanguageModel):
                 "decode=ancestral"
             )
         rows = [self._row(rng) for _ in range(n)]
-        device = self.family.mask_vector.device
-        tokens = torch.full((n, self.family.context + 1), EOS)
-        kind = torch.full(tokens.shape, EOS)
-        for i, row in enumerate(rows):
-            kind[i, 1 : len(row) + 1] = torch.tensor(row, dtype=torch.long)
-        tokens = torch.where(kind == ANY, UNK, kind)
-        tokens[:, 0] = BOS
-        text = torch.arange(tokens.shape[1]).expand_as(tokens) > 0
-        canvas = Canvas(tokens, kind == ANY, text, text & (kind != EOS))
+        kind = pad(rows).tokens.to(self.family.length_bias.device)
+        canvas = self.family.canvas(Batch(torch.where(kind == ANY, UNK, kind), kind != PAD))
         with torch.inference_mode():
-            found = how.fill(self.family, Canvas(*(part.to(device) for part in canvas)), rng)
-        width = max(1, int((found != PAD).sum(1).max()))
-        return Batch(found[:, :width], found[:, :width] != PAD)
+            found = how.fill(self.family, canvas._replace(masked=nn.functional.pad(kind == ANY, (1, 0))), rng)
+        return Batch(found, found != PAD)
 
     @property
     def _least(self) -> int:
@@ -289,9 +322,8 @@ class Infilled(LanguageModel):
         """The pattern with as many ANY in place of each GAP as it gets."""
         gaps = self.pattern.count(GAP)
         if gaps == 0:
-            return self.pattern
-        odds = self.family.lengths.double().cpu()[self._least : self.most + 1]
-        odds = odds if odds.sum() else torch.ones_like(odds)
+            return [*self.pattern, EOS]
+        odds = self.family.length_bias.detach().double().cpu().softmax(0)[self._least - 1 : self.most]
         luck = torch.rand((), generator=rng, dtype=torch.float64, device=rng.device).item()
         more = int((odds.cumsum(0) <= luck * odds.sum()).sum().clamp_max(len(odds) - 1))
         bars = torch.randperm(more + gaps - 1, generator=rng, device=rng.device)[: gaps - 1].sort().values.tolist()
@@ -299,10 +331,10 @@ class Infilled(LanguageModel):
         row: list[int] = []
         for token in self.pattern:
             row += [ANY] * sizes.pop(0) if token == GAP else [token]
-        return row
+        return [*row, EOS]
 
 
-def _inside(canvas: Canvas) -> Bool[Tensor, "n s"]:
-    """The places before a known word, or that hold one: no EOS can stand there."""
-    words = canvas.words | (canvas.text & ~canvas.masked & (canvas.tokens != EOS))
-    return words.flip(1).long().cumsum(1).flip(1) > 0
+def _length(batch: Batch, most: int) -> Int[Tensor, " n"]:
+    """The number of each text's length: 0 of one token, EOS; `most` of a text without an EOS, whatever it has."""
+    ends = ((batch.tokens == EOS) & batch.mask).any(1)
+    return torch.where(ends, batch.lengths - 1, most)

@@ -9,7 +9,6 @@ from torch import nn
 
 from gentext.decode import Ancestral, Beam, Unmask
 from gentext.decode.sampling import draws
-from gentext.evaluation.scoring import prove
 from gentext.metrics import HeldOutLikelihood
 from gentext.models import MaskedDiffusion, NGram
 from gentext.results.record import comparable_signatures
@@ -30,40 +29,27 @@ def make(v: int = 6, **more) -> MaskedDiffusion:
     return family.eval()
 
 
-def conditional(family: MaskedDiffusion, known: dict[int, int], place: int) -> torch.Tensor:
-    """p(token at a place | tokens at others), from the encoder and the rules alone."""
-    ends = min((j for j, token in known.items() if token == EOS), default=CONTEXT)
-    certain = torch.zeros(family.vocab_size, dtype=torch.double)
-    certain[EOS] = 1.0
-    if place > ends:
-        return certain
-    line = family.embedding(torch.tensor([[BOS] + [EOS] * CONTEXT]))
-    for j in range(CONTEXT):
-        if j < ends and j not in known:
-            line[0, 1 + j] = family.mask_vector
-        elif j < ends:
-            line[0, 1 + j] = family.embedding(torch.tensor(known[j]))
-    logits = family.output(family.encoder(line, torch.ones(1, 1 + CONTEXT, dtype=torch.bool)))[0, 1 + place].double()
-    if any(j > place and token != EOS for j, token in known.items()):
-        logits[EOS] = -torch.inf
+def conditional(family: MaskedDiffusion, line: list[int | None], place: int) -> torch.Tensor:
+    """p(word at a place | the known tokens of a line, its end among them, None for a mask), from the encoder alone."""
+    read = family.embedding(torch.tensor([[BOS, *(PAD if token is None else token for token in line)]]))
+    logits = family.output(family.encoder(read, torch.ones(read.shape[:2], dtype=torch.bool)))[0, 1 + place].double()
+    logits[[PAD, BOS, EOS]] = -torch.inf
     return logits.softmax(-1)
-
-
-def filled(text: list[int]) -> list[int]:
-    return [*text, *[EOS] * (CONTEXT - len(text))]
 
 
 def log_prob_in_order(
     family: MaskedDiffusion, text: list[int], order: tuple[int, ...], cache: dict[tuple, torch.Tensor]
 ) -> float:
-    known: dict[int, int] = {}
-    total, line = 0.0, filled(text)
-    for place in order:
-        key = (place, *sorted(known.items()))
+    """Its length first, then its words in the order."""
+    words = [token for token in text if token != EOS]
+    total = float(family.length_bias.double().log_softmax(0)[len(words)])
+    line: list[int | None] = [None] * len(words) + [EOS] * (len(words) < CONTEXT)
+    for place in (place for place in order if place < len(words)):
+        key = (place, *line)
         if key not in cache:
-            cache[key] = conditional(family, known, place)
-        total += math.log(float(cache[key][line[place]]))
-        known[place] = line[place]
+            cache[key] = conditional(family, line, place)
+        total += math.log(float(cache[key][text[place]]))
+        line[place] = text[place]
     return total
 
 
@@ -87,7 +73,7 @@ def test_the_bound_is_the_mean_over_orders_and_below_the_exact_log_probability(b
     with torch.no_grad():
         ours = make(draws=9).log_prob(pad(TEXTS * copies)).double().view(copies, len(TEXTS))
     error = ours.std(0) / copies**0.5
-    assert float(((ours.mean(0) - by_order.mean(1)).abs() / error).max()) < 4.5
+    assert float(((ours.mean(0) - by_order.mean(1)).abs() - 4.5 * error).max()) < 1e-5
     assert float((ours.mean(0) - by_order.mean(1)).mean()) == pytest.approx(0, abs=0.05)
     exact = by_order.logsumexp(1) - math.log(6)
     assert (by_order.mean(1) <= exact).all()
@@ -96,23 +82,24 @@ def test_the_bound_is_the_mean_over_orders_and_below_the_exact_log_probability(b
 
 def test_the_discrete_time_bound_reaches_the_mean_over_orders_as_steps_grow(by_order):
     """MDLM's own terms: each place masked with probability t, alpha = 1 - t, T steps from t = 1 to 0."""
-    family, text = make(), [4, 5, EOS]
+    family, text = make(), [4, 5, 5]
     cost = {}
     with torch.no_grad():
+        length = -float(family.length_bias.double().log_softmax(0)[CONTEXT])
         for size in range(1, CONTEXT + 1):
             for masked in itertools.combinations(range(CONTEXT), size):
-                known = {j: text[j] for j in range(CONTEXT) if j not in masked}
-                cost[masked] = -sum(math.log(float(conditional(family, known, j)[text[j]])) for j in masked)
+                line = [None if j in masked else text[j] for j in range(CONTEXT)]
+                cost[masked] = -sum(math.log(float(conditional(family, line, j)[text[j]])) for j in masked)
 
     def bound(steps: int) -> float:
-        total = 0.0
+        total = length
         for t, s in ((i / steps, (i - 1) / steps) for i in range(1, steps + 1)):
             mean = sum(t ** len(m) * (1 - t) ** (CONTEXT - len(m)) * nats for m, nats in cost.items())
             total += (t - s) / t * mean
         return total
 
     limit = -float(by_order[TEXTS.index(text)].mean())
-    assert bound(1) == pytest.approx(cost[0, 1, 2])
+    assert bound(1) == pytest.approx(length + cost[0, 1, 2])
     assert bound(4000) == pytest.approx(limit, abs=2e-3)
     assert abs(bound(4000) - limit) < abs(bound(40) - limit) < abs(bound(4) - limit)
 
@@ -131,7 +118,7 @@ def test_times_are_spread_evenly_over_a_batch():
     family = make(context=8).train()
     seen = []
     read, family._read = family._read, lambda canvas: seen.append(canvas.masked.sum(1)) or read(canvas)
-    family(pad([[4, 5, EOS]] * 16))
+    family(pad([[4, 5] * 4] * 16))
     assert sorted(seen[0].tolist()) == sorted([1, 2, 3, 4, 5, 6, 7, 8] * 2)
 
 
@@ -183,17 +170,57 @@ def test_the_likelihood_of_a_fixed_order_is_exact_for_its_draws(how):
     assert stats.chisquare(observed.numpy(), (wanted / wanted.sum() * 3000).numpy()).pvalue > 1e-4
 
 
-def test_from_left_to_right_it_is_the_product_of_its_steps(by_order):
+def test_from_left_to_right_it_is_the_product_of_its_conditionals(by_order):
     family = make()
     exact = Unmask(order="left_to_right").distribution(family)
     with torch.no_grad():
-        assert torch.allclose(exact.log_prob(pad(TEXTS)), by_order[:, 0], atol=1e-4)
-    assert exact.sequential
-    prove(exact, pad(TEXTS))
-    other = Unmask(order="confidence").distribution(family)
-    prove(other, pad(TEXTS))
+        assert torch.allclose(exact.log_prob(pad(TEXTS)).float(), by_order[:, 0].float(), atol=1e-4)
+        other = Unmask(order="confidence").distribution(family)
+        assert not torch.allclose(other.log_prob(pad(TEXTS)).float(), by_order[:, 0].float(), atol=1e-2)
+    assert not exact.sequential
+
+
+def test_a_step_says_the_next_word_of_a_text_of_the_drawn_length():
+    family = make()
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        assert not torch.allclose(other.log_prob(pad(TEXTS)), by_order[:, 0], atol=1e-2)
+        at = family.start(40, rng=rng)
+        words = at.state.text.sum(1)
+        assert set(words.tolist()) == {0, 1, 2, 3}
+        for i, token in enumerate([4, 5, 4]):
+            for row in range(40):
+                line = [*[4, 5, 4][:i], *[None] * (3 - i)][: words[row]] + [EOS] * (int(words[row]) < CONTEXT)
+                own = at.logits[row].double().softmax(-1)
+                expected = conditional(family, line, i) if i < words[row] else torch.eye(6).double()[EOS]
+                assert torch.allclose(own, expected, atol=1e-5)
+            at = family.step(at.state, torch.full((40,), token))
+        assert (at.logits.argmax(1) == EOS).all()
+
+
+def test_the_length_is_that_of_the_training_texts_and_is_drawn_first():
+    family = MaskedDiffusion(6, width=8, layers=1, heads=2, context=5).eval()
+    family.prepare([pad([[4, EOS], [4, 4, EOS], [4, 4, EOS], [4] * 5])], rng=torch.Generator())
+    odds = torch.tensor([0.5, 1.5, 2.5, 0.5, 0.5, 1.5])
+    assert torch.allclose(family.length_bias.softmax(0), odds / odds.sum())
+    with torch.no_grad():
+        ours = family.length_log_prob(pad([[EOS], [4, EOS], [4, 4], [4] * 5])).exp()
+    assert torch.allclose(ours, torch.tensor([0.5, 1.5, 5.0, 1.5]) / odds.sum())
+    draw = family.sample(2000, 3, decoder=Ancestral(), rng=torch.Generator().manual_seed(0))
+    seen = [int((draw.tokens == EOS).any(1)[draw.lengths == length].sum()) for length in (1, 2, 3)]
+    cut = int((~(draw.tokens == EOS).any(1)).sum())
+    assert (draw.lengths[~(draw.tokens == EOS).any(1)] == 3).all()
+    wanted = torch.tensor([0.5, 1.5, 2.5, 2.5]) / odds.sum() * 2000
+    assert stats.chisquare([*seen, cut], wanted.numpy()).pvalue > 1e-3
+
+
+def test_a_prompt_moves_the_length_and_padding_moves_nothing():
+    family, prompt = make(context=6), torch.tensor([[4, 5], [5, PAD]])
+    text = pad([[4, EOS], [4, EOS]])
+    with torch.no_grad():
+        told = family.length_log_prob(type(text)(text.tokens, text.mask, prompt))
+        alone = family.length_log_prob(type(text)(text.tokens[1:], text.mask[1:], prompt[1:, :1]))
+    assert float(told[1]) == pytest.approx(float(alone[0]), abs=1e-6)
+    assert abs(float(told[0] - told[1])) > 1e-3
 
 
 def test_draws_in_a_random_order_have_the_mean_probability_over_orders(by_order):
@@ -220,8 +247,6 @@ def passes(family: MaskedDiffusion, decoder: Unmask, n: int = 1, seed: int = 0) 
 
 def test_so_many_passes_are_made_and_none_that_unmasks_nothing():
     family = make(context=12)
-    with torch.no_grad():
-        family.output.weight[EOS] = -50  # no text ends early: twelve places
     for how, least, most in (
         ({"order": "confidence", "steps": 4}, 4, 4),
         ({"order": "left_to_right", "steps": 5}, 4, 5),
@@ -251,7 +276,6 @@ def test_blocks_are_filled_one_after_the_other():
 
 def test_remasking_changes_known_tokens_and_never_given_ones():
     family = make(context=8)
-    family.prepare([pad([[4, 5, 4, 5, 4, 5, EOS]])], rng=torch.Generator())
     seen = []
     read, family._read = family._read, lambda canvas: seen.append(canvas.masked[0].clone()) or read(canvas)
     filled_in = family.given([[4, ANY, ANY, ANY, ANY, 5]], 8)
@@ -263,15 +287,17 @@ def test_remasking_changes_known_tokens_and_never_given_ones():
     assert not any(masked[[1, 6, 7]].any() for masked in seen)
 
 
-def test_known_tokens_stand_and_nothing_ends_before_a_word():
+def test_known_tokens_stand_and_gaps_are_as_long_as_training_texts():
     family = make(context=5)
-    family.prepare([pad([[4, 4, 4, EOS]] * 3 + [[4, 4, 4, 4, EOS]])], rng=torch.Generator())
+    with torch.no_grad():
+        family.length_bias.copy_(torch.tensor([2.0, 1, 7, 3, 1, 4]).log())
     rng = torch.Generator().manual_seed(0)
     for decoder in (Ancestral(), Unmask(order="confidence", steps=2), Ancestral(ban_unk=True)):
         draw = family.given([[GAP, 5, ANY]], 5).sample(300, 5, decoder=decoder, rng=rng)
         lengths = draw.lengths
-        assert set(lengths.tolist()) == {4, 5}
-        assert stats.binomtest(int((lengths == 4).sum()), 300, 0.75).pvalue > 1e-3
+        assert set(lengths.tolist()) == {3, 4, 5}
+        seen, wanted = [int((lengths == k).sum()) for k in (3, 4, 5)], [300 * k / 11 for k in (7, 3, 1)]
+        assert stats.chisquare(seen, wanted).pvalue > 1e-3
         assert (draw.tokens.gather(1, lengths[:, None] - 1) == EOS).all()
         assert ((draw.tokens == EOS).sum(1) == 1).all()
         assert (draw.tokens.gather(1, lengths[:, None] - 3) == 5).all()
@@ -280,11 +306,11 @@ def test_known_tokens_stand_and_nothing_ends_before_a_word():
     assert set(fixed.lengths.tolist()) == {3}
 
 
-def test_a_blank_is_drawn_from_the_conditional(by_order):
+def test_a_blank_is_drawn_from_the_conditional():
     """Of one masked place between known ones there is one conditional, whatever the order."""
     family = make()
     with torch.no_grad():
-        expected = conditional(family, {0: 4, 2: EOS}, 1)[WORDS]
+        expected = conditional(family, [4, None, EOS], 1)[WORDS]
     draw = family.given([[4, ANY]], 3).sample(2000, 3, decoder=Ancestral(), rng=torch.Generator().manual_seed(0))
     seen = torch.stack([(draw.tokens[:, 1] == word).sum() for word in WORDS]).numpy()
     wanted = (expected / expected.sum()).numpy() * 2000
@@ -293,15 +319,14 @@ def test_a_blank_is_drawn_from_the_conditional(by_order):
 
 def test_a_prompt_stands_before_the_text_and_costs_nothing():
     family, prompt = make(context=6), torch.tensor([[4, 5], [5, PAD]])
-    exact = Unmask(order="left_to_right").distribution(family)
+    exact, batch = Unmask(order="left_to_right").distribution(family), pad([[4, EOS], [4, 4]])  # the second is cut
+    answer = type(batch)(batch.tokens, batch.mask, prompt)
     with torch.no_grad():
-        given = exact.log_prob(pad([[4, EOS], [4, 4]]))  # the second is cut
-        whole = exact.log_prob(pad([[4, 5, 4, EOS], [5, 4, 4, PAD]][:1]))
-        before = exact.log_prob(pad([[4, 5]]))
-        batch = pad([[4, EOS], [4, 4]])
-        answered = exact.log_prob(type(batch)(batch.tokens, batch.mask, prompt))
-    assert float(answered[0]) == pytest.approx(float(whole[0] - before[0]), abs=1e-5)
-    assert not torch.allclose(given, answered)
+        words = exact.log_prob(answer) - family.length_log_prob(answer)
+        first = conditional(family, [4, 5, None, EOS], 2)[4].log()
+        second = conditional(family, [5, None, None], 1)[4].log() + conditional(family, [5, 4, None], 2)[4].log()
+        assert torch.allclose(words.float(), torch.stack([first, second]).float(), atol=1e-5)
+        assert float((family(answer).log_prob[1] != 0).sum()) == 2
     draw = family.sample(2, 6, decoder=Ancestral(), rng=torch.Generator().manual_seed(0), prompt=prompt)
     assert draw.tokens.shape[1] <= 5
     assert not ((draw.tokens == PAD) & draw.mask).any()

@@ -29,12 +29,15 @@ class Block(nn.Module):
 
     pre: false: norm(x + attention(x)), then norm(x + feedforward(x)), as Vaswani et al. 2017 have it.
     cross: between the two it attends to a source.
+    causal: false: without a mask a token reads those after it too.
     """
 
-    def __init__(self, width, heads, inner, norm, activation, qk_norm, bias, dropout, *, pre=True, cross=False) -> None:
+    def __init__(
+        self, width, heads, inner, norm, activation, qk_norm, bias, dropout, *, pre=True, cross=False, causal=True
+    ) -> None:
         super().__init__()
         one_of("activation", activation, ACTIVATIONS)
-        self.heads, self.qk_norm, self.dropout, self.pre = heads, qk_norm, dropout, pre
+        self.heads, self.qk_norm, self.dropout, self.pre, self.causal = heads, qk_norm, dropout, pre, causal
         self.activation = ACTIVATIONS[activation]
         self.before_attention, self.before_feedforward = normed(norm, width, bias), normed(norm, width, bias)
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
@@ -115,7 +118,7 @@ class Block(nn.Module):
         if slots is not None:
             slots = remember(slots, k, v, start)
             k, v = slots[:, :, :, first : start + t].unbind(1)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and t > 1)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=self.causal and mask is None and t > 1)
         return y.transpose(1, 2).reshape(n, t, width), slots
 
 

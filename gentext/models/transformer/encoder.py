@@ -48,13 +48,20 @@ class Encoder(nn.Module):
         self.positions = position_kind(positions, width, heads, context, both=True)
         self.limit = self.positions.limit
         self.blocks = nn.ModuleList(
-            Block(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout, pre=not post_norm)
+            Block(
+                *(width, heads, inner or 4 * width, norm, activation, qk_norm, bias, dropout),
+                pre=not post_norm,
+                causal=False,
+            )
             for _ in range(layers)
         )
         self.norm = nn.Identity() if post_norm else normed(norm, width, bias)
 
-    def forward(self, x: Float[Tensor, "n t d"], real: Bool[Tensor, "n t"]) -> Float[Tensor, "n t d"]:
-        """The vectors after all blocks. real: false where there is padding, which nobody reads; one a row at least."""
+    def forward(self, x: Float[Tensor, "n t d"], real: Bool[Tensor, "n t"] | None) -> Float[Tensor, "n t d"]:
+        """The vectors after all blocks.
+
+        real: false where there is padding, which nobody reads; one a row at least. None: no padding at all.
+        """
         t = x.shape[1]
         if self.limit is not None and t > self.limit:
             raise ValueError(
@@ -63,8 +70,10 @@ class Encoder(nn.Module):
             )
         added, bias = self.positions.added(0, t, None), self.positions.bias(0, t)
         x = drop(x if added is None else x + added, self.dropout, self.training)
-        rotation, seen = self.positions.rotation(0, t, None), real[:, None, None]
-        mask = seen if bias is None else bias.masked_fill(~seen, -torch.inf)
+        rotation, mask = self.positions.rotation(0, t, None), bias
+        if real is not None:
+            seen = real[:, None, None]
+            mask = seen if bias is None else bias.masked_fill(~seen, -torch.inf)
         for block in self.blocks:
             x, _ = block(x, rotation, mask, None, 0, 0)
         return self.norm(x)
