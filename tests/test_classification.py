@@ -100,6 +100,7 @@ def test_a_discriminator_judges_its_generator_s_candidates(capsys):
     (judge,) = records.find(["told"])
     assert judge.fingerprints["splits"]["test"]["lines"] == 120
     assert 0.5 <= judge.values["accuracy"].value <= 1
+    assert main(["score", str(judge.folder), "--eval", "classification"]) == 0  # its corpus, a run's, is built again
     for name in ("residual_ebm", "rerank"):
         settings = [f"decode={name}", f"decode.{name}.candidates=4", f"decode.{name}.judge.run={judge.folder}"]
         assert main(["run", "family=ngram", "family.order=1", *few, "out=made", *settings]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -78,6 +79,33 @@ def test_no_gadget_runs_when_a_model_is_loaded(tmp_path, target, place):
         FittedTruth(str(folder))
     assert not marker.exists()
     assert not {"joblib", "torch.hub"} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize("target", ["trained.FittedTruth", "detection.DetectionCorpus", "run_judge.RunJudge"])
+def test_a_stored_run_of_another_run_trusts_nothing_itself(tmp_path, target):
+    """A folder whose truth, corpus or judge is a second folder, for which the first one vouches."""
+    marker = tmp_path / "marker"
+    inner = str(planted(tmp_path, family=gadgets(str(marker))["pathlib.Path.write_text"]))
+    for i, arguments in enumerate(
+        [{"run": inner, "trusted": ["pathlib"]}, {"run": inner, "trusted": "pathlib"}, {"_args_": [inner, ["pathlib"]]}]
+    ):
+        outer = planted(tmp_path / str(i), family={"_target_": f"gentext.{target}", **arguments})
+        with pytest.raises(ValueError, match=r"by --trust pathlib|gives its arguments by name"):
+            gentext.load(outer)
+        assert not marker.exists()
+
+
+def test_every_option_of_a_run_may_be_stored():
+    """But for code: what skops holds, and what the user's machine alone says."""
+    conf = Path(__file__).parents[1] / "conf"
+    refused = []
+    for path in conf.glob("*/*.yaml"):
+        for target in re.findall(r"_target_: ([\w.]+)", path.read_text(encoding="utf-8")):
+            try:
+                config.refuse_code({"_target_": target})
+            except ValueError:
+                refused.append(target)
+    assert {target for target in refused if ".trackers." not in target} == {"gentext.flags.SkopsFlag"}
 
 
 @pytest.mark.parametrize("group", ["data", "tokenizer"])

@@ -12,9 +12,12 @@ PACKAGES = tuple(
     f"gentext.{name}"
     for name in ("adversarial", "data", "decode", "losses", "metrics", "models", "schedules", "train", "truth")
 )
-OTHERS = (
-    *("gentext.losses.no_loss", "gentext.trained.FittedTruth", "gentext.trained.Teacher"),
-    "gentext.distillation.SampledCorpus",
+OTHERS = (  # what an option names outside these packages; a skops file is code, which its `types` allow
+    *("gentext.losses.no_loss", "gentext.metrics.no_flag"),
+    *("gentext.trained.FittedTruth", "gentext.trained.Teacher"),
+    *("gentext.detection.DetectionCorpus", "gentext.distillation.SampledCorpus"),
+    *("gentext.run_judge.RunGuide", "gentext.run_judge.RunJudge"),
+    *("gentext.flags.RunFlag", "gentext.flags.TransformersFlag"),
 )
 
 
@@ -41,6 +44,15 @@ def _walk(node: Any, key: str, trusted: Collection[str]) -> None:
                 f"{key}._target_ is {target!r}, which is no public class of gentext. What a run's folder or a record "
                 f"holds is data, and no code of others is run for it; where you trust it, allow it by --trust {module}"
             )
+        if "_args_" in node and node.get("_target_") in OTHERS:
+            raise ValueError(f"{key}._args_ is {node['_args_']!r}; an option gives its arguments by name")
+        allows = node.get("trusted", ())
+        for module in [allows] if isinstance(allows, str) else allows:  # what is stored cannot trust itself
+            if module not in trusted:
+                raise ValueError(
+                    f"{key}.trusted holds {module!r}: the run read code of that module. Where you trust it, allow it "
+                    f"by --trust {module}"
+                )
         for name, value in node.items():
             _walk(value, f"{key}.{name}", trusted)
     elif isinstance(node, list | tuple):
