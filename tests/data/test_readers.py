@@ -31,6 +31,7 @@ def rows(path: Path, content: str | bytes, **options) -> list[TextRow]:
         ("a.jsonl", "\n".join(json.dumps(t) for t in TEXTS) + "\n\n", {}),
         ("a.data", "\n".join(json.dumps({"t": t}) for t in TEXTS), {"format": "jsonl", "target": "t"}),
         ("a.csv", 'id,text\n1,First line.\n2,秦川 雄帝宅\n3,"a ""quoted"", one"\n', {}),
+        ("a.tab", "n\ttext\nc\tstring\n\tmeta\n" + "".join(f"1\t{t}\n" for t in TEXTS), {"format": "orange"}),
         ("a.tsv", "First line.\t1\n秦川 雄帝宅\t2\n" + TEXTS[2] + "\t3\n", {"target": 0}),
     ],
 )

