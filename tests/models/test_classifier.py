@@ -72,6 +72,16 @@ def test_labels_of_several_tokens_are_written_token_by_token():
     assert torch.allclose(each.exp(), p, atol=1e-6)
 
 
+def test_a_label_that_is_far_behind_keeps_its_probability():
+    model = fitted(NaiveBayes(V, labels=3, max_len=3), labelled()[0])
+    text = torch.tensor([[4] * 900])  # of which the words multiply to odds that no float holds
+    log_p = model.scores(text)
+    rows = pad(LABELS)
+    each = model.log_prob(Batch(rows.tokens, rows.mask, text.expand(3, -1)))
+    assert log_p.min() < -150
+    assert torch.allclose(each, log_p[0], rtol=1e-4)
+
+
 def test_a_text_that_is_no_label_has_no_probability_and_ends():
     model = fitted(NaiveBayes(V, labels=3, max_len=3), labelled()[0])
     at = model.step(model.start(1).state, torch.tensor([9]))

@@ -138,12 +138,12 @@ class Classifier(LanguageModel, SupportsPrepare, SupportsPanels):
         """The probability of a token is that of the labels which go on with it; where none is left the text ends."""
         here = self._tokens_at(state.position)
         log_p = torch.where(here != PAD, state.log_p, -torch.inf)
-        best = log_p.amax(1, keepdim=True)
-        dead = best.isneginf()
-        mass = (log_p - torch.where(dead, 0.0, best)).exp()
-        logits = torch.zeros(len(here), self.vocab_size, dtype=log_p.dtype, device=log_p.device)
-        logits = logits.scatter_add(1, here, mass).log()
-        end = torch.full_like(logits, -torch.inf)
+        dead = log_p.amax(1, keepdim=True).isneginf()
+        end = torch.full((len(here), self.vocab_size), -torch.inf, dtype=log_p.dtype, device=log_p.device)
+        best = end.scatter_reduce(1, here, log_p.detach(), "amax")  # of each token: what is far behind does not vanish
+        best = torch.where(best.isneginf(), 0.0, best)
+        mass = (log_p - best.gather(1, here)).exp()
+        logits = torch.zeros_like(end).scatter_add(1, here, mass).log() + best
         end[:, EOS] = 0.0
         logits = torch.where(dead, end, logits)
         logits[:, [PAD, BOS]] = -torch.inf
