@@ -59,7 +59,6 @@ PHASES = {  # functions of gentext, the innermost first
     "rewrite": "record", "write": "record", "sample": "sampling", "evaluate": "judging", "score": "judging",
     "gather": "judging", "train": "training", "run": "elsewhere",
 }  # fmt: skip
-WARM_UP = {"first", "warmup", "warm_up", "nll", "likelihood"}
 
 
 @dataclass
@@ -271,7 +270,7 @@ def phase(frame: FrameType | None) -> str:
             name = frame.f_code.co_name
             if found == "elsewhere" and name in PHASES:
                 found = PHASES[name]
-            if name == "run" and frame.f_code.co_filename.endswith("stages.py"):
+            if frame.f_code.co_qualname == "Stages.run":
                 warm = next(iter(frame.f_locals["self"].trainers)) == frame.f_locals.get("name")
         frame = frame.f_back
     return f"{found} of a warm-up" if warm else found
