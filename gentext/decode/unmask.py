@@ -38,9 +38,9 @@ class Unmask(Ancestral, Unmasker):
       many nats, and not a number of them by `steps`.
     remask: the share of known tokens that are masked once more in a pass, where the schedule allows it; under a random
       order of so many steps.
-    Sources: Sahoo et al. 2024 (MDLM: random order, passes without a change); Zheng et al. 2024 (2409.02908: draws in
-    double precision, one place a pass); Nie et al. 2025 (LLaDA: confidence, blocks); Ben-Hamu et al. 2025 (2505.24857:
-    entropy bound); Wang et al. 2025 (ReMDM, 2503.00307, capped: remasking).
+    Sources: Sahoo et al. 2024 (MDLM, 2406.07524: random order, passes without a change); Zheng et al. 2024 (2409.02908:
+    draws in double precision, one place a pass); Nie et al. 2025 (LLaDA: confidence, blocks); Ben-Hamu et al. 2025
+    (2505.24857: entropy bound); Wang et al. 2025 (ReMDM, 2503.00307, capped: remasking).
 
     Example:
         >>> import torch
@@ -209,7 +209,7 @@ class Unmasked(LanguageModel):
 
     A text is written once more, with its own tokens in place of drawn ones, and the log-probabilities of those are
     added up, to that of its length.
-    Source: 2603.01367 (DUEL). Differs: several places a pass.
+    Source: Turok et al. 2026 (DUEL, 2603.01367). Differs: several places a pass.
     """
 
     sequential = False

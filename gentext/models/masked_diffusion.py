@@ -50,8 +50,8 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
 
     draws: times, and masks, for each text in `log_prob`.
     Other arguments are those of `Transformer`.
-    Sources: Sahoo et al. 2024 (MDLM); Shi et al. 2024; Ou et al. 2024 (the any-order equivalence); Kingma et al. 2021
-    (low-discrepancy times).
+    Sources: Sahoo et al. 2024 (MDLM, 2406.07524); Shi et al. 2024 (MD4, 2406.04329); Ou et al. 2024 (2406.03736: the
+    any-order equivalence); Nie et al. 2025 (LLaDA, 2502.09992); Kingma et al. 2021 (2107.00630: low-discrepancy times).
 
     >>> from gentext.types import pad
     >>> family = MaskedDiffusion(9, layers=1, heads=2, width=8, context=6).eval()
