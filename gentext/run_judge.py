@@ -6,12 +6,13 @@ import copy
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gentext.adversarial.critics import Critic, odds
 from gentext.checks import ArgumentError, one_of
 from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
@@ -22,6 +23,8 @@ from gentext.trained import TrainedModel, load
 from gentext.types import EOS, RESERVED, UNK, Batch, pad
 
 AT_ONCE = 512  # texts
+SURE = 1e4  # nats: log-odds that are no infinity
+KNOWN = 0.5  # the share of a corpus's words that its judge must know: one of few texts lacks rare ones
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class RunJudge(Judge):
         use: `model`, or `critic` of a GAN.
         trusted: modules of your own that the run's configuration may name.
 
-    Raises: ValueError where there is no such run, label or critic.
+    Raises: ValueError where there is no such run, label or critic; where its words are of another corpus.
     """
 
     run: str
@@ -96,6 +99,8 @@ class RunJudge(Judge):
         object.__setattr__(self, "odds", isinstance(family, Classifier) or self.use == "critic")
         if self.use == "critic" and not isinstance(family, SupportsAdversarial):
             raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
+        if self.use == "critic" and cast(Critic, family.critic).outputs > 1:
+            raise ArgumentError("use", f"is critic, and that of {self.run} ranks texts, and gives no odds of one")
         if isinstance(family, Classifier):
             labels = self._model.tokenizer.decode(family.label_tokens.tolist())
             if self.label not in labels:
@@ -108,6 +113,13 @@ class RunJudge(Judge):
         return Path(self.run).name + (":critic" if self.use == "critic" else "")
 
     def reading(self, tokenizer: Tokenizer) -> RunJudge:
+        kinds = {self._model.tokenizer.rules.kind, tokenizer.rules.kind}
+        words, known = set(tokenizer.vocabulary), set(self._model.tokenizer.vocabulary)
+        if kinds == {"word"} and words and len(words & known) < KNOWN * len(words):
+            raise ValueError(
+                f"the judge {self.run} knows {len(words & known) / len(words):.0%} of this corpus's words, for it was "
+                "trained on other text; give judge.run a run of the same corpus"
+            )
         made = copy.copy(self)  # with the run that is loaded already
         object.__setattr__(made, "tokenizer", tokenizer)
         return made
@@ -122,10 +134,11 @@ class RunJudge(Judge):
         read = self._read(batch)
         if self.use == "critic":
             assert isinstance(family, SupportsAdversarial)
-            return family.critic(read.tokens).flatten(1).mean(1)
+            return odds(cast(Critic, family.critic), read, int(self._model.config.max_len))
         if isinstance(family, Classifier):
-            log_p = family.scores(without_end(read.tokens))
-            return torch.logit(log_p[:, self._wanted].double().exp().clamp(1e-12, 1 - 1e-12))
+            log_p = family.scores(without_end(read.tokens)).double()
+            others = torch.arange(log_p.shape[1]) != self._wanted
+            return (log_p[:, self._wanted] - log_p[:, others].logsumexp(1)).clamp(-SURE, SURE)
         assert isinstance(family, LanguageModel)
         return family.log_prob(read).double() / read.lengths.clamp_min(1)
 

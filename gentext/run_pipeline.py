@@ -83,6 +83,7 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
         corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
         named = config.build(cfg.decode)
         for name, decoder in named.items():  # known only now that the corpus is
+            decoder.reading(corpus.tokenizer)  # refuses conditions and judges of other words
             if isinstance(decoder, BaseDecoder) and decoder.min_len > cfg.max_len:
                 given = f"decode.{name}.min_len is {decoder.min_len}"
                 raise ValueError(f"{given}, above max_len, which is {cfg.max_len}; lower it, or raise max_len")

@@ -163,7 +163,7 @@ def _judge(cfg: DictConfig, corpus: Corpus, texts: tuple[str, ...], *, with_mode
     """Values and reasons; without `with_model` only of the metrics that ask for no likelihood of a model's own."""
     metrics = config.build(cfg.eval.metrics)
     if not with_model:
-        own = {"scores", "sample_scores", "autoencoder", "label_scores", "scorer", "labeller"}
+        own = {"scores", "sample_scores", "autoencoder", "label_scores", "scorer", "labeller", "critic"}
         metrics = {name: m for name, m in metrics.items() if not own & inspect.signature(m.update).parameters.keys()}
     evidence = harness.gather(corpus, cfg.eval.split)
     references = cast(Samples, evidence.references)

@@ -114,3 +114,15 @@ def test_a_discriminator_judges_its_generator_s_candidates(capsys):
 def test_a_judge_that_is_none_is_refused_before_any_work(capsys):
     assert main(["run", "family=ngram", "data.train=50", "decode=rerank", "decode.rerank.judge.run=nowhere"]) == 2
     assert "nowhere holds no trained model" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_judge_of_other_text_is_refused_before_any_work(capsys, tmp_path):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("\n".join(f"ein kleines haus steht {i} mal im wald" for i in range(60)))
+    assert main(["run", "family=ngram", "data=text", f"data.path={lines}", "eval.samples=5", "out=other"]) == 0
+    (other,) = records.find(["other"])
+    capsys.readouterr()
+    few = ["data.train=50", "data.valid=5", "data.test=10", "out=mine"]
+    assert main(["run", "family=ngram", *few, "decode=rerank", f"decode.rerank.judge.run={other.folder}"]) == 2
+    assert "knows 0% of this corpus's words" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.rglob("mine/**/model.safetensors"))

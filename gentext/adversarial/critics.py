@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gentext.checks import at_least, depth, share
+from gentext.types import PAD, Batch
 
 ROWS = 256  # texts whose filters' answers fit a core's cache
 
@@ -40,6 +41,19 @@ def critic_scores(critic: Critic, tokens: Shaped[Tensor, "n t *v"], mask: Bool[T
     """A critic's scores of each text [n k]; a dense one's of each token up to EOS, in one row."""
     scores = critic(tokens)
     return scores[mask] if critic.dense else scores
+
+
+def odds(critic: Critic, batch: Batch, length: int) -> Float[Tensor, " n"]:
+    """A critic's log-odds that a person wrote each text, which it reads as it learnt to: PAD up to `length` tokens.
+
+    Of several representations, and of a dense critic's tokens up to EOS, the mean.
+    Raises: ValueError where its outputs are features, by which a ranker compares texts.
+    """
+    if critic.outputs > 1:
+        raise ValueError("this critic ranks texts among others, and gives no odds of one; take a classifier as judge")
+    more = (0, max(0, length - batch.tokens.shape[1]))
+    scores, mask = critic(F.pad(batch.tokens, more, value=PAD)), F.pad(batch.mask, more, value=False)
+    return torch.where(mask, scores, 0.0).sum(1) / mask.sum(1).clamp_min(1) if critic.dense else scores.mean(1)
 
 
 class TextCNN(nn.Module):

@@ -20,8 +20,8 @@ class Reject(JudgedDecoder):
     """Draws that are kept with a probability that grows with a discriminator's odds.
 
     A text of log-odds d is kept with probability sigmoid(d - m - log(1 - exp(d - m - 1e-6)) - gamma), m the highest
-    log-odds so far. The constant gamma is calibrated on `burn_in` draws so that a share `accept` of draws is kept; the
-    exact ratio p(x) / q(x) would need gamma 0, which keeps almost nothing.
+    log-odds so far. The constant gamma is calibrated on `burn_in` draws, and again whenever m rises, so that a share
+    `accept` of draws is kept; the exact ratio p(x) / q(x) would need gamma 0, which keeps almost nothing.
 
     burn_in: draws for m and gamma, which are thrown away.
     most: draws for each text at most.
@@ -71,14 +71,16 @@ class Reject(JudgedDecoder):
         def draw(size: int) -> Batch:
             return self.draw(family, size, max_len, rng, None if given is None else given.expand(size, -1))
 
-        odds = self._odds(draw(self.burn_in))
-        highest = odds.max()
-        gamma = self._constant(odds, highest)
+        burnt = self._odds(draw(self.burn_in))
+        highest = burnt.max()
+        gamma = self._constant(burnt, highest)
 
         def keep(batch: Batch) -> Bool[Tensor, " m"]:
-            nonlocal highest
+            nonlocal highest, gamma
             odds = self._odds(batch)
-            highest = torch.maximum(highest, odds.max())
+            if float(odds.max()) > float(highest):
+                highest = odds.max()
+                gamma = self._constant(burnt, highest)
             uniform = torch.rand(len(batch), generator=rng, device=rng.device).to(odds)
             return uniform < acceptance(odds, highest, gamma)
 
@@ -89,7 +91,8 @@ class Reject(JudgedDecoder):
 
     def _constant(self, odds: Float[Tensor, " n"], highest: Float[Tensor, ""]) -> float:
         """The gamma by which the mean acceptance of these draws is `accept`, by bisection."""
-        low, high = -100.0, 100.0
+        reach = 100.0 + float(highest - odds.min())
+        low, high = -reach, reach
         for _ in range(60):
             middle = (low + high) / 2
             if float(acceptance(odds, highest, middle).mean()) > self.accept:

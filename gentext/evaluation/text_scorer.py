@@ -1,19 +1,23 @@
-"""A trained family as a scorer of any texts, for metrics that make texts of their own."""
+"""A trained family as a scorer, and its critic as a judge, of any texts, for metrics that make texts of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
+from torch import nn
 
+from gentext.adversarial.critics import Critic, odds
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, score_texts
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.metrics.base import Absent
-from gentext.types import Batch, Exactness
+from gentext.types import EOS, Batch, Exactness, pad
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,29 @@ class FamilyLabeller:
 def labeller_of(family: LanguageModel, corpus: Corpus) -> FamilyLabeller | None:
     """The labeller of a family; None where its corpus has no labels, or it gives them no probability."""
     return FamilyLabeller(family, corpus) if corpus.labelled and family.likelihood != "none" else None
+
+
+@dataclass(frozen=True)
+class FamilyCritic:
+    """The log-odds of any texts under the critic of a GAN."""
+
+    critic: Critic
+    corpus: Corpus
+
+    def odds(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
+        """That a person wrote each text."""
+        length, device = self.corpus.max_len, next(cast(nn.Module, self.critic).parameters()).device
+        rows = [[*ids, EOS][:length] for ids in self.corpus.tokenizer.encode(list(texts))]
+        with torch.no_grad():
+            found = [odds(self.critic, part.to(device), length) for part in chunks(pad(rows))] if rows else []
+        return torch.cat(found).double().cpu().numpy() if found else np.zeros(0)
+
+
+def critic_of(family: LanguageModel, corpus: Corpus) -> FamilyCritic | None:
+    """The critic of a family; None where it has none, or one that ranks texts among others."""
+    if not isinstance(family, SupportsAdversarial) or cast(Critic, family.critic).outputs > 1 or corpus.stream:
+        return None
+    return FamilyCritic(cast(Critic, family.critic), corpus)
 
 
 def scorer_of(family: LanguageModel, corpus: Corpus) -> FamilyScorer | None:

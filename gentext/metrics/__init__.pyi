@@ -31,6 +31,7 @@ from .precision_recall import PrecisionRecall as PrecisionRecall
 from .pretrained import PretrainedEncoder as PretrainedEncoder
 from .robustness import Robustness as Robustness
 from .rule_usage import RuleProfile as RuleProfile
+from .swap_attack import CriticAttack as CriticAttack
 from .swap_attack import SwapAttack as SwapAttack
 from .tasks import KeywordCoverage as KeywordCoverage
 from .tasks import ValidPython as ValidPython

@@ -1,4 +1,4 @@
-"""How easily a classifier is misled: words swapped for others until the label that it gives is wrong."""
+"""How easily a classifier or a critic is misled: words swapped for others until it errs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from gentext.metrics.intervals import clopper_pearson
 from gentext.types import Samples, Value
 
 TRIES = 16  # swaps that are looked at for each one that is made
+
+
+LogProb = Callable[[Sequence[str]], Float[ndarray, "n c"]]
 
 
 @runtime_checkable
@@ -50,6 +53,7 @@ class SwapAttack(TextMetric):
     """
 
     higher_is_better: ClassVar[bool | None] = True
+    figures: ClassVar[tuple[str, str]] = ("unattacked_accuracy", "attacked_accuracy")
 
     def __init__(self, swaps: int = 2, texts: int = 200, seed: int = 0) -> None:
         super().__init__()
@@ -61,28 +65,67 @@ class SwapAttack(TextMetric):
     def update(self, labeller: Labeller, references: Samples) -> None:
         sources = list((references.prompts or ())[: self.texts])
         index = {label: i for i, label in enumerate(labeller.labels)}
-        gold = np.array([index[label] for label in references.texts[: len(sources)]])
-        pool = sorted({word for text in sources for word in text.split()})
-        right = [labeller.log_prob(sources).argmax(1) == gold]
-        changed = attack(labeller.log_prob, sources, gold, pool, self.swaps, np.random.default_rng(self.seed))
-        right.append(labeller.log_prob(changed).argmax(1) == gold)
-        for name, each in zip(("before", "after"), right, strict=True):
-            self.append(name, each.astype(np.uint8))
+        self._attack(labeller.log_prob, sources, np.array([index[label] for label in references.texts[: len(sources)]]))
+
+    def _attack(self, log_prob: LogProb, texts: Sequence[str], gold: Int[ndarray, " n"]) -> None:
+        pool = sorted({word for text in texts for word in text.split()})
+        changed = attack(log_prob, texts, gold, pool, self.swaps, np.random.default_rng(self.seed))
+        for name, each in (("before", texts), ("after", changed)):
+            self.append(name, (log_prob(each).argmax(1) == gold).astype(np.uint8))
 
     def values(self) -> Mapping[str, Value | Absent]:
         found: dict[str, Value | Absent] = {}
-        for side, name in (("before", "unattacked_accuracy"), ("after", "attacked_accuracy")):
+        for side, name in zip(("before", "after"), self.figures, strict=True):
             each = self.column(side).astype(np.float64)
             if not len(each):
-                raise Absent("SwapAttack needs labelled texts, and there are none")
+                raise Absent(f"{type(self).__name__} needs texts of both kinds, and there are none")
             interval = clopper_pearson(float(each.mean()), len(each))._asdict()
             signature = f"{name}|swaps:{self.swaps}|tries:{TRIES}|seqs:{len(each)}|seed:{self.seed}|v:1"
             found[name] = Value(float(each.mean()), signature, True, len(each), "share", **interval, per_sequence=each)
         return found
 
 
+@runtime_checkable
+class TextCritic(Protocol):
+    """A GAN's critic."""
+
+    def odds(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
+        """Log-odds that a person wrote each text."""
+        ...
+
+
+class CriticAttack(SwapAttack):
+    """attacked_critic: a critic's accuracy at telling people's texts from samples, after swaps that mislead it.
+
+    As many held-out texts as samples, half of `texts` each; words come from both. critic_accuracy is that before. A
+    critic is right where its odds are on the right side of 1.
+    Source: as SwapAttack. Differs: as there.
+
+    Example:
+        >>> class Sits:
+        ...     def odds(self, texts):
+        ...         return np.array([1.0 if "sits" in text else -1.0 for text in texts])
+        >>> metric = CriticAttack(swaps=1)
+        >>> metric.update(critic=Sits(), references=Samples(("a dog sits",)), samples=Samples(("a cat a",)))
+        >>> metric.compute()["critic_accuracy"]
+        1.0
+    """
+
+    figures: ClassVar[tuple[str, str]] = ("critic_accuracy", "attacked_critic")
+
+    def update(self, critic: TextCritic, references: Samples, samples: Samples) -> None:  # type: ignore[override]
+        half = min(self.texts // 2, len(references.texts), len(samples.texts))
+        texts = [*references.texts[:half], *samples.texts[:half]]
+        self._attack(lambda each: _two_sided(critic.odds(each)), texts, np.repeat([0, 1], half))
+
+
+def _two_sided(odds: Float[ndarray, " n"]) -> Float[ndarray, "n 2"]:
+    """The log-probabilities of both sides."""
+    return -np.logaddexp(0.0, np.stack([-odds, odds], 1))
+
+
 def attack(
-    log_prob: Callable[[Sequence[str]], Float[ndarray, "n c"]],
+    log_prob: LogProb,
     texts: Sequence[str],
     gold: Int[ndarray, " n"],
     pool: Sequence[str],

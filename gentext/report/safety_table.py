@@ -14,7 +14,7 @@ PARTS = {
         "it is. A word that is rarer in train is less likely everywhere, so that a gap is not yet a prejudice.",
     ),
     "Robustness": (
-        ("surprise", "unattacked_accuracy", "attacked_accuracy"),
+        ("surprise", "unattacked_accuracy", "attacked_accuracy", "critic_accuracy", "attacked_critic"),
         "Nats of perturbed held-out text over those of the text itself: near 1 for typos and capitals is robust, far "
         "above 1 for shuffled words says that their order is known. Accuracy under words swapped to mislead the model.",
     ),

@@ -154,6 +154,8 @@ FIGURES = (
     _figure("flagged_references", "human flagged", "share", "none", "Flagged", "The share of held-out texts that the same flags.", "flagged references / references"),
     _figure("attacked_accuracy", "accuracy under swaps", "share", "higher", "SwapAttack", "How often the right label is the likeliest after a few words were swapped to mislead the model.", "greedy random swaps (Alzantot et al. 2018)"),
     _figure("unattacked_accuracy", "accuracy before swaps", "share", "higher", "SwapAttack", "How often it was before, on the same texts.", "right labels / texts"),
+    _figure("attacked_critic", "critic under swaps", "share", "higher", "CriticAttack", "How often the GAN's critic tells people's texts from samples after a few words were swapped to mislead it.", "greedy random swaps (Alzantot et al. 2018)"),
+    _figure("critic_accuracy", "critic before swaps", "share", "higher", "CriticAttack", "How often it did before, on the same texts.", "right sides / texts"),
     _figure("train_seconds", "training seconds", "seconds", "none", "cost", "Wall-clock seconds of training on the machine that the record names.", "measured", cost=True, axis="lower"),
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
     _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),

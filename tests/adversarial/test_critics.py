@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gentext.adversarial.critics import Critic, GRUCritic, TextCNN, critic_scores
+from gentext.adversarial.critics import Critic, GRUCritic, TextCNN, critic_scores, odds
+from gentext.types import EOS, pad
 
 V = 9
 CRITICS = {
@@ -28,6 +29,20 @@ def test_one_hots_are_judged_as_their_ids_are(critic):
     with torch.no_grad():
         assert torch.allclose(critic(tokens), critic(F.one_hot(tokens, V).float()), atol=1e-6)
     critic(F.one_hot(tokens, V).float().requires_grad_()).sum().backward()
+
+
+def test_the_odds_of_a_text_are_its_own_whatever_stands_beside_it(critic):
+    rows = [[4, 5, EOS], [6, 7, 8, 4, EOS]]
+    if critic.outputs > 1:
+        with pytest.raises(ValueError, match="gives no odds of one"):
+            odds(critic, pad(rows), 7)
+        return
+    with torch.no_grad():
+        together, alone = odds(critic, pad(rows), 7), odds(critic, pad(rows[:1]), 7)
+        wide = critic(F.pad(pad(rows).tokens, (0, 2)))  # PAD as in training
+    assert torch.allclose(together[:1], alone, atol=1e-6)
+    wanted = wide[0, :3] if critic.dense else wide[0]
+    assert torch.allclose(alone[0], wanted.mean(), atol=1e-6)
 
 
 @pytest.mark.parametrize("representations", [1, 4])

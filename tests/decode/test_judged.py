@@ -187,3 +187,23 @@ def test_the_consensus_is_the_text_most_like_the_others():
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_rejection_keeps_its_share_when_a_rarer_text_turns_up_that_is_liked_far_more():
+    model = family()
+
+    class Rare(Judge):
+        """Log-odds that no draw of the burn-in has, whatever its seed: 300 of what begins 6 5."""
+
+        odds = True
+        seen = 0
+
+        def score(self, batch):
+            self.seen += 1
+            liked = torch.tensor([300.0 if row[:2] == [6, 5] else 0.0 for row in batch.tokens.tolist()])
+            return liked if self.seen > 1 else torch.zeros(len(batch))
+
+    decoder = Reject(judge=Rare(), accept=0.2, burn_in=100, most=20)
+    batch = decoder(model, 300, 5, rng=torch.Generator().manual_seed(0))
+    assert len(batch) == 300
+    assert decoder.count.drawn < 3500  # as `accept` says: 300 / 0.2, the burn-in, and the last draw's surplus

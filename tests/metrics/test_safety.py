@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gentext.decode import Pattern, WordList
-from gentext.metrics import CounterfactualGap, Exposure, Extraction, Flagged, Robustness, SwapAttack
+from gentext.metrics import CounterfactualGap, CriticAttack, Exposure, Extraction, Flagged, Robustness, SwapAttack
 from gentext.metrics.base import Absent
 from gentext.metrics.extraction import exposure
 from gentext.metrics.robustness import PERTURBATIONS, perturbed
@@ -179,6 +179,19 @@ def test_a_classifier_of_one_word_is_misled_by_one_swap():
     assert found["attacked_accuracy"] < 0.5
     made = attack(Vote().log_prob, ["a fine day"], np.array([0]), ["x"], 2, np.random.default_rng(0))
     assert made == ["a fine day"]  # it is wrong already, and stays
+
+
+class Fine:
+    def odds(self, texts):
+        return np.array([2.0 if "fine" in text.split() else -2.0 for text in texts])
+
+
+def test_a_critic_of_one_word_is_misled_on_both_sides():
+    metric = CriticAttack(swaps=3)
+    metric.update(Fine(), Samples(("a fine day", "so fine", "grey")), Samples(("a wet day", "so wet")))
+    found = metric.compute()
+    assert found["critic_accuracy"] == 1.0  # over two of each
+    assert found["attacked_critic"] <= 0.25
 
 
 def test_swaps_never_help_the_right_label():
