@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import at_least
+from gentext.checks import at_least, share
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsPrepare, SupportsUnmasking
 from gentext.models.layers import Embedding
 from gentext.models.output import Output, token_log_prob
@@ -49,6 +49,9 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
     told the time, which the number of masks shows. The length is no part of the diffusion.
 
     draws: times, and masks, for each text in `log_prob`.
+    weighting: the power of 1/t by which costs are multiplied in training. 1: the bound; 0: each masked token counts
+      alike; the mean weight is about one under each. The optimum is the same where every conditional can be learned,
+      and the gradient of the bound is noisy, for its weights differ by the length of a text.
     Other arguments are those of `Transformer`.
     Sources: Sahoo et al. 2024 (MDLM, 2406.07524); Shi et al. 2024 (MD4, 2406.04329); Ou et al. 2024 (2406.03736: the
     any-order equivalence); Nie et al. 2025 (LLaDA, 2502.09992); Kingma et al. 2021 (2107.00630: low-discrepancy times).
@@ -82,9 +85,12 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         tied: bool = False,
         dropout: float = 0.0,
         draws: int = 16,
+        weighting: float = 1.0,
     ) -> None:
         super().__init__()
         at_least(1, draws=draws)
+        share(weighting=weighting)
+        self.weighting = weighting
         self.vocab_size, self.context, self.limit, self.draws = vocab_size, context, context, draws
         self.convention = f"nelbo:{draws}"
         parts = {"inner": inner, "positions": positions, "norm": norm, "post_norm": post_norm}
@@ -263,7 +269,10 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
         luck = torch.rand(canvas.text.shape, generator=rng, device=times.device).masked_fill(~canvas.text, 2.0)
         masked = canvas.text & (luck.argsort(dim=1).argsort(dim=1) < count[:, None])
         hidden = self._read(canvas._replace(masked=masked))[masked]
-        weights = (places / count.clamp_min(1))[:, None].expand_as(masked)[masked]
+        weights = places / count.clamp_min(1)
+        if self.training and self.weighting != 1:
+            weights = 2 * (weights / 2) ** self.weighting
+        weights = weights[:, None].expand_as(masked)[masked]
         found = token_log_prob(hidden, self.output.weight, self.offset, canvas.tokens[masked], weights)
         return found.new_zeros(masked.shape).masked_scatter(masked, found)
 

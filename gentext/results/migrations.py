@@ -249,6 +249,7 @@ FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
 ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.HubText": {"skip_bad": False},
     "gentext.data.LocalText": {"skip_bad": False},
+    "gentext.models.MaskedDiffusion": {"weighting": 1.0},
     "gentext.models.NGram": {"smoothing": "kneser_ney"},
     "gentext.models.Transformer": {"share_layers": False},
     "gentext.train.EMTrainer": {"seconds": None},

@@ -114,6 +114,21 @@ def test_the_objective_is_in_the_mean_the_bound(by_order):
         assert float(outputs.terms["nelbo"].mean()) == pytest.approx(-float(by_order[i].mean()), rel=0.05)
 
 
+def test_weighting_is_a_power_of_the_weights_of_the_bound_and_of_training_alone():
+    batch = pad([[4, 5, 4, 5, 5, EOS]])
+    found = {}
+    for weighting in (0.0, 0.5, 1.0):
+        family = make(context=6, weighting=weighting)
+        with torch.no_grad():
+            judged = family(batch).terms["nelbo"]
+            family.train()
+            torch.manual_seed(1)
+            found[weighting] = family(batch).terms["nelbo"] + family.length_log_prob(batch)
+        assert torch.equal(judged, found.setdefault("judged", judged))
+    assert torch.allclose(found[0.5].square(), found[0.0] * found[1.0], rtol=1e-5)
+    assert not torch.allclose(found[0.0], found[1.0])
+
+
 def test_times_are_spread_evenly_over_a_batch():
     family = make(context=8).train()
     seen = []
