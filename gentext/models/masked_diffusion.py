@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gentext.checks import at_least, share
+from gentext.checks import at_least, between
 from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsPrepare, SupportsUnmasking
 from gentext.models.layers import Embedding
 from gentext.models.output import Output, token_log_prob
@@ -89,7 +89,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
     ) -> None:
         super().__init__()
         at_least(1, draws=draws)
-        share(weighting=weighting)
+        between(0, 1, weighting=weighting)
         self.weighting = weighting
         self.vocab_size, self.context, self.limit, self.draws = vocab_size, context, context, draws
         self.convention = f"nelbo:{draws}"
