@@ -8,6 +8,7 @@ import logging
 import math
 import os
 import re
+import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -211,8 +212,14 @@ def plain(record: Record) -> dict[str, Any]:
 
 
 def to_jsonl(records: Sequence[Record]) -> str:
-    """Records as plain data, a line each: what records.jsonl holds."""
-    return "".join(json.dumps(plain(record), ensure_ascii=False) + "\n" for record in records)
+    """Records as plain data, a line each: what records.jsonl holds. Their commands do not say where the runs lay."""
+    kept = [replace(record, command=_anywhere(record.command)) for record in records]
+    return "".join(json.dumps(plain(record), ensure_ascii=False) + "\n" for record in kept)
+
+
+def _anywhere(command: str) -> str:
+    """A command without its `out=`."""
+    return shlex.join(word for word in shlex.split(command) if not word.startswith("out="))
 
 
 def _plain(value: Value) -> dict[str, Any]:

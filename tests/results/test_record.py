@@ -138,6 +138,14 @@ def test_lines_of_records_are_read_one_by_one(tmp_path, caplog):
         assert f"line {number} of {tmp_path / 'records.jsonl'}" in caplog.text
 
 
+def test_records_as_lines_do_not_say_where_their_runs_lay(tmp_path):
+    one = made(command="gentext run family=lstm out=/home/somebody/runs 'title=a b'")
+    (tmp_path / "records.jsonl").write_text(record.to_jsonl([one]))
+    (found,) = record.find([tmp_path])
+    assert found.command == "gentext run family=lstm 'title=a b'"
+    assert record.plain(one)["command"] == one.command  # the run's own folder says how it was asked for
+
+
 def test_old_records_say_what_is_not_finite_in_words(tmp_path):
     node = record.plain(made())
     del node["sha256"]
