@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor, nn
 
@@ -392,7 +392,30 @@ class SupportsAdversarial(ABC):
     """A model that trains against a critic (`train=adversarial`); both are set in its __init__."""
 
     generator: LanguageModel
-    critic: nn.Module
+    critic: Critic
+
+
+class Critic(nn.Module):
+    """Scores of how real texts of one width are (higher: more real), from token ids and from relaxed one-hots.
+
+    outputs: numbers of a score, which are features where there are several.
+    dense: score i is about token i given those before it; false: all are about the text.
+    """
+
+    vocab_size: int
+    outputs: int
+    dense: bool = False
+
+    def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
+        """The vectors that `forward_embedded` judges, linear in one-hots."""
+        raise NotImplementedError(f"{type(self).__name__} must define embed()")
+
+    def forward_embedded(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]:
+        """The scores of embedded texts: a gradient penalty is taken between texts."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward_embedded()")
+
+    def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
+        return self.forward_embedded(self.embed(tokens))
 
 
 class SupportsConditioning(ABC):
@@ -400,6 +423,10 @@ class SupportsConditioning(ABC):
 
     `start`, `prime` and `forward` take it as `given` [n z].
     """
+
+    @abstractmethod
+    def start(self, n: int, *, rng: torch.Generator | None = None, given: Float[Tensor, "n z"] | None = None) -> Step:
+        """The first token's logits for `n` sequences, each given its row."""
 
     @abstractmethod
     def condition(self, width: int, *, skip: bool = False) -> None:

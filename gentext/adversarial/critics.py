@@ -1,14 +1,12 @@
 """Critics: from texts of one width, PAD after EOS, to scores of how real they are (higher: more real).
 
-A critic reads token ids or relaxed one-hots, in which `embed` is linear. `forward_embedded` stands apart, for a
-gradient penalty is taken between texts. `outputs`: numbers of a score, which are features where there are several.
-`dense` is true where score i is about token i given those before it, false where all are about the text.
+Each derives from `Critic`, which says what all of them do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,24 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gentext.checks import at_least, depth, share
+from gentext.language_model import Critic
+from gentext.models.layers import ModuleList
 from gentext.types import PAD, Batch
 
+Layer = TypeVar("Layer", bound=nn.Module)
+
 ROWS = 256  # texts whose filters' answers fit a core's cache
-
-
-@runtime_checkable
-class Critic(Protocol):
-    """What adversarial training needs of a critic: scores of token ids and of relaxed one-hots."""
-
-    vocab_size: int
-    outputs: int
-    dense: bool
-
-    def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]: ...
-
-    def forward_embedded(self, vectors: Float[Tensor, "n t d"]) -> Float[Tensor, "n k"]: ...
-
-    def __call__(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]: ...
 
 
 def critic_scores(critic: Critic, tokens: Shaped[Tensor, "n t *v"], mask: Bool[Tensor, "n t"]) -> Float[Tensor, "..."]:
@@ -56,7 +43,7 @@ def odds(critic: Critic, batch: Batch, length: int) -> Float[Tensor, " n"]:
     return torch.where(mask, scores, 0.0).sum(1) / mask.sum(1).clamp_min(1) if critic.dense else scores.mean(1)
 
 
-class TextCNN(nn.Module):
+class TextCNN(Critic):
     """Filters of several widths, the maximum of each over time, a highway layer: one score a text.
 
     filters: how many of each width.
@@ -74,7 +61,7 @@ class TextCNN(nn.Module):
         torch.Size([2, 2])
     """
 
-    dense: ClassVar[bool] = False
+    convolutions: ModuleList[nn.Conv1d]
 
     def __init__(
         self,
@@ -104,12 +91,11 @@ class TextCNN(nn.Module):
         )
         self.spectral = spectral
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
-        norm = spectral_norm if spectral else nn.Identity()
         one = embedding // representations
-        self.convolutions = nn.ModuleList(norm(nn.Conv1d(one, k, int(width))) for width, k in filters.items())
+        self.convolutions = ModuleList(_normed(nn.Conv1d(one, k, int(w)), spectral) for w, k in filters.items())
         features = sum(filters.values())
-        self.highway = norm(nn.Linear(features, 2 * features))
-        self.verdict = norm(nn.Linear(features, outputs))
+        self.highway = _normed(nn.Linear(features, 2 * features), spectral)
+        self.verdict = _normed(nn.Linear(features, outputs), spectral)
         self.widest = max(map(int, filters))
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
@@ -158,11 +144,12 @@ class TextCNN(nn.Module):
                 .amax(1)
                 for part in index.split(ROWS)
             ]
+            assert layer.bias is not None
             peaks.append(torch.cat(found) + layer.bias)
         return torch.cat(peaks, 1)
 
 
-class GRUCritic(nn.Module):
+class GRUCritic(Critic):
     """GRUs that read from left to right: a score of each token given those before it, or one on the text.
 
     Source: de Masson d'Autume et al. 2019 (ScratchGAN), section 3, for the dense one.
@@ -175,7 +162,7 @@ class GRUCritic(nn.Module):
         torch.Size([2, 4])
     """
 
-    outputs: ClassVar[int] = 1
+    outputs = 1
 
     def __init__(
         self,
@@ -196,8 +183,7 @@ class GRUCritic(nn.Module):
         self.embedding = nn.Embedding.from_pretrained(0.1 * torch.randn(vocab_size, embedding), freeze=False)
         self.norm = nn.LayerNorm(embedding)
         self.reader = nn.GRU(embedding, width, layers, batch_first=True)
-        score = nn.Linear(width, 1)
-        self.verdict = spectral_norm(score) if spectral else score
+        self.verdict = _normed(nn.Linear(width, 1), spectral)
 
     def embed(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:
         return _vectors(self.embedding.weight, tokens)
@@ -208,8 +194,10 @@ class GRUCritic(nn.Module):
             x = x.amax(1, keepdim=True)
         return self.verdict(F.dropout(x, self.dropout, self.training))[..., 0]
 
-    def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
-        return self.forward_embedded(self.embed(tokens))
+
+def _normed(layer: Layer, spectral: bool) -> Layer:
+    """The layer itself, with its largest singular value held at one where that is asked for."""
+    return cast(Layer, spectral_norm(layer)) if spectral else layer
 
 
 def _vectors(weight: Float[Tensor, "v d"], tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n t d"]:

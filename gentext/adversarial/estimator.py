@@ -1,13 +1,13 @@
-"""The protocol of gradient estimators, and the generated texts that they use: of one width, PAD after EOS."""
+"""The base of gradient estimators, and the generated texts that they use: of one width, PAD after EOS."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gentext.adversarial.losses import AdversarialLoss
 from gentext.decode import Ancestral
@@ -22,20 +22,19 @@ class EstimatorOutput(NamedTuple):
     figures: dict[str, float | Tensor]  # what is logged
 
 
-@runtime_checkable
-class Estimator(Protocol):
+class Estimator(nn.Module):
     """A module, so that what it learns (a baseline) is saved and restored with the players."""
 
     game: AdversarialLoss
-    entropy: float | None  # weight of an entropy bonus; None: the estimator has none
+    entropy: float | None = None  # weight of an entropy bonus; None: the estimator has none
 
     def check(self, players: SupportsAdversarial) -> None:
         """Raises: ValueError where these players cannot be moved so."""
-        ...
 
-    def __call__(
+    def forward(
         self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
-    ) -> EstimatorOutput: ...
+    ) -> EstimatorOutput:
+        raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
 
 def fixed(batch: Batch, length: int) -> Batch:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gentext.adversarial.critics import critic_scores
-from gentext.adversarial.estimator import EstimatorOutput
+from gentext.adversarial.estimator import Estimator, EstimatorOutput
 from gentext.adversarial.losses import AdversarialLoss
 from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.schedules import Schedule
 from gentext.types import EOS, PAD, Batch
 
 
-class Gumbel(nn.Module):
+class Gumbel(Estimator):
     """The generator's loss on relaxed texts, whose tokens are softmax((logits + Gumbel noise) / temperature).
 
     temperature: a number or a schedule, which ends with the run.
@@ -39,7 +39,6 @@ class Gumbel(nn.Module):
         if not min(ends) > 0:
             raise ValueError(f"temperature is {temperature}; it must be positive to its end, 1 is usual")
         self.game, self.temperature, self.hard = game, temperature, hard
-        self.entropy = None
 
     def check(self, players: SupportsAdversarial) -> None:
         self.game.check(players.critic)

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.adversarial.critics import Critic
 from gentext.checks import ArgumentError, at_least, one_of, positive
+from gentext.language_model import Critic
 from gentext.types import Batch
 
 CriticScores = Float[Tensor, "..."]

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from gentext.decode.tempered import Tempered
-from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare
+from gentext.language_model import Critic, LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepare
 from gentext.types import Batch, Outputs, State, Step, Tokens
 
 
@@ -36,7 +36,7 @@ class TextGAN(LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepar
         2
     """
 
-    def __init__(self, generator: LanguageModel, critic: nn.Module) -> None:
+    def __init__(self, generator: LanguageModel, critic: Critic) -> None:
         super().__init__()
         self.generator, self.critic = generator, critic
         self.vocab_size = generator.vocab_size

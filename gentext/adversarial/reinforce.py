@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gentext.adversarial.baselines import LearnedBaseline, MovingBaseline
 from gentext.adversarial.critics import critic_scores
-from gentext.adversarial.estimator import EstimatorOutput, drawn
+from gentext.adversarial.estimator import Estimator, EstimatorOutput, drawn
 from gentext.adversarial.losses import AdversarialLoss
 from gentext.adversarial.rewards import Reward
 from gentext.adversarial.rollouts import rollout
@@ -17,7 +17,7 @@ from gentext.language_model import SupportsAdversarial
 from gentext.types import Batch
 
 
-class Reinforce(nn.Module):
+class Reinforce(Estimator):
     """The policy gradient of -(return - baseline) log p: summed over the tokens up to EOS, the mean over texts.
 
     rollouts: the return of a token is the mean reward of so many texts that go on after it (Yu et al. 2017). With 0 it
@@ -38,6 +38,8 @@ class Reinforce(nn.Module):
         >>> sorted(out.figures)
         ['advantage_sd', 'entropy', 'generator_loss', 'reward', 'reward_sd']
     """
+
+    entropy: float
 
     def __init__(
         self,
@@ -77,7 +79,8 @@ class Reinforce(nn.Module):
         self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
     ) -> EstimatorOutput:
         generator = players.generator
-        fake = drawn(generator, *real.tokens.shape, rng)
+        n, t = real.tokens.shape
+        fake = drawn(generator, n, t, rng)
         log_prob = generator(fake).log_prob
         with torch.no_grad():
             rewards = self.returns(players, real, fake, rng)

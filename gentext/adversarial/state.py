@@ -11,12 +11,12 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from gentext.adversarial.estimator import drawn, fixed
+from gentext.adversarial.estimator import Estimator, drawn, fixed
 from gentext.adversarial.losses import gradient_penalty
 from gentext.adversarial.model import of_length
 from gentext.adversarial.validation import AdversarialValidation, ValidationOptions
 from gentext.data.corpus import Corpus
-from gentext.language_model import SupportsAdversarial
+from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.seeding import Streams
 from gentext.train.base import Monitor, TrainingError
 from gentext.train.distributed import ProcessGroup
@@ -66,18 +66,20 @@ class AdversarialState:
     def __init__(
         self,
         options: AdversarialOptions,
+        loss: Estimator,
         family: SupportsAdversarial,
         corpus: Corpus,
         streams: Streams,
         monitor: Monitor,
     ) -> None:
+        assert isinstance(family, LanguageModel)
         self.options, self.players, self.corpus = options, family, corpus
         self.playing = of_length(family, None if corpus.truth is None else corpus.truth.length)
         self.streams, self.monitor = streams, monitor
         self.group = ProcessGroup()
         self.generator, self.critic = family.generator, family.critic
         self.device = next(self.generator.parameters()).device
-        self.estimator = options.loss.to(self.device)
+        self.estimator = loss.to(self.device)
         self.family = self.shell = nn.ModuleDict({"players": family, "estimator": self.estimator})  # what is saved
         self.loader = TrainLoader(corpus, options.batch_size, 1, streams("batches"), mixed=True)
         self.rng = streams("game", self.device)
@@ -96,7 +98,7 @@ class AdversarialState:
             flops=self.generator.flops,
             timed=self.device.type == "cpu",
         )
-        self.validation = AdversarialValidation(options, self.playing, corpus, streams("watch", self.device))
+        self.validation = AdversarialValidation(options, loss, self.playing, corpus, streams("watch", self.device))
         torch.manual_seed(streams.derive("dropout"))
 
     @property

@@ -117,7 +117,8 @@ class AdversarialTrainer:
         self.critic_optimizer = Optimizer(optimizer, critic_lr, None, weight_decay, beta1, beta2, None)
         self.rate = Rate(schedule, warmup, 0.5, 0.0)
         self.clip, self.ema = clip, ema
-        self.draw, self.valid_metrics, self.judge = draw, valid_metrics or {}, judge
+        self.draw, self.valid_metrics = draw, valid_metrics or {}
+        self.judge: LanguageModel | None = judge
         self.keep, self.collapse = keep, collapse
         self.valid_every, self.patience = valid_every, patience
         self.log_every, self.save_every = log_every, save_every
@@ -166,7 +167,9 @@ class AdversarialTrainer:
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains both players in place. Raises: TrainingError on divergence."""
         self.check(family, corpus)
+        assert isinstance(family, SupportsAdversarial)
+        assert isinstance(self.loss, Estimator)
         device = device_of(family)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            state = AdversarialState(self, family, corpus, streams, monitor)
+            state = AdversarialState(self, self.loss, family, corpus, streams, monitor)
             fit(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gentext.adversarial.estimator import Estimator, drawn, fixed
 from gentext.data.corpus import Corpus
-from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.data.source import Truth
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsEM
 from gentext.metrics.embedding import frechet_distance, mean_and_covariance
 from gentext.metrics.encoders import HashedNgrams
 from gentext.train.base import device_of
@@ -41,11 +42,17 @@ class ValidationOptions(Protocol):
     """The options of `AdversarialTrainer` that a validation reads; it says what each is."""
 
     key: str
-    loss: Estimator
     draw: int
     valid_metrics: Mapping[str, SampleMetric]
     judge: LanguageModel | None
     collapse: float
+
+
+class KnownTruth(NamedTuple):
+    """The distribution that a corpus is drawn from, and nats a token of valid under it, as it counts tokens."""
+
+    truth: Truth
+    entropy: float
 
 
 class AdversarialValidation:
@@ -61,9 +68,14 @@ class AdversarialValidation:
     """
 
     def __init__(
-        self, options: ValidationOptions, players: SupportsAdversarial, corpus: Corpus, rng: torch.Generator
+        self,
+        options: ValidationOptions,
+        loss: Estimator,
+        players: SupportsAdversarial,
+        corpus: Corpus,
+        rng: torch.Generator,
     ) -> None:
-        self.options, self.players, self.corpus, self.rng = options, players, corpus, rng
+        self.options, self.loss, self.players, self.corpus, self.rng = options, loss, players, corpus, rng
         self.device = next(players.generator.parameters()).device
         self.valid = self._valid()
         if self.valid is None:
@@ -73,11 +85,12 @@ class AdversarialValidation:
             human = self._texts(self.valid)
             self.encoder = HashedNgrams(words=human.words, lowercase=human.lowercase)
             self.human = self._moments(human)
-            self.truth = self._entropy()
-        if options.judge is not None:
+            self.known = self._known()
+        judge = options.judge
+        if isinstance(judge, SupportsEM):
             for batch in corpus.batches("train", ROWS):
-                options.judge.accumulate(batch)
-            options.judge.maximize()
+                judge.accumulate(batch)
+            judge.maximize()
 
     @torch.no_grad()
     def __call__(self, step: int) -> dict[str, float]:
@@ -96,12 +109,12 @@ class AdversarialValidation:
         if self.valid is None:
             return values
         values["valid/nll"] = self._nats(self.players.generator, self.corpus.batches("valid", ROWS))
-        if len(self.valid.tokens) > 1:
-            values["valid/accuracy"] = self._accuracy(draw)
+        if len(self.valid) > 1:
+            values["valid/accuracy"] = self._accuracy(draw, self.valid)
             values["valid/frechet"] = float(frechet_distance(self._moments(texts), self.human))
-        if self.corpus.truth is not None:
-            values |= self._against_truth(draw, texts.texts, values["valid/nll"])
-        values["valid/collapsed"] = float(self._collapsed(draw, step))
+        if self.known is not None:
+            values |= self._against_truth(self.known, draw, texts.texts, values["valid/nll"])
+        values["valid/collapsed"] = float(self._collapsed(draw, self.valid, step))
         return values
 
     @torch.no_grad()
@@ -117,12 +130,13 @@ class AdversarialValidation:
     def _moments(self, texts: Samples) -> tuple[Tensor, Tensor]:
         return mean_and_covariance(self.encoder.encode(texts.texts).double())
 
-    def _entropy(self) -> tuple[float, int] | None:
-        """Nats of the texts of valid under the truth, and its tokens as the truth counts them."""
-        if self.corpus.truth is None:
+    def _known(self) -> KnownTruth | None:
+        truth = self.corpus.truth
+        if truth is None:
             return None
         texts = list(self.corpus.lines("valid"))
-        return -float(self.corpus.truth.log_prob(texts).sum()), self._tokens(len(texts), self.corpus.kept("valid"))
+        tokens = self._tokens(len(texts), self.corpus.kept("valid"))
+        return KnownTruth(truth, -float(truth.log_prob(texts).sum()) / tokens)
 
     def _tokens(self, texts: int, tokens: int) -> int:
         """Tokens of some texts, EOS counted but for a truth whose texts have one length, which says none."""
@@ -138,14 +152,13 @@ class AdversarialValidation:
             texts, tokens = texts + len(batch), tokens + int(batch.mask.sum())
         return total / self._tokens(texts, tokens)
 
-    def _against_truth(self, draw: Batch, texts: Sequence[str], nll: float) -> dict[str, float]:
-        p = torch.from_numpy(self.corpus.truth.log_prob(texts))
+    def _against_truth(self, known: KnownTruth, draw: Batch, texts: Sequence[str], nll: float) -> dict[str, float]:
+        p = torch.from_numpy(known.truth.log_prob(texts))
         q = torch.cat([self.players.generator.log_prob(rows) for rows in split(draw)]).double().cpu()
         accepted = p.isfinite()
-        nats_of_valid, tokens_of_valid = self.truth
         values = {
             "valid/accepted": float(accepted.double().mean()),
-            "valid/kl_pq": nll - nats_of_valid / tokens_of_valid,
+            "valid/kl_pq": nll - known.entropy,
         }
         if accepted.any():
             tokens = self._tokens(int(accepted.sum()), int(draw.lengths.cpu()[accepted].sum()))
@@ -160,10 +173,10 @@ class AdversarialValidation:
             rows += [row[row != PAD] for row in batch.tokens]
         return fixed(pad(rows[: self.options.draw]), self.corpus.max_len).to(self.device) if rows else None
 
-    def _accuracy(self, draw: Batch) -> float:
+    def _accuracy(self, draw: Batch, valid: Batch) -> float:
         """Of every pair of a held-out text and a fresh one; the other half of the held-out texts are references."""
-        references = self._outputs(Batch(self.valid.tokens[::2], self.valid.mask[::2]))
-        real = self._scores(Batch(self.valid.tokens[1::2], self.valid.mask[1::2]), references)
+        references = self._outputs(Batch(valid.tokens[::2], valid.mask[::2]))
+        real = self._scores(Batch(valid.tokens[1::2], valid.mask[1::2]), references)
         fake = self._scores(draw, references)
         return float((real[:, None] > fake).double().mean() + (real[:, None] == fake).double().mean() / 2)
 
@@ -172,13 +185,13 @@ class AdversarialValidation:
 
     def _scores(self, texts: Batch, references: Float[Tensor, "m k"]) -> Float[Tensor, " n"]:
         """How real the critic finds each text: the mean of its scores."""
-        scores = self.options.loss.game.score(self._outputs(texts), references)
+        scores = self.loss.game.score(self._outputs(texts), references)
         if self.players.critic.dense:
             return torch.where(texts.mask, scores, 0.0).sum(1) / texts.lengths
         return scores if scores.dim() == 1 else scores.mean(1)
 
-    def _collapsed(self, draw: Batch, step: int) -> bool:
-        share, human = distinct2(draw.tokens[: len(self.valid)]), distinct2(self.valid.tokens)
+    def _collapsed(self, draw: Batch, valid: Batch, step: int) -> bool:
+        share, human = distinct2(draw.tokens[: len(valid)]), distinct2(valid.tokens)
         collapsed = share < self.options.collapse * human
         if collapsed:
             log.warning(
@@ -189,7 +202,7 @@ class AdversarialValidation:
                 human,
                 self.options.key,
                 self.options.key,
-                ", or raise loss.entropy" if self.options.loss.entropy is not None else "",
+                ", or raise loss.entropy" if self.loss.entropy is not None else "",
             )
         return collapsed
 

@@ -11,6 +11,7 @@ from .hmm.brown import Brown as Brown
 from .hmm.model import HMM as HMM
 from .hmm.neural import NeuralHMM as NeuralHMM
 from .human import Human as Human
+from .layers import TextEncoder as TextEncoder
 from .lstm import LSTM as LSTM
 from .masked_diffusion import MaskedDiffusion as MaskedDiffusion
 from .masked_lm import MaskedLM as MaskedLM

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -45,7 +44,6 @@ class EncoderDecoder(Transformer):
 
     cross = True
     context: int
-    blocks: Any  # of Block
 
     def __init__(
         self,
@@ -162,7 +160,11 @@ class EncoderDecoder(Transformer):
     ) -> list[Float[Tensor, "n h t_and_start p"]]:
         """The share of each layer's and head's reading that goes to each source token, at the start and each token."""
         asked: list[Tensor] = []
-        hooks = [block.query.register_forward_hook(lambda _, __, q: asked.append(q)) for block in self.blocks]
+
+        def keep(_: nn.Module, __: object, q: Tensor) -> None:
+            asked.append(q)
+
+        hooks = [block.query.register_forward_hook(keep) for block in self.blocks]
         try:
             encoded = self.encode(source)
             inputs = torch.cat([tokens.new_full((len(tokens), 1), BOS), tokens], 1)

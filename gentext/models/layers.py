@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from gentext.types import BOS, PAD, UNK, Batch
 
+Under = TypeVar("Under", bound=nn.Module)
+
 if TYPE_CHECKING:
     M = TypeVar("M", bound=nn.Module)
 
@@ -28,6 +30,32 @@ if TYPE_CHECKING:
 
 else:
     ModuleList = nn.ModuleList
+
+
+class TextEncoder(nn.Module):
+    """What reads a text into one vector: the base of what a VAE and a classifier read with.
+
+    width: numbers of the vector.
+
+    >>> class First(TextEncoder):
+    ...     def __init__(self, vocab_size, width):
+    ...         super().__init__()
+    ...         self.width, self.embedding = width, torch.nn.Embedding(vocab_size, width)
+    ...     def forward(self, batch):
+    ...         return self.embedding(batch.tokens[:, 0])
+    """
+
+    width: int
+
+    def forward(self, batch: Batch) -> Float[Tensor, "n d"]:
+        raise NotImplementedError(f"{type(self).__name__} must define forward()")
+
+
+def conditioned(under: Under | None) -> Under:
+    """What a family reads a given vector with. Raises: ValueError where `condition` has made no room for one."""
+    if under is None:
+        raise ValueError("a vector is given to a family that has no room for one: call condition(width) first")
+    return under
 
 
 def teacher_forced(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits
-from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
+from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop_places, locked, teacher_forced
 from gentext.models.output import Output
 from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
 
@@ -42,6 +42,8 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         torch.Size([2, 9])
     """
 
+    layers: ModuleList[nn.LSTM]
+
     def __init__(
         self,
         vocab_size: int,
@@ -68,7 +70,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         self.drop_weight, self.word_dropout = drop_weight, word_dropout
         self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
         widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
-        self.layers = nn.ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
+        self.layers = ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
         self.output = Output(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True)
         self.under: Condition | None = None
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
@@ -84,9 +86,9 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
     def step(self, state: LSTMState, tokens: Tokens) -> Step:
         x, new = self.embedding(tokens), []
         if state.given is not None:
-            x = self.under.joined(x, state.given)
+            x = conditioned(self.under).joined(x, state.given)
         for layer, at in zip(self.layers, state.layers, strict=True):
-            at = torch.lstm_cell(x, at, layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+            at = torch.lstm_cell(x, at, *layer.all_weights[0])
             x = at[0]
             new.append(at)
         state = LSTMState(tuple(new), state.given)
@@ -94,19 +96,19 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
 
     def hidden(self, state: LSTMState) -> Float[Tensor, "n d"]:
         h = state.layers[-1][0]
-        return h if state.given is None else self.under.skipped(h, state.given)
+        return h if state.given is None else conditioned(self.under).skipped(h, state.given)
 
     def forward(self, batch: Batch, given: Float[Tensor, "n z"] | None = None) -> Outputs:
         first, state = self._begin(batch, given)
         inputs, columns = teacher_forced(batch, first)
         x, ends = self.embedding(drop_places(inputs, self.word_dropout, self.training)), []
-        x = locked(x if given is None else self.under.joined(x, given), self.drop_input, self.training)
+        x = locked(x if given is None else conditioned(self.under).joined(x, given), self.drop_input, self.training)
         for i, (layer, (h, c)) in enumerate(zip(self.layers, state, strict=True)):
             x = locked(x, self.drop_hidden if i else 0.0, self.training)
             x, (h, c) = self._run(layer, x, (h[None].contiguous(), c[None].contiguous()))
             ends.append((h[0], c[0]))
         self.carried[self._mode] = map_state((batch.tokens[:, -1], tuple(ends)), torch.Tensor.detach)
-        hidden = at_columns(x if given is None else self.under.skipped(x, given), columns)
+        hidden = at_columns(x if given is None else conditioned(self.under).skipped(x, given), columns)
         dropped = locked(hidden, self.drop_output, self.training)
         log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
         return Outputs(log_prob, hidden, self._terms(hidden, dropped, batch, log_prob) if self.training else {})
@@ -129,14 +131,14 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
 
     def _first(self, n: int, given: Tensor | None) -> Layers:
         if given is not None:
-            return self.under.layers(given)
+            return conditioned(self.under).layers(given)
         zero = [self.embedding.weight.new_zeros(n, layer.hidden_size) for layer in self.layers]
         return tuple((h, h) for h in zero)
 
     def _run(self, layer: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if not (self.training and self.drop_weight):
             return layer(x, state)
-        recurrent = {"weight_hh_l0": F.dropout(layer.weight_hh_l0, self.drop_weight)}
+        recurrent = {"weight_hh_l0": F.dropout(layer.get_parameter("weight_hh_l0"), self.drop_weight)}
         return torch.func.functional_call(layer, recurrent, (x, state))
 
     def _terms(self, hidden: Tensor, dropped: Tensor, batch: Batch, log_prob: Tensor) -> dict[str, Tensor]:

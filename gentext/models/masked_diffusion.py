@@ -66,6 +66,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
     sequential = False  # a text's next token is that of a text of its length
     context: int
     unread: Tensor
+    offset: Tensor
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from gentext.language_model import (
     SupportsLogits,
     SupportsTextPanels,
 )
-from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
+from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
 from gentext.models.output import Output
 from gentext.panels import Heatmap, Panel, numbered, spelling
@@ -82,7 +82,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         self.embedding = Embedding(vocab_size, embedding)
         self.encoder = nn.ModuleList(Bidirectional(a, width) for a in [embedding, *[width] * (layers - 1)])
         self.bridge = nn.Linear(width, 2 * layers * width)
-        self.layers = nn.ModuleList(nn.LSTMCell(a, width) for a in [embedding + size, *[width] * (layers - 1)])
+        self.layers = ModuleList(nn.LSTMCell(a, width) for a in [embedding + size, *[width] * (layers - 1)])
         self.attention = ATTENTIONS[attention](width)
         self.attend = nn.Linear(2 * width, size)
         self.output = Output(vocab_size, size, tied=self.embedding if tied else None, bias=True)
@@ -184,7 +184,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
             x, ends = layer(locked(x, self.dropout, self.training), lengths)
         absent = torch.zeros(source.shape, device=x.device).masked_fill(source == PAD, -torch.inf)
         attended = x.new_zeros(len(x), self.attend.out_features)
-        first = self._bridged(ends) if given is None else self.under.layers(given)
+        first = self._bridged(ends) if given is None else conditioned(self.under).layers(given)
         return DecoderState(first, attended, x, self.attention.keys(x), absent, given)
 
     def _bridged(self, ends: Float[Tensor, "n d"]) -> Layers:
@@ -192,10 +192,10 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         return tuple(zip(first[::2], first[1::2], strict=True))
 
     def _joined(self, x: Float[Tensor, "n *t e"], given: Float[Tensor, "n z"] | None) -> Float[Tensor, "n *t e"]:
-        return x if given is None else self.under.joined(x, given)
+        return x if given is None else conditioned(self.under).joined(x, given)
 
     def _skipped(self, x: Float[Tensor, "n *t d"], given: Float[Tensor, "n z"] | None) -> Float[Tensor, "n *t d"]:
-        return x if given is None else self.under.skipped(x, given)
+        return x if given is None else conditioned(self.under).skipped(x, given)
 
     def _write(self, state: DecoderState, x: Float[Tensor, "n e"]) -> DecoderState:
         """The state after the vectors `x` of a token each were read."""

@@ -94,14 +94,26 @@ class FitOptions(Protocol):
 class TrainState(Protocol):
     """A training under way: what `fit` drives, and what a checkpoint saves."""
 
-    options: FitOptions
-    family: nn.Module
-    shell: nn.Module  # has the whole weights when they are saved, sharded or not
+    @property
+    def options(self) -> FitOptions: ...
+
+    @property
+    def family(self) -> nn.Module: ...
+
+    @property
+    def shell(self) -> nn.Module:
+        """What has the whole weights when they are saved, sharded or not."""
+        ...
+
+    @property
+    def loader(self) -> TrainLoader | None:
+        """None: each step reads the whole split."""
+        ...
+
     device: torch.device
     group: ProcessGroup
     monitor: Monitor
     budget: Budget
-    loader: TrainLoader | None  # None: each step reads the whole split
     optimizers: list[torch.optim.Optimizer]
     ema: EMA
     streams: Streams

@@ -15,13 +15,12 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from safetensors.torch import load_model, save_model
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -164,7 +163,7 @@ class PipeMonitor(NullMonitor):
 @contextmanager
 def _relayed(monitor: Monitor) -> Iterator[Connection]:
     """The end of a pipe that a PipeMonitor writes to; a thread gives the monitor what comes out of it."""
-    reader, writer = mp.get_context("spawn").Pipe(duplex=False)
+    reader, writer = Pipe(duplex=False)
     thread = threading.Thread(target=_listen, args=(reader, monitor), daemon=True)
     thread.start()
     try:

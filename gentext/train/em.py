@@ -129,6 +129,7 @@ class EMState:
     def __init__(
         self, options: EMOptions, family: LanguageModel, corpus: Corpus, streams: Streams, monitor: Monitor
     ) -> None:
+        assert isinstance(family, SupportsEM)
         self.options, self.corpus, self.streams, self.monitor = options, corpus, streams, monitor
         self.family = self.shell = family
         self.device, self.group, self.ema = device_of(family), ProcessGroup(), EMA(family, 0.0)
@@ -200,7 +201,8 @@ class EMState:
 
     def _choose_start(self) -> None:
         """Keep the random start that a few passes bring furthest on train."""
-        best, kept = math.inf, None
+        best, kept = math.inf, {}
+        assert isinstance(self.family, SupportsPrepare)
         for i in range(self.options.restarts):
             if i:  # the first is there already
                 batches = in_order(self.corpus, "train", self.options.batch_size, WINDOW, rows=ROWS)

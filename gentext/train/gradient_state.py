@@ -61,10 +61,12 @@ class GradientOptions(Protocol):
     tolerance: float
     log_every: int
     save_every: float
-    aggressive: EarlyUpdates | None
     allowance: Track | None
 
     def steps_over(self, batches: int) -> int | None: ...
+
+    @property
+    def aggressive(self) -> EarlyUpdates | None: ...
 
 
 class LossOf(nn.Module):

@@ -11,6 +11,7 @@ from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.reinforce import at_end, to_go
 from gentext.adversarial.rewards import ConstantReward, IdentityReward, OddsReward, ProbabilityReward
 from gentext.decode import Ancestral
+from gentext.language_model import Critic
 from gentext.types import Batch, pad
 
 LENGTH = 3
@@ -83,7 +84,7 @@ def test_the_entropy_bonus_is_the_gradient_of_entropy(rng):
     assert (runs - generator.table.grad).norm() / generator.table.grad.norm() < 0.12
 
 
-class Dense(torch.nn.Module):
+class Dense(Critic):
     """One for every token 4, and a fortune for whatever stands after EOS."""
 
     dense, outputs, vocab_size = True, 1, 6

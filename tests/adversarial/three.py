@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.language_model import Critic, LanguageModel, SupportsAdversarial
 from gentext.types import BOS, EOS, PAD, RESERVED, UNK, Batch, Step, pad
 
 V = RESERVED + 2
@@ -36,7 +36,7 @@ class Bigram(LanguageModel):
         return Step(torch.einsum("nv,nvw->nw", row, self.table[at]) + self.banned, at)
 
 
-class Bag(nn.Module):
+class Bag(Critic):
     """A critic whose score is a sum over tokens, by token and place: linear in relaxed one-hots."""
 
     dense, outputs, vocab_size = False, 1, V

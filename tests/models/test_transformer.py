@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gentext import config
 from gentext.adversarial.model import TextGAN
 from gentext.decode import Ancestral
-from gentext.language_model import LanguageModel
+from gentext.language_model import Critic, LanguageModel
 from gentext.models.transformer.model import Transformer
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.models.vae.model import VAE
@@ -152,7 +152,7 @@ def test_a_draw_after_a_prompt_ends_with_the_learned_positions():
     family = Transformer(20, width=16, layers=1, heads=2, positions="learned", context=6).eval()
     prompt, rng = torch.tensor([[5, 6, 7], [8, 0, 0]]), torch.Generator().manual_seed(0)
     endless = Ancestral(min_len=3)
-    for whole in (family, TextGAN(family, torch.nn.Identity())):
+    for whole in (family, TextGAN(family, Critic())):
         assert whole.sample(2, 6, decoder=endless, rng=rng, prompt=prompt).tokens.shape[1] == 3
         assert whole.sample(2, 2, decoder=Ancestral(), rng=rng, prompt=prompt).tokens.shape[1] <= 2
         assert whole.sample(2, 9, decoder=Ancestral(min_len=6), rng=rng).tokens.shape[1] == 6

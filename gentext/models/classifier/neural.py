@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
 from gentext.models.classifier.base import Classifier
-from gentext.models.layers import Embedding, ModuleList, drop
+from gentext.models.layers import Embedding, ModuleList, TextEncoder, drop
 from gentext.types import PAD, Batch
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "leaky_relu": nn.LeakyReLU}
@@ -38,7 +37,7 @@ class NeuralClassifier(Classifier):
     def __init__(
         self,
         vocab_size: int,
-        encoder: nn.Module,
+        encoder: TextEncoder,
         *,
         labels: int | None,
         max_len: int,
@@ -52,7 +51,7 @@ class NeuralClassifier(Classifier):
         for width in hidden:
             at_least(1, hidden=width)
         self.encoder = encoder
-        widths = [int(cast(Any, encoder).width), *hidden]
+        widths = [encoder.width, *hidden]
         layers: list[nn.Module] = []
         for before, after in zip(widths, [*hidden, self.labels], strict=True):
             layers += [nn.Dropout(dropout), nn.Linear(before, after), ACTIVATIONS[activation]()]
@@ -62,7 +61,7 @@ class NeuralClassifier(Classifier):
         return self.layers(self.encoder(Batch(texts, texts != PAD))).log_softmax(-1)
 
 
-class MeanEmbedding(nn.Module):
+class MeanEmbedding(TextEncoder):
     """The mean of a text's token vectors: the order of its words is lost.
 
     Example:
@@ -84,7 +83,7 @@ class MeanEmbedding(nn.Module):
         return drop(mean, self.dropout, self.training)
 
 
-class Convolutions(nn.Module):
+class Convolutions(TextEncoder):
     """Filters of several widths over a text's token vectors, the maximum of each over time.
 
     filters: how many of each width.

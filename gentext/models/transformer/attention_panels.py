@@ -24,7 +24,7 @@ def panels(attention: Callable[[Tensor], list[Tensor]], corpus: Corpus, rng: tor
     """
     lines = corpus.lines("test")
     chosen = torch.randperm(len(lines), generator=rng, device=rng.device)[:TEXTS].tolist()
-    texts = [lines[i] for i in chosen]
+    texts = [lines[int(i)] for i in chosen]
     batch = corpus.batch(texts).to(rng.device)
     layers = attention(torch.cat([torch.full_like(batch.tokens[:, :1], BOS), batch.tokens[:, :-1]], 1))
     lengths = batch.lengths.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
@@ -18,7 +20,7 @@ from gentext.language_model import (
     SupportsPanels,
     SupportsTextPanels,
 )
-from gentext.models.layers import Embedding, at_columns, drop, drop_places, teacher_forced
+from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop, drop_places, teacher_forced
 from gentext.models.output import Output
 from gentext.models.transformer import attention_panels
 from gentext.models.transformer.attention import (
@@ -61,6 +63,8 @@ class Transformer(
     """
 
     cross = False  # its blocks attend to a source too
+    blocks: ModuleList[Block]
+    context: int
 
     def __init__(
         self,
@@ -101,7 +105,7 @@ class Transformer(
             )
             for _ in range(1 if share_layers else layers)
         ]
-        self.blocks = nn.ModuleList(blocks * layers if share_layers else blocks)
+        self.blocks = ModuleList(blocks * layers if share_layers else blocks)
         self.norm = nn.Identity() if post_norm else normed(norm, width, bias)
         self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
         self.under: Prefix | None = None
@@ -182,7 +186,9 @@ class Transformer(
         width = weight.shape[1]
         last = weight.new_empty(n, width)
         if given is not None:
-            return Cache(self.under.memory(given), last, None, 1, [1], self.under.shift(given))
+            return Cache(
+                conditioned(self.under).memory(given), last, None, 1, [1], conditioned(self.under).shift(given)
+            )
         memory = tuple(weight.new_empty(n, 2, heads, 0, width // heads) for _ in self.blocks)
         return Cache(memory, last, None, 0, [0])
 
@@ -190,6 +196,10 @@ class Transformer(
         cache = self._run(tokens, cache)[1]
         return Step(self.output(cache.last), cache)
 
+    @overload
+    def _run(self, tokens: Shaped[Tensor, "n t *v"], cache: Cache) -> tuple[Float[Tensor, "n t d"], Cache]: ...
+    @overload
+    def _run(self, tokens: Shaped[Tensor, "n t *v"], cache: None) -> tuple[Float[Tensor, "n t d"], None]: ...
     def _run(
         self, tokens: Shaped[Tensor, "n t *v"], cache: Cache | None
     ) -> tuple[Float[Tensor, "n t d"], Cache | None]:

@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gentext.checks import at_least, depth, share
-from gentext.models.layers import Embedding, drop, locked
+from gentext.models.layers import Embedding, TextEncoder, drop, locked
 from gentext.models.seq2seq import Bidirectional
 from gentext.models.transformer.attention import Sinusoidal
 from gentext.models.transformer.block import Block
 from gentext.types import Batch
 
 
-class LSTMEncoder(nn.Module):
+class LSTMEncoder(TextEncoder):
     """Bidirectional LSTMs; a text's vector is both directions' last states. An even `width` is shared between them.
 
     Example:
@@ -45,7 +45,7 @@ class LSTMEncoder(nn.Module):
         return drop(last, self.dropout, self.training)
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(TextEncoder):
     """A Transformer whose tokens read the whole text; a text's vector is the mean of their outputs.
 
     Example:

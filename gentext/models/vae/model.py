@@ -19,6 +19,7 @@ from gentext.language_model import (
     SupportsLatent,
     SupportsPanels,
 )
+from gentext.models.layers import TextEncoder
 from gentext.models.vae import panels
 from gentext.models.vae.posteriors import Gaussian, Sphere, aggregate
 from gentext.panels import Panel
@@ -59,7 +60,7 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoder: TextEncoder,
         decoder: LanguageModel,
         *,
         latent: int = 32,
@@ -71,7 +72,12 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
         importance: int = 20,
     ) -> None:
         super().__init__()
-        _check(decoder, latent, posterior, spread, importance)
+        _check(latent, posterior, spread, importance)
+        if not isinstance(decoder, SupportsConditioning):
+            raise ValueError(
+                f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
+                "try model@family.decoder=lstm, seq2seq or transformer"
+            )
         self.vocab_size, self.limit, self.importance = decoder.vocab_size, decoder.limit, importance
         decoder.condition(latent, skip=skip)
         self.encoder, self.decoder = encoder, decoder
@@ -84,7 +90,11 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
         self.bag = nn.Linear(latent, self.vocab_size) if bag else None
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self.decoder.start(n, given=self.space.prior(n, rng))
+        return self.begin(n, self.space.prior(n, rng))
+
+    def begin(self, n: int, z: Float[Tensor, "n z"]) -> Step:
+        """The first token's logits of `n` texts, each given its row of `z`."""
+        return _start(self.decoder, n, z)
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
         """The logits after a prompt, under z from the prior: not from p(z | prompt), which is not known."""
@@ -94,6 +104,12 @@ class VAE(LanguageModel, SupportsLatent, SupportsHidden, SupportsPanels):
         return self.decoder.step(state, tokens)
 
     def hidden(self, state: State) -> Float[Tensor, "n d"]:
+        """The decoder's hidden vector. Raises: ValueError where it has none."""
+        if not isinstance(self.decoder, SupportsHidden):
+            raise ValueError(
+                f"{type(self.decoder).__name__}, the decoder, has no hidden vectors, which contrastive search "
+                "compares; try another decode setting"
+            )
         return self.decoder.hidden(state)
 
     def encode(self, batch: Batch) -> Posterior:
@@ -166,7 +182,7 @@ class LatentConditioned(LanguageModel, SupportsHidden):
         self._taken = 0  # rows, of the draw that is going on
 
     def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self.vae.decoder.start(n, given=self._next(n))
+        return self.vae.begin(n, self._next(n))
 
     def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
         return self.vae.decoder.prime(prompt, given=self._next(len(prompt)))
@@ -185,17 +201,16 @@ class LatentConditioned(LanguageModel, SupportsHidden):
         return part
 
 
+def _start(decoder: SupportsConditioning, n: int, z: Float[Tensor, "n z"]) -> Step:
+    return decoder.start(n, given=z)
+
+
 def _alike(batch: Batch, size: int) -> Iterator[Int[Tensor, " k"]]:
     """The rows of a batch, `size` of nearly one length at a time, so that little padding is scored."""
     yield from batch.lengths.argsort(stable=True).split(size)
 
 
-def _check(decoder: LanguageModel, latent: int, posterior: str, spread: float, importance: int) -> None:
-    if not isinstance(decoder, SupportsConditioning):
-        raise ValueError(
-            f"a VAE's decoder writes under z, and {type(decoder).__name__} cannot; "
-            "try model@family.decoder=lstm, seq2seq or transformer"
-        )
+def _check(latent: int, posterior: str, spread: float, importance: int) -> None:
     if latent < 1:
         raise ValueError(f"latent is {latent}; z needs 1 number or more. Without z it is family=lstm")
     if not 0 < spread < math.inf:
