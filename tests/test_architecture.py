@@ -9,6 +9,7 @@ from pathlib import Path
 
 import grimp
 import networkx as nx
+import pytest
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -58,10 +59,33 @@ def test_every_line_of_the_tree_is_short():
     assert [line for line in block("The tree") if len(line) > 140] == []
 
 
-def test_files_named_in_the_text_exist():
-    named = re.findall(r"`([\w/]+(?:\.py|\.yaml))`", TEXT)
+def files_named(text: str) -> list[str]:
+    return re.findall(r"`([\w/]+(?:\.pyi?|\.yaml|\.md))`", text)
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_files_named_in_the_text_exist(page):
+    """But for those that the reader is to write, which are in capitals."""
+    named = [name for name in files_named((ROOT / page).read_text(encoding="utf-8")) if "NAME" not in name]
     gone = [name for name in named if not any((ROOT / base / name).exists() for base in ("", "gentext"))]
-    assert not gone, f"ARCHITECTURE.md names what is not there: {', '.join(gone)}"
+    assert not gone, f"{page} names what is not there: {', '.join(gone)}"
+
+
+WALKS = {  # the files to open at most: half of those before each thing stood in one place
+    "Add a family": 7,
+    "Add a metric": 3,
+    "Follow a line of text": 4,
+    "Find why a number is what it is": 3,
+    "Add a column to the board": 2,
+    "Change how a run resumes": 4,
+}
+
+
+def test_no_walk_is_longer_than_it_was():
+    walks = re.findall(r"^- \*\*(.+?)\*\*: (.*?)(?=^- |\Z)", TEXT[TEXT.index("## Walks") :], re.DOTALL | re.MULTILINE)
+    found = {name: len({*files_named(text.partition("From outside")[0])}) for name, text in walks}
+    assert found.keys() == WALKS.keys()
+    assert {name: n for name, n in found.items() if n > WALKS[name]} == {}
 
 
 def test_the_layers_are_those_of_the_import_contract():
