@@ -6,13 +6,13 @@ import copy
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gentext.adversarial.critics import Critic, odds
+from gentext.adversarial.critics import odds
 from gentext.checks import ArgumentError, one_of
 from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
@@ -97,10 +97,11 @@ class RunJudge(Judge):
         object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
         family = self._model.family
         object.__setattr__(self, "odds", isinstance(family, Classifier) or self.use == "critic")
-        if self.use == "critic" and not isinstance(family, SupportsAdversarial):
-            raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
-        if self.use == "critic" and cast(Critic, family.critic).outputs > 1:
-            raise ArgumentError("use", f"is critic, and that of {self.run} ranks texts, and gives no odds of one")
+        if self.use == "critic":
+            if not isinstance(family, SupportsAdversarial):
+                raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
+            if family.critic.outputs > 1:
+                raise ArgumentError("use", f"is critic, and that of {self.run} ranks texts, and gives no odds of one")
         if isinstance(family, Classifier):
             labels = self._model.tokenizer.decode(family.label_tokens.tolist())
             if self.label not in labels:
@@ -134,7 +135,7 @@ class RunJudge(Judge):
         read = self._read(batch)
         if self.use == "critic":
             assert isinstance(family, SupportsAdversarial)
-            return odds(cast(Critic, family.critic), read, int(self._model.config.max_len))
+            return odds(family.critic, read, int(self._model.config.max_len))
         if isinstance(family, Classifier):
             log_p = family.scores(without_end(read.tokens)).double()
             others = torch.arange(log_p.shape[1]) != self._wanted

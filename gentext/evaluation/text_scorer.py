@@ -12,10 +12,10 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import nn
 
-from gentext.adversarial.critics import Critic, odds
+from gentext.adversarial.critics import odds
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, score_texts
-from gentext.language_model import LanguageModel, SupportsAdversarial
+from gentext.language_model import Critic, LanguageModel, SupportsAdversarial
 from gentext.metrics.base import Absent
 from gentext.types import EOS, Batch, Exactness, pad
 
@@ -95,9 +95,9 @@ class FamilyCritic:
 
 def critic_of(family: LanguageModel, corpus: Corpus) -> FamilyCritic | None:
     """The critic of a family; None where it has none, or one that ranks texts among others."""
-    if not isinstance(family, SupportsAdversarial) or cast(Critic, family.critic).outputs > 1 or corpus.stream:
+    if not isinstance(family, SupportsAdversarial) or family.critic.outputs > 1 or corpus.stream:
         return None
-    return FamilyCritic(cast(Critic, family.critic), corpus)
+    return FamilyCritic(family.critic, corpus)
 
 
 def scorer_of(family: LanguageModel, corpus: Corpus) -> FamilyScorer | None:

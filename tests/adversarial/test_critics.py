@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gentext.adversarial.critics import Critic, GRUCritic, TextCNN, critic_scores, odds
+from gentext.adversarial.critics import GRUCritic, TextCNN, critic_scores, odds
+from gentext.language_model import Critic
 from gentext.types import EOS, pad
 
 V = 9
