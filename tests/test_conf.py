@@ -131,15 +131,17 @@ NAMES += ["[a].txt", "{a}.txt", "a:b.txt", "a\\b.txt", "a\\", "-a.txt", "$a.txt"
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_of_any_name_is_read(tmp_path, monkeypatch, name):
+    """Relative, and with its folder, which two keys are given at once."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text("a text", encoding="utf-8")
-    for path in (name, str(tmp_path / name)):
-        overrides = config.completed(["data=text", f"data.path={path}"])
-        composed = config.compose(overrides, with_hydra=True)
-        assert composed.data.path == path
-        assert len(Path(composed.hydra.run.dir).parts) == 3, composed.hydra.run.dir
-        assert config.compose(["data=text", f"data.path={path}"]).data.path == path
-        assert len(list(config.expand(overrides))) == 1
+    given = ["data=text", f"data.path={name}", f"init={tmp_path / name}"]
+    overrides = config.completed(given)
+    composed = config.compose(overrides, with_hydra=True)
+    assert (composed.data.path, composed.init) == (name, str(tmp_path / name))
+    assert len(Path(composed.hydra.run.dir).parts) == 3, composed.hydra.run.dir
+    same = config.compose(given)
+    assert (same.data.path, same.init) == (name, str(tmp_path / name))
+    assert len(list(config.expand(overrides))) == 1
 
 
 def test_a_sweep_over_files_stays_one(tmp_path, monkeypatch):
@@ -232,13 +234,13 @@ def test_a_schedule_that_goes_below_zero_is_refused(end):
         check(["family=vae", "loss=elbo_linear", f"loss.kl.weight.{end}=-1"])
 
 
-@pytest.mark.parametrize("key", ["title", "out"])
 @pytest.mark.parametrize("text", [*NAMES, "100%", "what, then?", "", "plain words"])
-def test_a_text_of_any_letters_is_taken_as_it_is(key, text):
-    overrides = config.completed([f"{key}={text}", "train.batch_size=3", "family=hmm"])
-    assert config.compose(overrides)[key] == text
+def test_a_text_of_any_letters_is_taken_as_it_is(text):
+    given = [f"title={text}", f"out={text}"]
+    overrides = config.completed([*given, "train.batch_size=3", "family=hmm"])
+    for composed in (config.compose(overrides), config.compose(given)):
+        assert (composed.title, composed.out) == (text, text)
     assert len(list(config.expand(overrides))) == 1
-    assert config.compose([f"{key}={text}"])[key] == text
 
 
 @pytest.mark.parametrize("value", ["(x)", "it's", "#1", "日本", "a=b", 'say "hi"', "a,b"])
