@@ -15,7 +15,7 @@ from attacks import kills
 from attacks.forked import Outcome, Tally
 from attacks.forked import command as ended
 
-RUNS = {"ngram": "finished", "vae": "finished", "lstm": "checkpoint", "seqgan": "checkpoint"}
+RUNS = {"ngram": None, "vae": None, "lstm": "checkpoint", "seqgan": "checkpoint of a warm-up"}  # where killed
 READING = {
     "sample": ["sample", "RUN", "-n", "2"],
     "score": ["score", "RUN"],
@@ -65,8 +65,8 @@ class Case:
 def cases(count: int, first: int = 0) -> list[Case]:
     """The cases `first` to `first + count` of all, mixed; always the same."""
     every = []
-    for run, kind in RUNS.items():
-        for command in READING if kind == "finished" else ("run", "run", "sample", "board", "report"):
+    for run, killed in RUNS.items():
+        for command in READING if killed is None else ("run", "run", "sample", "board", "report"):
             if command != "export" or run == "ngram":
                 every += [Case(run, file, damage, command) for file in range(14) for damage in DAMAGE]
     random.Random(1).shuffle(every)
@@ -92,9 +92,10 @@ class Template:
     def __init__(self, run: str, folder: Path) -> None:
         self.run, self.folder, self.said = run, folder, {}
         kills.write_text(folder)
-        before = kills._killed_at_phase("checkpoint", 4) if RUNS[run] == "checkpoint" else lambda: None
+        phase = RUNS[run]
+        before = kills._killed_at(4, phase) if phase else lambda: None
         got = ended(kills.words(run), cwd=folder, cache=folder / "cache", before=before)
-        if got.killed != (RUNS[run] == "checkpoint"):
+        if got.killed != (phase is not None):
             raise RuntimeError(f"{run} does not run so: {got.err[-2000:]}")
         (self.place,) = (path.parent.relative_to(folder) for path in folder.glob("runs/*/*/config.yaml"))
         self.files = sorted(path.relative_to(folder) for path in (folder / self.place).rglob("*") if path.is_file())

@@ -53,7 +53,7 @@ def run(chosen: list[Case]) -> Tally:
 
 def _try(case: Case, folder: Path, whole: kills.Whole) -> list[str]:
     kills.write_text(folder)
-    change = random.Random(case.seed).randint(1, whole.events)
+    change = random.Random(case.seed).randint(1, sum(whole.events.values()))
     before = _failing(folder, ERRORS[case.error], change)
     got = ended(kills.words(case.family), cwd=folder, cache=folder / "cache", before=before)
     if got.traceback or got.killed:

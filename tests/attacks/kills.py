@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ class Whole:
     """A run that nobody disturbs."""
 
     state: dict[str, object]
-    events: int  # changes of files
+    events: dict[str, int]  # how many changes of files there are in each phase
     seconds: float
 
 
@@ -117,7 +118,7 @@ def _undisturbed(family: str, folder: Path) -> Whole:
     ended = _gentext(family, folder, _counting)
     if ended.code:
         raise RuntimeError(f"{family} does not run: {ended.err[-2000:]}")
-    return Whole(state(folder), int(ended.said["events"]), ended.seconds)
+    return Whole(state(folder), json.loads(ended.said["events"]), ended.seconds)
 
 
 def _try(case: Case, folder: Path, whole: Whole) -> tuple[str, list[str]]:
@@ -126,7 +127,8 @@ def _try(case: Case, folder: Path, whole: Whole) -> tuple[str, list[str]]:
     kind = "not hit"
     for _ in range(1 + (case.seed % 3 == 2)):  # every third is killed twice
         if rng.random() < 0.5:
-            ended = _gentext(case.family, folder, _killed_at(rng.randint(1, whole.events)))
+            phase = rng.choice(sorted(whole.events))
+            ended = _gentext(case.family, folder, _killed_at(rng.randint(1, whole.events[phase]), phase))
         else:
             ended = _gentext(case.family, folder, _killed_after(rng.uniform(0.02, 0.9) * whole.seconds))
         if not ended.killed:
@@ -210,37 +212,23 @@ def _writes(given: tuple) -> bool:
 
 
 def _counting() -> None:
-    seen = [0]
+    seen: Counter[str] = Counter()
 
     def act() -> None:
-        seen[0] += 1
-        note(events=str(seen[0]))
+        seen[phase(sys._getframe())] += 1
+        note(events=json.dumps(seen))
 
     _on_changes(act)
 
 
-def _killed_at(change: int) -> Callable[[], None]:
-    def before() -> None:
-        left = [change]
-
-        def act() -> None:
-            left[0] -= 1
-            if left[0] == 0:
-                _die(sys._getframe())
-
-        _on_changes(act)
-
-    return before
-
-
-def _killed_at_phase(wanted: str, change: int) -> Callable[[], None]:
+def _killed_at(change: int, wanted: str) -> Callable[[], None]:
     """Before the change of a file with this number of those in a phase."""
 
     def before() -> None:
         left = [change]
 
         def act() -> None:
-            left[0] -= phase(sys._getframe()).partition(" ")[0] == wanted
+            left[0] -= phase(sys._getframe()) == wanted
             if left[0] == 0:
                 _die(sys._getframe())
 
