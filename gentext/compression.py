@@ -43,6 +43,10 @@ class Form:
         except ValueError:
             amount = float("nan")
         takes = {"bf16": False, "int8": False, "count": True, "prune": True, "bits": True}.get(name)
+        if name in ("int8_weights", "int8_dynamic"):
+            raise ValueError(
+                f"{name}, of torchao, is measured by `gentext bench` and not stored; int8 takes as few bits"
+            )
         if takes is None or takes != bool(equals):
             raise ValueError(f"{word!r} is no smaller form of a model; there are {FORMS}")
         if amount is not None and not 0 < amount < float("inf"):

@@ -132,6 +132,7 @@ def test_the_bench_is_one_table_of_all_forms(runs, capsys):
     ("command", "words"),
     [
         ("export NGRAM out --compress int4", "'int4' is no smaller form of a model; there are bf16, int8"),
+        ("export TRANSFORMER out --compress int8_weights", "int8_weights, of torchao, is measured by"),
         ("export NGRAM out --compress prune", "'prune' is no smaller form"),
         ("export NGRAM out --compress prune=0", "the number is to be above 0"),
         ("export NGRAM out --compress int8", "int8 is of neural families"),
