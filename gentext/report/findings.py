@@ -39,8 +39,10 @@ def _best(board: Board, name: str) -> str:
     """Who is best in a column among the rows of the plain setting, and who is not significantly worse."""
     if name not in board.about or board.about[name].target == "none":
         return ""
-    about = board.about[name]
-    (ranked,) = boards.rank([r for row in (*plain(board), *_people(board)) for r in row.records], columns=[name])
+    about, judged = board.about[name], [row for row in plain(board) if name in row.cells]
+    if not judged:  # its rows are of other decode settings
+        return ""
+    (ranked,) = boards.rank([r for row in (*judged, *_people(board)) for r in row.records], columns=[name])
     rows = [row for row in ranked.rows if name in row.cells and not row.human]
     best = next((row for row in rows if row.cells[name].best), None)
     if best is None:

@@ -64,6 +64,14 @@ def test_families_are_ranked_at_one_setting_and_traded_over_all(records):
     assert logged == ["train/critic_loss", "valid/nll"]
 
 
+def test_a_figure_that_rows_of_other_decode_settings_alone_have_is_no_finding(records):
+    plain = [
+        replace(each, values={"word_ppl": Value(9.0, "v:1", False, 9)}) for each in records if "=" not in each.decode
+    ]
+    (section,) = page.build([*plain, records[1]], {"captions": MATERIAL}).sections  # the colder row alone has BLEU
+    assert not any("BLEU" in finding for finding in section.findings)
+
+
 def test_copied_spans_and_nearest_text_are_shown(records):
     (section,) = page.build(records, {"captions": MATERIAL}).sections
     sample = section.samples[0].samples[0]
