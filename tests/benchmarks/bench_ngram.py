@@ -9,10 +9,11 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import kenlm
+import numpy as np
 import torch
 
 from gentext.decode import Ancestral
@@ -59,17 +60,18 @@ def row(what: str, figure: str, bar: str) -> None:
     print(f"  {what:<32} {figure:<40} {'bar: ' + bar if bar else ''}", flush=True)
 
 
-def wikitext(folder: Path) -> tuple[list[str], list[list[int]], list[list[int]]]:
+def wikitext(folder: Path) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
     """The words by id, and rows of ids: blank lines kept, <unk> an ordinary word."""
     ids: dict[str, int] = {}
     splits = []
     for split in ("train", "test"):
-        lines = (folder / f"{split}.txt").read_text("utf-8").split("\n")[:-1]
-        splits.append([[*(ids.setdefault(w, len(ids) + RESERVED) for w in line.split()), EOS] for line in lines])
+        with (folder / f"{split}.txt").open(encoding="utf-8", newline="\n") as lines:
+            rows = ([*(ids.setdefault(w, len(ids) + RESERVED) for w in line.split()), EOS] for line in lines)
+            splits.append([np.array(row, dtype=np.int32) for row in rows])  # no lists: they would count as the fit's
     return ["<pad>", "<s>", "</s>", "<unk>", *("@unk@" if w == "<unk>" else w for w in ids)], *splits
 
 
-def fit(rows: list[list[int]], vocab_size: int, order: int) -> NGram:
+def fit(rows: Sequence[np.ndarray], vocab_size: int, order: int) -> NGram:
     family = NGram(vocab_size, order=order)
     for i in range(0, len(rows), 256):
         family.accumulate(pad(rows[i : i + 256]))
@@ -77,12 +79,12 @@ def fit(rows: list[list[int]], vocab_size: int, order: int) -> NGram:
     return family
 
 
-def clipped(rows: list[list[int]], vocab_size: int) -> list[list[int]]:
+def clipped(rows: Sequence[np.ndarray], vocab_size: int) -> list[list[int]]:
     """The rows over a small vocabulary: the words that come first, and the last one in place of all others."""
     return [[min(token, vocab_size - 1) for token in line] for line in rows]
 
 
-def stream(rows: list[list[int]]) -> list[Batch]:
+def stream(rows: Sequence[np.ndarray]) -> list[Batch]:
     tokens = torch.tensor([[token for line in rows for token in line]])
     return [Batch(tokens, torch.ones_like(tokens, dtype=torch.bool))]
 
@@ -92,7 +94,7 @@ def perplexity(family: NGram, batches: list[Batch]) -> float:
     return math.exp(-nats / sum(int(batch.mask.sum()) for batch in batches))
 
 
-def peer(family: NGram, words: list[str], test: list[list[int]]) -> tuple[kenlm.Model, list[str]]:
+def peer(family: NGram, words: list[str], test: Sequence[np.ndarray]) -> tuple[kenlm.Model, list[str]]:
     lines = [" ".join(words[token] for token in line[:-1]) for line in test]
     with tempfile.TemporaryDirectory() as folder:
         family.export_arpa(Path(folder) / "model.arpa", words)
@@ -141,7 +143,7 @@ def scan(model: kenlm.Model, words: list[str]) -> float:
 
 
 @torch.no_grad()
-def stepped(family: NGram, test: list[list[int]], n: int) -> float:
+def stepped(family: NGram, test: Sequence[np.ndarray], n: int) -> float:
     """Full next-token distributions a second, `n` rows in parallel reading the test text."""
     text = torch.tensor([token for line in clipped(test, family.vocab_size) for token in line])
     columns = text[: len(text) // n * n].view(n, -1).T[:20]

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gentext.models.ngram import kneser_ney
+from gentext.models.ngram import kneser_ney, table
 from gentext.models.ngram.model import NGram
-from gentext.types import BOS, EOS, UNK, pad
+from gentext.types import BOS, EOS, RESERVED, UNK, pad
 
 V = 9
 Gram = tuple[int, ...]
@@ -122,12 +122,25 @@ def test_any_tiny_corpus(fitted, rows, order, prune):
         at = family.step(at.state, torch.tensor([token]))
 
 
-def test_counts_do_not_depend_on_how_occurrences_are_sorted(fitted, texts, monkeypatch):
-    rows = texts(3, 60)
+@pytest.mark.parametrize("few", [0, 1000])
+def test_a_model_depends_neither_on_parts_nor_on_how_n_grams_are_found(fitted, texts, monkeypatch, few):
+    rows, held_out = texts(3, 60), pad([[*row, EOS] for row in texts(4, 20)])
     whole = fitted(rows, order=4)
     monkeypatch.setattr(kneser_ney, "CHUNK", 7)
+    monkeypatch.setattr(table, "PART", 5)
+    monkeypatch.setattr(table, "FEW", few)  # a hash table for all contexts, or for none
     parts = fitted(rows, order=4)
+    assert [len(grams.table) > 0 for grams in parts.model.orders] == [few == 0] * 4
     assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), parts.state_dict().values(), strict=True))
+    assert torch.equal(whole(held_out).log_prob, parts(held_out).log_prob)
+
+
+def test_an_n_gram_takes_few_bytes():
+    words = torch.randint(RESERVED, 500, (100, 40), generator=torch.Generator().manual_seed(0))
+    family = NGram(500, order=5)
+    family.accumulate(pad(words.tolist()))
+    family.maximize()
+    assert sum(held.nbytes for held in family.buffers()) < 30 * family.size()
 
 
 def test_ngrams_are_those_of_the_text(fitted, texts):

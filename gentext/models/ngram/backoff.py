@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gentext.models.layers import ModuleList
-from gentext.models.ngram.kneser_ney import Counts
+from gentext.models.ngram.kneser_ney import Counts, release
 from gentext.models.ngram.smoothing import Smoothing
 from gentext.models.ngram.table import NgramTable
 from gentext.types import BOS, EOS, PAD
@@ -44,7 +44,9 @@ class Backoff(nn.Module):
         for k, (lower, grams) in enumerate(pairwise(self.orders), 1):
             below = sums.index_select(0, ends) if self.smoothing.backs_off else sums
             ends = suffixes = grams.words if k == 1 else suffixes_of(grams, lower, suffixes)
-            p, sums = grams.derive(self.discounts[k], p, suffixes, self.smoothing, below)
+            release()
+            longest = grams is self.orders[-1]
+            p, sums = grams.derive(self.discounts[k], p, suffixes, self.smoothing, below, longest=longest)
 
     def open(self, n: int) -> Int[Tensor, "n k"]:
         """The context of a beginning: BOS, and nothing before it."""
@@ -124,9 +126,10 @@ class Backoff(nn.Module):
 
 def suffixes_of(grams: NgramTable, lower: NgramTable, suffixes: Int[Tensor, " m"]) -> Int[Tensor, " n"]:
     """The number of each n-gram less its first token, given those of the n-grams of the order below."""
-    found, parents = torch.empty_like(grams.words), grams.parents
-    for part in grams.parts():
-        found[part] = lower.find(suffixes.index_select(0, parents[part]), grams.words[part])
+    found = torch.empty_like(grams.words)
+    for contexts, part in grams.parts():
+        parents = grams.parents_of(contexts)
+        found[part] = lower.find(suffixes.index_select(0, parents), grams.words[part])
     return found
 
 

@@ -7,7 +7,9 @@ Sources: Chen and Goodman 1998, section 3 and equation 26; Heafield et al. 2013,
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -42,7 +44,6 @@ class _Seen:
     parents: Tensor  # the number of the first k-1 tokens
     words: Tensor  # the last token
     raw: Tensor  # occurrences
-    suffixes: Tensor  # the number of the last k-1 tokens
     opening: int  # the first so many begin with BOS
 
 
@@ -73,11 +74,12 @@ def estimate(
     text = rank = torch.cat([text, text.new_tensor([BOS])])  # so that a token follows every n-gram
     levels, discounts = [], []
     for k in range(1, order + 1):
-        longer, adjusted, last = seen, seen.raw, int(rank[final + 1 - k]) if k <= final + 1 else -1
+        longer, adjusted, last = seen, seen.raw, int(rank[final + 1 - k]) if k <= min(final + 1, order - 1) else -1
         if k < order:
-            longer, positions, rank = _extend(text, positions, rank, seen, k, vocab_size)
+            longer, positions, rank, preceding = _extend(text, positions, rank, seen, k, vocab_size, k + 1 == order)
+            release()
             if smoothing.adjusts:
-                adjusted = torch.bincount(longer.suffixes, minlength=len(seen.words)).int()
+                adjusted = preceding
                 adjusted[: seen.opening] = seen.raw[: seen.opening]  # nothing stands to the left of BOS
         if k == 1:
             adjusted = adjusted.index_fill(0, torch.tensor([BOS]), 0)  # BOS is given, never predicted
@@ -86,7 +88,15 @@ def estimate(
         kept = seen.raw > prune[k - 1] if k > 1 else torch.ones_like(seen.raw, dtype=torch.bool)
         levels.append(_prune(seen, adjusted, contexts, kept))
         seen, contexts = longer, kept
+        del longer, adjusted, kept  # nothing of an order outlives it but its counts: the peak is that of one order
     return levels, torch.tensor(discounts, dtype=torch.float64)
+
+
+def release() -> None:
+    """Give freed memory back to the system, which the C library would rather keep in pieces for later."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:  # glibc has it
+        trim(0)
 
 
 def nothing(vocab_size: int, order: int) -> list[Counts]:
@@ -104,7 +114,7 @@ def _words(text: Tensor, vocab_size: int) -> _Seen:
     """Order 1: a token is its own number, seen or not; the only context is the empty one."""
     words = torch.arange(vocab_size, dtype=torch.int32)
     nothing = torch.zeros_like(words)
-    return _Seen(1, nothing, words, torch.bincount(text, minlength=vocab_size).int(), nothing, opening=BOS + 1)
+    return _Seen(1, nothing, words, torch.bincount(text, minlength=vocab_size).int(), opening=BOS + 1)
 
 
 def _positions(text: Tensor, raw: Tensor) -> Tensor:
@@ -138,17 +148,21 @@ def _final(text: Tensor, positions: Tensor, raw: Tensor, order: int) -> int:
 
 
 def _extend(
-    text: Tensor, positions: Tensor, rank: Tensor, seen: _Seen, length: int, vocab_size: int
-) -> tuple[_Seen, Tensor, Tensor]:
+    text: Tensor, positions: Tensor, rank: Tensor, seen: _Seen, length: int, vocab_size: int, last: bool
+) -> tuple[_Seen, Tensor, Tensor, Tensor]:
     """The n-grams one token longer than `seen`, where they begin in order of number, and the number at each position.
 
-    `positions` and `rank` say the same of `seen`, whose n-grams have `length` tokens; `positions` is overwritten.
+    `positions` and `rank` say the same of `seen`, whose n-grams have `length` tokens; `positions` is overwritten. Of
+    the last order nobody asks for them, and they are empty. Beside them how many different tokens stand before each
+    n-gram of `seen`.
     """
-    ends = torch.nn.functional.pad(seen.raw.cumsum(0), (1, 0))  # n-gram g begins at positions[ends[g]:ends[g + 1]]
-    cuts = torch.searchsorted(ends, torch.arange(0, len(positions), CHUNK)).tolist()
-    numbers = torch.full_like(text, -1, dtype=torch.int32)
-    parts, found, written = [], 0, 0
-    for begin, end in pairwise(ends[[0, *cuts, len(seen.raw)]].tolist()):
+    ends = torch.nn.functional.pad(seen.raw.cumsum(0, dtype=torch.int32), (1, 0))
+    cuts = torch.searchsorted(ends, torch.arange(0, len(positions), CHUNK, dtype=torch.int32)).tolist()
+    numbers = torch.full_like(text[:0] if last else text, -1, dtype=torch.int32)
+    preceding = torch.zeros_like(seen.raw)
+    columns: list[list[Tensor]] = [[], [], []]
+    found, written = 0, 0
+    for begin, end in pairwise(ends[[0, *cuts, len(seen.raw)]].tolist()):  # n-gram g: positions[ends[g]:ends[g + 1]]
         at = positions[begin:end]
         word = text.index_select(0, at + length)
         inside = (word != BOS).nonzero()[:, 0]  # an n-gram ends with its sentence
@@ -156,27 +170,38 @@ def _extend(
         key, index = torch.sort(rank.index_select(0, at).long() * vocab_size + word)
         at = at.index_select(0, index)
         key, number, raw = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
-        numbers[at.long()] = (number + found).int()
-        suffixes = rank.index_select(0, at.index_select(0, raw.cumsum(0) - raw) + 1)
-        parts.append([column.int() for column in (key // vocab_size, key % vocab_size, raw, suffixes)])
-        positions[written : written + len(at)] = at
+        suffixes = rank.index_select(0, at.index_select(0, raw.cumsum(0) - raw) + 1).int()
+        preceding.index_add_(0, suffixes, torch.ones_like(suffixes))
+        for column, values in zip(columns, (key // vocab_size, key % vocab_size, raw), strict=True):
+            column.append(values.int())
+        if not last:
+            numbers[at.long()] = (number + found).int()
+            positions[written : written + len(at)] = at
         found, written = found + len(key), written + len(at)
-    parents, words, raw, suffixes = (torch.cat(column) for column in zip(*parts, strict=True))
+    parents, words, raw = (torch.cat(columns.pop(0)) for _ in range(3))  # each part is freed once it is joined
     opening = int(torch.searchsorted(parents, seen.opening))
-    return _Seen(len(seen.words), parents, words, raw, suffixes, opening), positions[:written], numbers
+    rest = positions[: 0 if last else written]
+    return _Seen(len(seen.words), parents, words, raw, opening), rest, numbers, preceding
 
 
 def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Counts:
     """The kept n-grams under the kept contexts, which are numbered anew; a kept n-gram's context is always kept."""
-    totals = torch.zeros(seen.contexts, dtype=torch.int32).index_add_(0, seen.parents, adjusted)
-    totals = torch.nn.functional.pad(totals[contexts], (0, 1))
-    if bool(kept.all()):  # the usual case: nothing is copied
-        parents, words = seen.parents, seen.words
-    else:
-        parents, words, adjusted = seen.parents[kept], seen.words[kept], adjusted[kept]
-    successors = torch.bincount(parents, minlength=seen.contexts)[contexts]
-    starts = torch.nn.functional.pad(successors, (1, 1)).cumsum_(0).int()
-    return Counts(starts, words, adjusted, totals)
+    totals = torch.zeros(seen.contexts + 1, dtype=torch.int32).index_add_(0, seen.parents, adjusted)
+    parents, words = seen.parents, seen.words
+    if not bool(kept.all()):  # seldom: else nothing is copied
+        parents, words, adjusted = parents[kept], words[kept], adjusted[kept]
+    starts = torch.zeros(seen.contexts + 2, dtype=torch.int32)
+    starts[1:-1].index_add_(0, parents, torch.ones(1, dtype=torch.int32).expand(len(parents)))
+    if not bool(contexts.all()):
+        there = torch.nn.functional.pad(contexts, (0, 1), value=True)  # and that which is absent
+        totals, starts = totals[there], torch.cat([starts[:1], starts[1:][there]])
+    starts.cumsum_(0)
+    return Counts(starts, words, narrowed(adjusted), narrowed(totals))
+
+
+def narrowed(counts: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The counts in two bytes each where that is enough, as it is of all but the shortest n-grams."""
+    return counts.short() if int(counts.max() if len(counts) else 0) < 2**15 else counts
 
 
 def _tally(adjusted: Tensor, raw: Tensor, last: int) -> list[int]:

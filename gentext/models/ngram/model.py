@@ -101,8 +101,7 @@ class NGram(LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels):
     @torch.no_grad()
     def maximize(self) -> None:
         """Fits the model to the text that was kept, and forgets that. Raises: ValueError where there is none."""
-        text = self._text.take()
-        counts, discounts = estimate(text, self.vocab_size, self.order, self.prune, self.smoothing)
+        counts, discounts = estimate(self._text.take(), self.vocab_size, self.order, self.prune, self.smoothing)
         device = self.model.discounts.device
         self.model = Backoff(counts, discounts, self.vocab_size, self.smoothing).to(device)
 

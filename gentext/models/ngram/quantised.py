@@ -106,7 +106,7 @@ class _QuantisedTable(NgramTable):
         log_p = restored(self.codes, self.bins, n)
         self.log_p = torch.cat([log_p, log_p.new_zeros(1)])
         self.log_backoff = restored(self.backoff_codes, self.backoff_bins, contexts)
-        self._index(self.parents)
+        self._index()
 
 
 class _QuantisedBackoff(Backoff):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from gentext.models.ngram.kneser_ney import Counts
 from gentext.models.ngram.smoothing import Smoothing
 
 MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
-PART = 2**18  # n-grams
+PART = 2**16  # n-grams
+FEW = 2  # successors of a context on average, up to which they are searched without a hash table
 
 
 class NgramTable(nn.Module):
@@ -31,7 +33,6 @@ class NgramTable(nn.Module):
     log_backoff: Tensor  # nats, per context; 0 for the absent
     steps: Tensor  # what is taken off the counts 0, 1, 2 and so on, the last for all above
     mass: Tensor  # discounted counts, summed up to each n-gram; empty until something is drawn
-    shares: Tensor  # what a context's discounted counts are shares of; the rest is its back-off's
     keys: Tensor
     table: Tensor
 
@@ -49,10 +50,10 @@ class NgramTable(nn.Module):
         self.register_buffer("log_backoff", nothing, persistent=False)
         self.register_buffer("steps", nothing.double(), persistent=False)
         self.register_buffer("mass", nothing.double(), persistent=False)
-        self.register_buffer("shares", nothing.double(), persistent=False)
         self.register_buffer("keys", nothing.long(), persistent=False)
         self.register_buffer("table", nothing.int(), persistent=False)
-        self.bits = self.reach = 0
+        self.homes = self.reach = 0
+        self.smoothing = Smoothing()
 
     def __len__(self) -> int:
         return len(self.words)
@@ -62,9 +63,20 @@ class NgramTable(nn.Module):
         """The context of each n-gram."""
         return torch.repeat_interleave(self.starts.diff())
 
-    def parts(self) -> Iterator[slice]:
-        """All n-grams, so many at a time that what is computed of them takes little memory."""
-        return (slice(at, min(at + PART, len(self))) for at in range(0, len(self), PART))
+    def parents_of(self, contexts: slice) -> Int[Tensor, " n"]:
+        """The context of each n-gram of some contexts."""
+        return torch.repeat_interleave(self.starts[contexts.start : contexts.stop + 1].diff()) + contexts.start
+
+    def parts(self) -> Iterator[tuple[slice, slice]]:
+        """All contexts, the absent one included, and the n-grams of each part: about `PART` of these.
+
+        What is computed part by part takes little memory.
+        """
+        edges = torch.arange(0, len(self), PART, dtype=self.starts.dtype, device=self.starts.device)
+        cuts = [*dict.fromkeys([0, *torch.searchsorted(self.starts, edges).tolist(), len(self.starts) - 1])]
+        ends = self.starts[cuts].tolist()
+        for (begin, end), (first, last) in zip(pairwise(cuts), pairwise(ends), strict=True):
+            yield slice(begin, end), slice(first, last)
 
     def derive(
         self,
@@ -73,84 +85,93 @@ class NgramTable(nn.Module):
         suffixes: Int[Tensor, " n"],
         smoothing: Smoothing,
         below: Float[Tensor, " k"],
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " c"]]:
+        *,
+        longest: bool = False,
+    ) -> tuple[Float[Tensor, " _"], Float[Tensor, " c"]]:
         """The probability of each n-gram, from its count and that of its suffix in `lower`; fills all derived arrays.
 
-        Beside it the sum of the scores after each context, given in `below` those after what the context ends in.
+        Of the longest n-grams, which no other rests on, none is returned. Beside it the sum of the scores after each
+        context, given in `below` those after what the context ends in.
         Source: Chen and Goodman 1998, equations 24 and 25.
         """
         self.steps, self.mass = torch.cat([discounts.new_zeros(1), discounts]), discounts.new_zeros(0)
-        p, parents = self._discounted(), self.parents
-        self.shares = smoothing.shares(self.totals.double(), self.starts.long().diff())
-        kept, shares = _summed(p)[self.starts].diff(), self.shares.clamp_min(1)
+        self.smoothing = smoothing
+        self.log_p = torch.zeros(len(self) + 1, device=lower.device)
+        self.log_backoff = torch.zeros(len(self.starts) - 1, device=lower.device)
+        found = lower.new_empty(0 if longest else len(self))
         if smoothing.backs_off:
-            scale, backoff, below = self._unseen(kept, lower, suffixes, smoothing, below)
-        else:
-            scale, backoff = None, torch.where(self.shares > 0, 1 - kept / self.shares, 1.0)
-        self.log_p = torch.zeros(len(self) + 1, device=p.device)
-        for part in self.parts():
-            context = parents[part]
-            p[part] /= shares.index_select(0, context)
-            given = backoff.index_select(0, context) * lower.index_select(0, suffixes[part])
-            if scale is not None:
-                p[part] = torch.where(self.counts[part] > 0, p[part] * scale.index_select(0, context), given)
+            below = torch.cat([below, below.new_ones(1)])  # of the context that is absent
+        kept_sums, types_sums, seen_sums = _RunningSum(lower), _RunningSum(lower), _RunningSum(lower)
+        for contexts, part in self.parts():
+            starts = self.starts[contexts.start : contexts.stop + 1]
+            types = starts.diff()
+            parents, starts = torch.repeat_interleave(types), starts - part.start
+            p, shares = self._discounted(part), smoothing.shares(self.totals[contexts].double(), types)
+            kept, least = kept_sums.within(p, starts), shares.clamp_min(1)
+            given = lower.index_select(0, suffixes[part])
+            if smoothing.backs_off:
+                seen = (self.counts[part] > 0).double()
+                some = types_sums.within(seen, starts) < self.vocab_size - 2
+                unseen = torch.where(some, 1 - seen_sums.within(seen * given, starts), 0.0)
+                scale, backoff, below[contexts] = smoothing.back_off(kept / least, unseen, shares, below[contexts])
             else:
-                p[part] += given
-            self.log_p[part] = p[part].log().float()
-        self.log_backoff = backoff.log_().float()
-        self._index(parents)
-        return p, below
+                backoff = torch.where(shares > 0, 1 - kept / least, 1.0)
+            p /= least.index_select(0, parents)
+            given *= backoff.index_select(0, parents)
+            if smoothing.backs_off:
+                p = torch.where(self.counts[part] > 0, p * scale.index_select(0, parents), given)
+            else:
+                p += given
+            if not longest:
+                found[part] = p
+            self.log_p[part] = p.log().float()
+            self.log_backoff[contexts] = backoff.log().float()
+        self._index()
+        return found, below
 
-    def _unseen(
-        self,
-        kept: Float[Tensor, " c"],
-        lower: Float[Tensor, " m"],
-        suffixes: Int[Tensor, " n"],
-        smoothing: Smoothing,
-        below: Float[Tensor, " k"],
-    ) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """Of each context what its shares are multiplied by, its back-off, and the sum of the scores after it."""
-        seen = (self.counts > 0).double()
-        types = _summed(seen)[self.starts].diff()
-        for part in self.parts():
-            seen[part] *= lower.index_select(0, suffixes[part])
-        unseen = torch.where(types < self.vocab_size - 2, 1 - _summed(seen)[self.starts].diff(), 0.0)
-        below = torch.cat([below, below.new_ones(1)])  # of the context that is absent
-        return smoothing.back_off(kept / self.shares.clamp_min(1), unseen, self.shares, below)
+    def _discounted(self, part: slice) -> Float[Tensor, " n"]:
+        counts = self.counts[part]
+        return counts - self.steps.index_select(0, counts.clamp_max(len(self.steps) - 1).int())
 
-    def _discounted(self) -> Float[Tensor, " n"]:
-        found = self.steps.new_empty(len(self))
-        for part in self.parts():
-            counts = self.counts[part]
-            found[part] = counts - self.steps.index_select(0, counts.clamp_max(len(self.steps) - 1))
-        return found
+    def _index(self) -> None:
+        """Fills the table: open addressing at load 1/2, each n-gram in the first free slot from its home on.
 
-    def _index(self, parents: Int[Tensor, " n"]) -> None:
-        """Fills the table: open addressing at load 1/4 to 1/2, each n-gram in the first free slot from its home on.
-
-        Placed in order of home none lies far from it: `reach` is the longest way.
+        Placed in order of home none lies far from it: `reach` is the longest way. Where contexts have few successors,
+        as those of long n-grams do, there is none: it would take more than all else, and halving their lists is fast.
         """
-        n = len(self)
-        self.bits = n.bit_length() + 1
-        self.keys = torch.full((n + 1,), -1, dtype=torch.int64, device=parents.device)
-        home = torch.empty(n, dtype=torch.int64, device=parents.device)
-        for part in self.parts():
-            self.keys[part] = parents[part].long() * self.vocab_size + self.words[part]
-            home[part] = self._home(self.keys[part])
-        home, number = home.sort()
-        slots = home - torch.arange(n, device=home.device)
-        slots = (torch.cummax(slots, 0).values if n else slots).add_(torch.arange(n, device=home.device))
-        self.reach = int((slots - home).max()) if n else 0
+        n, device = len(self), self.words.device
+        self.keys, self.table = self.keys[:0], self.table[:0]
+        if n <= FEW * (len(self.starts) - 2):
+            return
+        self.homes = 2 * n
+        self.keys = torch.full((n + 1,), -1, dtype=torch.int64, device=device)
+        home = torch.empty(n, dtype=torch.int32, device=device)
+        for contexts, part in self.parts():
+            self.keys[part] = self.parents_of(contexts).long() * self.vocab_size + self.words[part]
+            home[part] = self._home(self.keys[part]).int()
+        slots, free, width = torch.empty_like(home), 0, 2 * PART
+        for begin in range(0, self.homes, width):  # so many homes at a time: a sort of all takes much memory
+            numbers = ((home >= begin) & (home < begin + width)).nonzero()[:, 0]
+            wanted, order = home.index_select(0, numbers).long().sort()
+            places = torch.arange(len(wanted), device=device)
+            own = torch.cummax((wanted - places).clamp_min_(free), 0).values.add_(places) if len(wanted) else wanted
+            slots[numbers.index_select(0, order)] = own.int()
+            free = int(own[-1]) + 1 if len(own) else free
+        self.reach = int((slots - home).max())
         del home
-        self.table = torch.full(((1 << self.bits) + self.reach,), n, dtype=torch.int32, device=slots.device)
-        self.table[slots] = number.int()
+        self.table = torch.full((self.homes + self.reach,), n, dtype=torch.int32, device=device)
+        for part in (slice(at, min(at + PART, n)) for at in range(0, n, PART)):
+            numbers = torch.arange(part.start, part.stop, dtype=torch.int32, device=device)
+            self.table.index_copy_(0, slots[part].long(), numbers)
 
     def _home(self, keys: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-        """Where the search for a key begins: the upper bits of a product, made unsigned."""
-        return ((keys * MIX) >> (64 - self.bits)) + (1 << (self.bits - 1))
+        """Where the search for a key begins: the upper 31 bits of a product, made unsigned, of all homes that share."""
+        return ((((keys * MIX) >> 33) + 2**30) * self.homes) >> 31
 
     def find(self, contexts: Int[Tensor, " n"], words: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """The number of each n-gram (context, word)."""
+        if not len(self.table):
+            return self._halved(contexts, words)
         keys = contexts.long() * self.vocab_size + words
         slots = self._home(keys)
         numbers = self.table.index_select(0, slots)
@@ -170,6 +191,23 @@ class NgramTable(nn.Module):
         """Where a slot holds another n-gram than the one sought."""
         return (self.keys.index_select(0, numbers) != keys) & (numbers != len(self))
 
+    def _halved(self, contexts: Int[Tensor, " n"], words: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+        """The same by binary search among the successors of each context, all searches a step at a time."""
+        low, high = (self.starts.index_select(0, contexts + i) for i in (0, 1))
+        numbers, rest = torch.full_like(low, len(self)), torch.arange(len(low), device=low.device)
+        while True:
+            again = (low < high).nonzero()[:, 0]
+            if not len(again):
+                return numbers
+            rest, words, low, high = (each.index_select(0, again) for each in (rest, words, low, high))
+            middle = low + ((high - low) >> 1)
+            word = self.words.index_select(0, middle)
+            right = word == words
+            numbers.index_copy_(0, rest, torch.where(right, middle, len(self)))
+            below = word < words
+            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+            high = torch.where(right, low, high)  # found: nothing is left of its list
+
     def successors(self, contexts: Int[Tensor, " n"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
         """The number of every n-gram of these contexts, one context after the other; and which context it is of."""
         begin = self.starts.index_select(0, contexts).long()
@@ -181,11 +219,13 @@ class NgramTable(nn.Module):
     def draw(self, contexts: Int[Tensor, " n"], rng: torch.Generator) -> Int[Tensor, " n"]:
         """A token for each context, drawn from its discounted counts; -1 with the probability of the back-off."""
         if len(self.mass) == 0:
-            self.mass = _summed(self._discounted())
+            self.mass = _summed(self._discounted(slice(None)))
         uniform = torch.rand(len(contexts), generator=rng, dtype=torch.float64, device=rng.device)
         begin, end = (self.starts.index_select(0, contexts + i) for i in (0, 1))
         floor = self.mass.index_select(0, begin)
-        reach = floor + uniform.to(floor.device) * self.shares.index_select(0, contexts)
+        reach = floor + uniform.to(floor.device) * self.smoothing.shares(
+            self.totals.index_select(0, contexts).double(), end - begin
+        )
         taken = (reach < self.mass.index_select(0, end)).nonzero()[:, 0]
         number = torch.searchsorted(self.mass, reach.index_select(0, taken), right=True) - 1
         tokens = torch.full_like(contexts, -1)
@@ -203,3 +243,16 @@ def _summed(figures: Float[Tensor, " n"]) -> Float[Tensor, " k"]:
     found = figures.new_zeros(len(figures) + 1)
     torch.cumsum(figures, 0, out=found[1:])
     return found
+
+
+class _RunningSum:
+    """Sums of consecutive stretches, as differences of one sum over all: where it is cut changes no digit."""
+
+    def __init__(self, like: Float[Tensor, " _"]) -> None:
+        self._before = like.new_zeros(1)
+
+    def within(self, figures: Float[Tensor, " n"], starts: Int[Tensor, " k"]) -> Float[Tensor, " c"]:
+        """The sum of figures[starts[i]:starts[i + 1]] for every i, where all earlier figures were given before."""
+        sums = torch.cat([self._before, figures]).cumsum_(0)
+        self._before = sums[-1:].clone()
+        return sums.index_select(0, starts).diff()
