@@ -221,7 +221,7 @@ class Inspection(Tables):
     def show(self, form: str = "terminal", *, whole: bool = False) -> None:
         """Print it: terminal, markdown, csv or json."""
         for panel in self.panels:
-            if whole or not getattr(panel, "detail", False):
+            if whole or not (isinstance(panel, Heatmap) and panel.detail):
                 render_table.show_panel(panel, form)
                 print()
 

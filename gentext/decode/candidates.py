@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import torch
@@ -38,7 +38,7 @@ class JudgedDecoder(Decoder):
     count: Count = field(default_factory=Count, init=False, repr=False, compare=False)
 
     def reading(self, tokenizer: Tokenizer) -> JudgedDecoder:
-        parts = {name: getattr(self, name, None) for name in ("base", "judge")}
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("base", "judge")}
         made = replace(self, **{name: part.reading(tokenizer) for name, part in parts.items() if part is not None})
         object.__setattr__(made, "count", self.count)  # what it draws is booked on this one
         return made

@@ -34,9 +34,9 @@ class Classification(TextMetric):
 
     >>> import torch
     >>> from gentext.types import LabelScores
-    >>> said = torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log()
+    >>> log_prob = torch.tensor([[0.9, 0.1], [0.6, 0.4]]).log()
     >>> metric = Classification()
-    >>> metric.update(LabelScores(said, ("bad", "good"), torch.tensor([0, 1]), "test"))
+    >>> metric.update(LabelScores(log_prob, ("bad", "good"), torch.tensor([0, 1]), "test"))
     >>> metric.values()["accuracy"].value
     0.5
     """
