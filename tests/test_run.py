@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,8 @@ from gentext.results import record
 from gentext.train.em import EMTrainer
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
+NO_METRICS = "eval.metrics={}"
+BLEU_ALONE = "eval.metrics={bleu: {_target_: gentext.metrics.BLEU}}"
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +38,25 @@ def run(*overrides: str) -> int:
 
 def folders(tmp_path) -> list:
     return sorted(path.parent for path in tmp_path.glob("runs/**/record.*.json"))
+
+
+@pytest.fixture(scope="module")
+def _finished(tmp_path_factory):
+    """The run of no overrides, which many tests begin with."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("GENTEXT_CACHE", str(folder / "cache"))
+        assert run() == 0
+    return folder
+
+
+@pytest.fixture
+def finished(_finished, tmp_path) -> Path:
+    """The folder of a copy of that run, below runs."""
+    shutil.copytree(_finished, tmp_path, dirs_exist_ok=True)
+    (folder,) = folders(tmp_path)
+    return folder
 
 
 def test_a_run_leaves_all_that_its_numbers_rest_on(tmp_path, capsys):
@@ -65,7 +87,7 @@ def test_the_same_command_gives_the_same_numbers_and_is_not_done_twice(tmp_path,
 
 
 def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
-    code = run("-m", "family=ngram,human", "eval.samples=50,0")
+    code = run("-m", "family=ngram,human", "eval.samples=50,0", BLEU_ALONE)
     shown = capsys.readouterr()
     assert code == 2
     assert "2 of 4 jobs failed" in shown.err
@@ -77,7 +99,7 @@ def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
 
 
 def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_path):
-    assert run("-m", "seed=0,1,2", "decode=ancestral") == 0
+    assert run("-m", "seed=0,1,2", "decode=ancestral", BLEU_ALONE) == 0
     found = record.find(folders(tmp_path))
     assert sorted(one.seed for one in found) == [0, 1, 2]
     figures = [one.values["bleu4"].value for one in found]
@@ -87,11 +109,10 @@ def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_pat
         assert one.values["bleu4"].interval != (low, high)  # over its own sentences, beside it
 
 
-def test_a_new_decode_setting_does_not_train_again(tmp_path):
-    assert run() == 0
-    (folder,) = folders(tmp_path)
+def test_a_new_decode_setting_does_not_train_again(finished):
+    folder = finished
     trained = (folder / "trained.json").stat().st_mtime_ns
-    assert run("decode.sample.temperature=0.5", "eval.samples=50") == 0
+    assert run("decode.sample.temperature=0.5", "eval.samples=50", NO_METRICS) == 0
     assert {path.name for path in folder.glob("record.*.json")} == {
         "record.ancestral.json",
         "record.ancestral-temperature-0.5.json",
@@ -138,9 +159,8 @@ def test_samples_that_max_len_ended_are_counted_and_shown(tmp_path, capsys):
     assert "samples_cut" in capsys.readouterr().out
 
 
-def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
-    assert run() == 0
-    (folder,) = folders(tmp_path)
+def test_a_trained_run_can_be_drawn_from(finished, tmp_path, capsys):
+    folder = finished
     model = gentext.load(folder)
     texts = model.sample(5, prompt="a", temperature=0.7)
     assert len(texts) == 5
@@ -171,7 +191,17 @@ def test_a_trained_run_can_be_drawn_from(tmp_path, capsys):
 
 
 def test_an_hmm_fills_blanks_and_meets_conditions(tmp_path, capsys):
-    assert run("family=hmm", "family.states=8", "family.grow_from=null", "train.iterations=2", "eval.samples=20") == 0
+    assert (
+        run(
+            "family=hmm",
+            "family.states=8",
+            "family.grow_from=null",
+            "train.iterations=2",
+            "eval.samples=20",
+            NO_METRICS,
+        )
+        == 0
+    )
     (folder,) = folders(tmp_path)
     capsys.readouterr()
     assert main(["sample", str(folder), "-n", "3", "--infill", "a ___ in ___* .", "--length", "8"]) == 0
@@ -184,9 +214,8 @@ def test_an_hmm_fills_blanks_and_meets_conditions(tmp_path, capsys):
     assert "'a man ___*'" in capsys.readouterr().err
 
 
-def test_a_draw_ends_before_a_stop_string_that_follows_the_prompt(tmp_path, capsys):
-    assert run() == 0
-    (folder,) = folders(tmp_path)
+def test_a_draw_ends_before_a_stop_string_that_follows_the_prompt(finished, capsys):
+    folder = finished
     model = gentext.load(folder)
     whole = model.sample(20, prompt="a man", seed=5)
     cut = model.sample(20, prompt="a man", seed=5, stop=["an", " ."])
@@ -200,9 +229,8 @@ def test_a_draw_ends_before_a_stop_string_that_follows_the_prompt(tmp_path, caps
     assert main(["sample", str(folder), "--stop", ""]) == 2
 
 
-def test_anyones_file_stands_on_the_same_board(tmp_path, capsys):
-    assert run() == 0
-    (folder,) = folders(tmp_path)
+def test_anyones_file_stands_on_the_same_board(finished, tmp_path, capsys):
+    folder = finished
     mine = tmp_path / "mine.txt"
     mine.write_text((folder / "samples.ancestral.txt").read_text())
     data = ["data=captions", *SMALL]
@@ -214,9 +242,8 @@ def test_anyones_file_stands_on_the_same_board(tmp_path, capsys):
     assert any("no model" in reason for reason in new.absent.values())
 
 
-def test_stored_samples_are_judged_anew_without_the_model(tmp_path):
-    assert run() == 0
-    (folder,) = folders(tmp_path)
+def test_stored_samples_are_judged_anew_without_the_model(finished):
+    folder = finished
     before = record.read(folder / "record.ancestral.json")
     (folder / "model.safetensors").unlink()
     assert main(["score", str(folder)]) == 0
@@ -298,6 +325,7 @@ def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, ca
 
 def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
     growing = ["family=hmm", "family.states=8", "family.grow_from=4", "train.iterations=2"]
+    growing += ["eval.metrics={likelihood: {_target_: gentext.metrics.HeldOutLikelihood}}"]
     assert run(*growing, "out=whole") == 0
     train = EMTrainer.run
     monkeypatch.setattr(EMTrainer, "run", lambda *args, **options: (_ for _ in ()).throw(OSError(4, "killed")))
@@ -311,9 +339,8 @@ def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
     assert not list(tmp_path.glob("**/prepared.pt"))
 
 
-def test_a_run_killed_while_it_clears_its_checkpoints_clears_them_when_it_goes_on(tmp_path):
-    assert run() == 0
-    (folder,) = tmp_path.glob("runs/*/*")
+def test_a_run_killed_while_it_clears_its_checkpoints_clears_them_when_it_goes_on(finished):
+    folder = finished
     whole = {path.relative_to(folder) for path in folder.rglob("*")}
     (folder / "record.ancestral.json").unlink()
     for left in ("checkpoint", "critic/done", "game/checkpoint", "weights/warmup"):
@@ -325,12 +352,10 @@ def test_a_run_killed_while_it_clears_its_checkpoints_clears_them_when_it_goes_o
     assert {path.relative_to(folder) for path in folder.rglob("*")} == whole | kept
 
 
-def test_two_runs_in_one_folder(tmp_path, capsys):
+def test_two_runs_in_one_folder(finished, capsys):
     from gentext.results.run_folder import locked
 
-    assert run() == 0
-    (folder,) = folders(tmp_path)
-    with locked(folder):
+    with locked(finished):
         assert run() == 2
     assert "another process" in capsys.readouterr().err
 
