@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent
+from gentext.inspection.token_scores import alone
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent, SupportsUnmasking
 from gentext.models import Pretrained
 from gentext.models.classifier.base import Classifier, texts_of
 from gentext.models.layers import Embedding
@@ -44,7 +45,8 @@ class _Reading:
 def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = None) -> Attributions | None:
     """What each read vector adds to the log-probability of each token of one text, in nats.
 
-    None for a family that reads no token by an embedding (n-grams, HMMs), or does not write from left to right.
+    None for a family that reads no token by an embedding (n-grams, HMMs), or of which a text's tokens have no
+    probabilities. Of one that unmasks, it is of each word given all the others.
 
     steps: None: the gradient times the vector; else integrated gradients from vectors of zeros, by the midpoints of
         so many parts of the path, whose columns add up to log p less that of the zeros (completeness).
@@ -53,7 +55,7 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
     every call of it counts, as a state machine makes one a token.
     """
     from_the_left = family.likelihood == "exact" and family.sequential
-    if not (from_the_left or isinstance(family, SupportsLatent)):
+    if not (from_the_left or isinstance(family, SupportsLatent | SupportsUnmasking)):
         return None
     score, rows = _target(family, batch)
     scales = [1.0] if steps is None else [(i + 0.5) / steps for i in range(steps)]
@@ -82,6 +84,11 @@ def _target(family: LanguageModel, batch: Batch) -> tuple[Callable[[], Float[Ten
     if isinstance(family, Classifier):
         texts = texts_of(batch).expand(family.labels, -1)
         return lambda: family.scores(texts), family.labels
+    if isinstance(family, SupportsUnmasking):
+        canvas = alone(family, batch)
+        words = canvas.tokens[canvas.masked][:, None]
+        unmask = family.masked_logits
+        return lambda: unmask(canvas, canvas.masked).log_softmax(-1).gather(1, words)[:, 0].diag(), len(words)
     t = int(batch.lengths[0])
     index = torch.zeros(t, dtype=torch.long, device=batch.tokens.device)
     rows = batch.rows(index)

@@ -15,7 +15,14 @@ from gentext.data.tokenizer import Tokenizer
 from gentext.inspection.attribution import STEPS, attributions
 from gentext.inspection.beam_tree import beam_tree
 from gentext.inspection.token_scores import TokenScores, has_next_token, token_scores
-from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent, SupportsTextPanels, SupportsTexts
+from gentext.language_model import (
+    LanguageModel,
+    SupportsAdversarial,
+    SupportsLatent,
+    SupportsTextPanels,
+    SupportsTexts,
+    SupportsUnmasking,
+)
 from gentext.models.classifier.base import Classifier, texts_of
 from gentext.panels import START, HeatLine, Heatmap, Panel, Table, numbered, spelling
 from gentext.train.base import device_of
@@ -99,17 +106,19 @@ def _prompt(model: TrainedModel, prompt: str) -> Int[Tensor, "1 p"]:
 def surprise(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> HeatLine:
     """How surprising each token of one text was, with its rank and what was expected."""
     scores = token_scores(family, batch)
-    words = spelling(tokenizer, batch.tokens[0][batch.mask[0]].tolist())
+    words = spelling(tokenizer, _written(family, batch))
     total, n = float(scores.log_prob.sum()), len(words)
-    how = ""
+    how, before, end = "", "those before it", ", the end included"
     if isinstance(family, SupportsLatent):
         how = " They are under the mean of z given the text; its likelihood of the whole text is a bound."
+    elif isinstance(family, SupportsUnmasking):
+        before, end, how = "all the others", "", " Its likelihood of the whole text is another figure."
     elif family.likelihood != "exact":
         how = " They are of writing from left to right, of which its likelihood of the whole text says another figure."
     return HeatLine(
         "Surprise, token by token",
-        f"Bits of each token given those before it: {-total / LN2:.1f} bits in all, perplexity "
-        f"{torch.exp(-scores.log_prob.mean()).item():.4g} over {n} tokens, the end included. "
+        f"Bits of each token given {before}: {-total / LN2:.1f} bits in all, perplexity "
+        f"{torch.exp(-scores.log_prob.mean()).item():.4g} over {n} tokens{end}. "
         f"Rank 1: none was likelier.{how}",
         words,
         (-scores.log_prob / LN2).tolist(),
@@ -117,6 +126,12 @@ def surprise(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> HeatL
         ["log p", "rank", "bits expected", "expected"],
         list(map(list, zip(*_cells(scores, tokenizer), strict=True))),
     )
+
+
+def _written(family: LanguageModel, batch: Batch) -> list[int]:
+    """The tokens of one text that have a figure: of a family that unmasks, the words alone."""
+    tokens = batch.tokens[0][batch.mask[0]].tolist()
+    return [token for token in tokens if token != EOS] if isinstance(family, SupportsUnmasking) else tokens
 
 
 def _cells(scores: TokenScores, tokenizer: Tokenizer) -> tuple[list, list, list, list]:
@@ -147,7 +162,7 @@ def _maps(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> list[Pan
     written = (
         _names(family, tokenizer)
         if isinstance(family, Classifier)
-        else numbered(spelling(tokenizer, short.tokens[0][short.mask[0]].tolist()))
+        else numbered(spelling(tokenizer, _written(family, short)))
     )
     cut = f" The first {LONGEST} tokens." if batch.tokens.shape[1] > LONGEST else ""
     for title, steps, how in (

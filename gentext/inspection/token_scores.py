@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.language_model import LanguageModel, SupportsLatent
-from gentext.types import EOS, Batch
+from gentext.language_model import LanguageModel, SupportsLatent, SupportsUnmasking
+from gentext.types import EOS, Batch, Canvas
 
 EXPECTED = 3  # likeliest tokens that are named
 
 
 class TokenScores(NamedTuple):
-    """Of every token of one text, EOS included."""
+    """Of every token of one text, EOS included; of one written in any order, of every word, EOS left out."""
 
     log_prob: Float[Tensor, " t"]  # nats
     rank: Int[Tensor, " t"]  # 1: no token was likelier
@@ -34,6 +34,7 @@ def has_next_token(family: LanguageModel) -> bool:
 def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
     """What a family says of one text, a batch of one row. Of a VAE, z is the mean of the text's posterior.
 
+    Of a family that unmasks, it is what it says of each word given all the others.
     Raises: ValueError where the family has no next-token probabilities.
 
     Example:
@@ -44,6 +45,11 @@ def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
         >>> token_scores(model, pad([[4, 5, 2]])).rank.tolist()  # 4 is said twice as often
         [1, 2, 2]
     """
+    if isinstance(family, SupportsUnmasking):
+        canvas = alone(family, batch)
+        logits = family.masked_logits(canvas, canvas.masked).double()
+        said = [_said(*each) for each in zip(logits, canvas.tokens[canvas.masked], strict=True)]
+        return TokenScores(*(torch.stack(parts) for parts in zip(*said, strict=True)))
     if not has_next_token(family):
         raise ValueError(
             f"{type(family).__name__} has no probability of the next token; take one that writes from left to right"
@@ -54,11 +60,27 @@ def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
     at = model.start(1, rng=rng) if batch.prompt is None else model.prime(batch.prompt, rng=rng)
     columns = []
     for i, token in enumerate(tokens):
-        scores = at.logits[0].double().log_softmax(-1)
-        own = scores[token]
-        best = scores.topk(min(EXPECTED, len(scores) - EOS))
-        entropy = -torch.where(scores.isneginf(), 0.0, scores.exp() * scores).sum()
-        columns.append((own, (scores > own).sum() + 1, entropy, best.indices, best.values))
+        columns.append(_said(at.logits[0].double(), token))
         if i + 1 < len(tokens):
             at = model.step(at.state, token[None])
     return TokenScores(*(torch.stack(parts) for parts in zip(*columns, strict=True)))
+
+
+def alone(family: SupportsUnmasking, batch: Batch) -> Canvas:
+    """One text in as many rows as it has words, each with another word masked. Raises: ValueError where it has none."""
+    canvas = family.canvas(batch)
+    places = canvas.text[0].nonzero()[:, 0]
+    if not len(places):
+        raise ValueError("the text is empty; give it a word")
+    masked = torch.zeros(len(places), canvas.tokens.shape[1], dtype=torch.bool, device=places.device)
+    masked[torch.arange(len(places)), places] = True
+    return canvas.rows(torch.zeros_like(places))._replace(masked=masked)
+
+
+def _said(logits: Float[Tensor, " v"], token: Int[Tensor, ""]) -> tuple[Tensor, ...]:
+    """The parts of `TokenScores` of one token."""
+    scores = logits.log_softmax(-1)
+    own = scores[token]
+    best = scores.topk(min(EXPECTED, len(scores) - EOS))
+    entropy = -torch.where(scores.isneginf(), 0.0, scores.exp() * scores).sum()
+    return own, (scores > own).sum() + 1, entropy, best.indices, best.values

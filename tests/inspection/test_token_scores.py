@@ -7,9 +7,10 @@ import torch
 
 from gentext.data import Word
 from gentext.decode import Beam
+from gentext.inspection.attribution import attributions
 from gentext.inspection.beam_tree import beam_tree
 from gentext.inspection.token_scores import token_scores
-from gentext.models import HMM, LSTM, VAE, Human, MaskedLM, NGram, Transformer
+from gentext.models import HMM, LSTM, VAE, Human, MaskedDiffusion, MaskedLM, NGram, Transformer
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.types import EOS, Batch, pad
 
@@ -59,6 +60,21 @@ def test_a_vae_s_tokens_are_those_of_its_decoder_under_the_posterior_s_mean():
     batch = pad([[5, 4, 8, EOS]])
     whole = family.decoder(batch, family.encode(batch).mean).log_prob
     assert token_scores(family, batch).log_prob.tolist() == pytest.approx(whole[0].tolist(), abs=1e-4)
+
+
+def test_masked_diffusion_says_each_word_given_all_the_others():
+    torch.manual_seed(0)
+    family = MaskedDiffusion(V, layers=1, heads=2, width=8).eval().requires_grad_(False)
+    batch = pad([[5, 4, 8, EOS]])
+    found = token_scores(family, batch)
+    canvas = family.canvas(batch)
+    for i, place in enumerate(canvas.text[0].nonzero()[:, 0].tolist()):
+        masked = torch.zeros_like(canvas.text)
+        masked[0, place] = True
+        scores = family.masked_logits(canvas._replace(masked=masked), masked)[0].log_softmax(-1)
+        assert float(found.log_prob[i]) == pytest.approx(float(scores[batch.tokens[0, i]]), abs=1e-5)
+    assert len(found.log_prob) == 3
+    assert attributions(family.requires_grad_(True), batch).values.shape == (3, 5)  # BOS, the words, EOS are read
 
 
 @pytest.mark.parametrize("family", [MaskedLM(V, layers=1, heads=2, width=8), Human(V)])
