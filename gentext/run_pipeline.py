@@ -333,7 +333,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     cfg, corpus = job.cfg, job.corpus
     decoder = decoder.reading(corpus.tokenizer)
     length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
-    begun = time.perf_counter()
+    begun, drawn = time.perf_counter(), decoder.count.drawn if isinstance(decoder, JudgedDecoder) else 0
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     begun = time.perf_counter()
@@ -354,7 +354,9 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         **job.cost,
         "sample_seconds": seconds,
         "sample_tokens": float(draw.lengths.sum()),
-        **({"draws_per_text": decoder.count.drawn / len(texts)} if isinstance(decoder, JudgedDecoder) else {}),
+        **(
+            {"draws_per_text": (decoder.count.drawn - drawn) / len(texts)} if isinstance(decoder, JudgedDecoder) else {}
+        ),
         **({} if corpus.stream or length else {"samples_cut": 1 - float((draw.tokens == EOS).any(1).double().mean())}),
         "judge_seconds": time.perf_counter() - begun,
         "flops_per_token": job.family.flops(1000) / 1000,

@@ -84,3 +84,10 @@ def test_texts_of_one_noise_are_recorded_along_the_rounds(folder):
 def test_each_of_the_weights_is_judged_anew_by_score(folder, capsys):
     assert main(["score", str(folder), "--eval", "truth"]) == 0
     assert {one.cost["kept_round"] for one in record.find([folder])} >= {0.0, 4.0}
+
+
+def test_every_row_of_a_game_counts_its_own_draws(folder, monkeypatch):
+    monkeypatch.chdir(folder.parents[2])
+    assert main(["run", *SMALL, "decode=likeliest", "decode.likeliest.candidates=4"]) == 0
+    drawn = [one.cost["draws_per_text"] for one in record.find([folder]) if "draws_per_text" in one.cost]
+    assert drawn == [4.0, 4.0, 4.0]
