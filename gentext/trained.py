@@ -56,8 +56,7 @@ class TrainedModel:
 
     Example:
         >>> import gentext
-        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
-        >>> model = gentext.run(*small).load()
+        >>> model = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10").load()
         >>> len(model.sample(2, prompt="a", temperature=0.7)), model.family.order
         (2, 5)
     """
@@ -262,8 +261,8 @@ def load(
 
     Example:
         >>> import gentext
-        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
-        >>> type(load(gentext.run(*small).folder).family).__name__
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> type(load(done.folder).family).__name__
         'NGram'
     """
     folder = Path(folder)
@@ -441,8 +440,8 @@ class FittedTruth(Truth):
 
     Example:
         >>> import gentext
-        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.metrics={}"]
-        >>> truth = FittedTruth(str(gentext.run(*small).folder))
+        >>> done = gentext.run("data.train=60", "data.valid=10", "data.test=20", "eval.samples=10")
+        >>> truth = FittedTruth(str(done.folder))
         >>> truth.log_prob(truth.sample(3, torch.Generator().manual_seed(0))).shape
         (3,)
     """
