@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,3 +26,22 @@ class Value:
     exactness: Exactness = "exact"
     per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for tests; None for set metrics
     paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them
+
+    @classmethod
+    def of(cls, node: Mapping[str, Any]) -> Value:
+        """The value of plain data, by field: in a quarter of the constructor's time, for a board reads half a million.
+
+        Raises: TypeError for a field that there is not, or that is missing.
+        """
+        given = node.keys()
+        if not given >= REQUIRED or not given <= FIELDS:
+            raise TypeError(f"a figure has {', '.join(sorted(FIELDS))}; got {', '.join(sorted(given))}")
+        made = object.__new__(cls)
+        made.__dict__.update(DEFAULTS)
+        made.__dict__.update(node)
+        return made
+
+
+DEFAULTS = {field.name: field.default for field in fields(Value) if field.default is not MISSING}
+FIELDS = frozenset(field.name for field in fields(Value))
+REQUIRED = FIELDS - DEFAULTS.keys()

@@ -124,8 +124,9 @@ def rank(
     kept = _filter(records, where or {})
     if not kept:
         raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
-    known = {name for record in kept for name in values_of(record)}
-    for name in (*(columns or ()), *filter(None, [sort])):
+    asked = [*(columns or ()), *filter(None, [sort])]
+    known = {name for record in kept for name in values_of(record)} if asked else set()
+    for name in asked:
         if name not in known:
             raise ValueError(f"no record has {name}. {figures.known(known, name)}")
     boards: dict[tuple[str, str], list[Record]] = {}

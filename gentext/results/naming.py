@@ -38,10 +38,12 @@ def names(records: Sequence[Record]) -> list[str]:
         ['mine', 'mine weights=warmup']
     """
     tokens = [record.variant.split() for record in records]
+    shared = {}  # by family: what all its rows say
+    for record, mine in zip(records, tokens, strict=True):
+        shared[record.family] = shared.get(record.family, set(mine)).intersection(mine)
     found = []
     for record, mine in zip(records, tokens, strict=True):
-        beside = [other for one, other in zip(records, tokens, strict=True) if one.family == record.family]
-        own = [token for token in mine if any(token not in other for other in beside)]
+        own = [token for token in mine if token not in shared[record.family]]
         given = record.config.get("name")
         weights = [token for token in mine if token.startswith("weights=")]  # of one run, whose name they share
         found.append(" ".join([str(given), *weights] if given else [record.family, *own]))

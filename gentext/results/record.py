@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -12,6 +13,7 @@ import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -266,7 +268,7 @@ def _checked(found: dict[str, Any], folder: str) -> Record:
     values, absent = {}, dict(found["absent"])
     for name, value in found["values"].items():
         interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
-        made = Value(**{**value, "value": float(value["value"]), "interval": interval})
+        made = Value.of({**value, "value": float(value["value"]), "interval": interval})
         if math.isnan(made.value):
             absent[name] = "its figure is not a number"
         else:
@@ -299,7 +301,8 @@ def find(paths: Sequence[str | Path]) -> list[Record]:
     for path in map(Path, paths):
         if not path.exists():
             raise ValueError(f"{path} does not exist; give a folder that `gentext run` wrote, such as runs/")
-        for found in _below(path):
+    with _no_collection():
+        for found in (found for path in map(Path, paths) for found in _below(path)):
             if isinstance(found, ValueError):
                 broken.append(found)
             else:
@@ -309,6 +312,18 @@ def find(paths: Sequence[str | Path]) -> list[Record]:
     for error in broken:
         log.warning("left out: %s", error)
     return records
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cycles of garbage: plain data has none, and the search takes a third of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _below(path: Path) -> Iterator[Record | ValueError]:
