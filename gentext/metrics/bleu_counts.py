@@ -37,7 +37,8 @@ class Overlap:
         matches = np.zeros((len(self.orders), len(at)), dtype=np.int64)
         for row, units in zip(matches, self.orders, strict=True):
             holders = np.bincount(units.unit[references[units.sentence]], minlength=units.size)
-            found = holders[units.unit] > own[units.sentence]
+            some = np.minimum(holders, 2).astype(np.uint8)  # none, one or more: small enough to stay in the cache
+            found = some[units.unit] > own[units.sentence]
             row[:] = np.bincount(units.sentence[found], minlength=len(own))[at]
         closest = closest_lengths(self.lengths[at], self.lengths[references], own[at])
         return scores(matches, self.lengths[at], closest, smoothing)
@@ -59,10 +60,18 @@ def overlap(sentences: Sentences, largest: int, sides: Bool[ndarray, "n 2"] | No
             held = [np.bincount(grams.rank[side[grams.sentence]], minlength=grams.size) > 0 for side in sides.T]
             shared = held[0] & held[1]
         keep = shared[grams.rank]
-        orders.append(Units(units.unit[keep], units.sentence[keep], units.size))
+        orders.append(_numbered_anew(Units(units.unit[keep], units.sentence[keep], units.size)))
         if order < largest:
             grams = grams.longer(keep)
     return Overlap(sentences.lengths, tuple(orders))
+
+
+def _numbered_anew(units: Units) -> Units:
+    """The units by numbers without gaps: most n-grams occur once, and counts by unit shall stay in the cache."""
+    there = np.zeros(units.size, dtype=bool)
+    there[units.unit] = True
+    numbers = np.cumsum(there) - 1
+    return Units(numbers[units.unit], units.sentence, int(there.sum()))
 
 
 def closest_lengths(
