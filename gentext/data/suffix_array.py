@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int, UInt64
+import pydivsufsort
+from jaxtyping import Bool, Int, UInt64
 from numpy import ndarray
 
 from gentext.data.ngram_arrays import Sentences, ranked
@@ -39,48 +40,35 @@ def fingerprints(sentences: Sentences) -> Fingerprints:
 def longest_matches(sentences: Sentences, among: Sentences) -> Int[ndarray, " t"]:
     """For each word, the words of the longest span from there on in its sentence that stands in a sentence of `among`.
 
-    By a suffix array of both, made by doubling: a suffix's longest match is with the nearest suffix of `among` above or
-    below it, and the ranks of spans of 1, 2, 4, ... words tell the length of that match.
-    Source: Manber and Myers 1993.
+    By a suffix array of both, in which a sign below all words ends each sentence: a suffix's longest match is with the
+    nearest suffix of `among` above or below it, as long as the least common prefix of neighbours on the way there.
+    Sources: Manber and Myers 1993; Kasai et al. 2001; Fischer and Kurpicz 2017 (divsufsort).
     """
     both = sentences + among
-    t = len(both.words)
-    left = np.repeat(both.lengths.cumsum(), both.lengths) - np.arange(t)  # words to the end of the sentence
-    levels, order = _double(both.words, left)
-    theirs = order >= len(sentences.words)
-    found = np.zeros(t, dtype=np.int64)
-    for way in (slice(None), slice(None, None, -1)):
-        suffixes, theirs_first = order[way], theirs[way]
-        nearest = np.maximum.accumulate(np.where(theirs_first, np.arange(t), -1))
-        asks = (nearest >= 0) & ~theirs_first
-        mine = suffixes[asks]
-        found[mine] = np.maximum(found[mine], _common(levels, left, mine, suffixes[nearest[asks]]))
-    return found[: len(sentences.words)]
+    mine = len(sentences.words) + len(sentences)  # places of the text that are theirs who ask
+    if not len(sentences.words) or not len(among.words):
+        return np.zeros(len(sentences.words), dtype=np.int64)
+    words = ranked(both.words)[0] + 1
+    text = np.insert(words.astype(np.uint16 if int(words.max()) < 2**16 else np.uint32), both.lengths.cumsum(), 0)
+    del words
+    order = pydivsufsort.divsufsort(text)
+    common = pydivsufsort.kasai(text, order)[len(both) :]  # with the next suffix; first come those of no word
+    order = order[len(both) :]
+    theirs = order >= mine
+    found = np.zeros(mine, dtype=np.int64)
+    for way, step in ((slice(None), np.append(0, common[:-1])), (slice(None, None, -1), common[::-1])):
+        least = _least_since(theirs[way], step)
+        asks = ~theirs[way]
+        at = order[way][asks]
+        found[at] = np.maximum(found[at], least[asks])
+    place = np.arange(len(sentences.words)) + sentences.sentence
+    left = np.repeat(sentences.lengths.cumsum(), sentences.lengths) - np.arange(len(sentences.words))
+    return np.minimum(found[place], left)
 
 
-def _double(words: Int[ndarray, " t"], left: Int[ndarray, " t"]) -> tuple[list[ndarray], Int[ndarray, " t"]]:
-    """The ranks of the spans of 1, 2, 4, ... words at each place, cut at the sentence's end; the suffixes in order."""
-    ranks, order, size = ranked(words)
-    levels, longest, span = [ranks], int(left.max(initial=0)), 1
-    while span < longest and size < len(words):
-        after = np.zeros_like(ranks)  # nothing follows: before every word
-        inside = np.flatnonzero(left > span)
-        after[inside] = ranks[inside + span] + 1
-        ranks, order, size = ranked(ranks * (size + 1) + after)
-        levels.append(ranks)
-        span *= 2
-    return levels, order
-
-
-def _common(
-    levels: list[ndarray], left: Int[ndarray, " t"], a: Int[ndarray, " n"], b: Int[ndarray, " n"]
-) -> Int[ndarray, " n"]:
-    """How many words the suffixes at a and at b begin with in common."""
-    most = np.minimum(left[a], left[b])
-    length = np.zeros_like(a)
-    for level in range(len(levels) - 1, -1, -1):
-        fits = np.flatnonzero(length + (1 << level) <= most)
-        at = length[fits]
-        same = levels[level][a[fits] + at] == levels[level][b[fits] + at]
-        length[fits[same]] += 1 << level
-    return length
+def _least_since(marked: Bool[ndarray, " t"], step: Int[ndarray, " t"]) -> Int[ndarray, " t"]:
+    """At each place the least step after the last mark, that place's own included; 0 before the first mark."""
+    since = marked.cumsum()
+    lift = since * (int(step.max(initial=0)) + 1)  # makes all of a stretch less than what came before
+    least = np.minimum.accumulate(np.where(marked, step.max(initial=0), step) - lift) + lift
+    return np.where(since > 0, least, 0)
