@@ -100,7 +100,7 @@ def public() -> dict[str, object]:
     packages = [".".join(path.parent.relative_to(root.parent).parts) for path in root.rglob("__init__.pyi")]
     names = {f"{package}.{name}" for package in packages for name in importlib.import_module(package).__all__}
     for option in (DOCS.parent / "conf").rglob("*.yaml"):
-        names |= set(re.findall(r"_target_: (gentext[\w.]+)", option.read_text(encoding="utf-8")))
+        names |= set(re.findall(r"_target_: ?(gentext[\w.]+)", option.read_text(encoding="utf-8")))
     found = {name: located(name) for name in sorted(names) if name.startswith("gentext.")}
     return {
         name: each

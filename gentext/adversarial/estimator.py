@@ -23,7 +23,16 @@ class EstimatorOutput(NamedTuple):
 
 
 class Estimator(nn.Module):
-    """A module, so that what it learns (a baseline) is saved and restored with the players."""
+    """A module, so that what it learns (a baseline) is saved and restored with the players.
+
+    Example: one under which the generator only learns to end its texts.
+        >>> class Brief(Estimator):
+        ...     def forward(self, players, real, *, rng, step, total):
+        ...         first = players.generator.start(len(real)).logits.log_softmax(-1)
+        ...         return EstimatorOutput(-first[:, 2].mean(), {})
+        >>> Brief().entropy is None
+        True
+    """
 
     game: AdversarialLoss
     entropy: float | None = None  # weight of an entropy bonus; None: the estimator has none
