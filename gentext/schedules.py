@@ -69,7 +69,9 @@ class Exponential:
     def __post_init__(self) -> None:
         checks.finite(start=self.start, end=self.end)
         if not self.start * self.end > 0:
-            raise ValueError(f"an exponential schedule goes from {self.start} to {self.end}; both need the same sign")
+            raise checks.ArgumentError(
+                "start", f"is {self.start:g} and end is {self.end:g}; both need to be of the same sign"
+            )
         _fits(self)
 
     def __call__(self, step: int, total: int) -> float:

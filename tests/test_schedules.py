@@ -18,7 +18,7 @@ def test_cyclical_restarts():
 
 
 def test_exponential_refuses_a_change_of_sign():
-    with pytest.raises(ValueError, match="same sign"):
+    with pytest.raises(ValueError, match=r"start is -1 and end is 1; .* of the same sign"):
         Exponential(-1.0, 1.0)
 
 

@@ -133,14 +133,22 @@ class TextReader:
 
         Blank ones are left out unless they are asked for; of texts that are cut by `prompt` those of which nothing
         would be left.
+        Raises: ValueError where each turn is to answer those before it, and no row has two.
         """
         if self.unit == "stream":  # records follow one another as lines do
             yield from (TextRow(self._cased(str(row[0])) + "\n") for row in cells)
             return
+        row, made = None, None
         for row in cells:
             for made in self._made(row):
                 if (made.text and made.prompt != "") or self.blank:
                     yield made
+        if self.target is None and row is not None and made is None:
+            raise ValueError(
+                "data.target is null, so that each turn answers those before it, and no row of data.source="
+                f"{self.sources[0]} has two turns (a list, or data.join={self.join!r} between them); name the column "
+                "of the answers, such as data.target=answer"
+            )
 
     def _made(self, cells: Sequence[Cell]) -> Iterator[TextRow]:
         """The rows of a record: one, unless its target is a list or its source holds turns."""

@@ -143,6 +143,7 @@ def test_of_a_clause_nothing_is_left_out():
         (["data=completion", "data.prompt=1.5"], r"data\.prompt is 1\.5; it must be a share"),
         (["data=completion", "data.source=text"], "a source is the beginning of its text, or a column"),
         (["data=dialogue", "data.source=[a,b]"], r"data\.target is null"),
+        (["data=dialogue", "data.path=a.jsonl", "data.source=text"], r"data\.target is null.* no row .* has two turns"),
         (["data=translation", "data.path=a.txt"], "plain text, which has no columns"),
         (["data=translation", "data.task=haiku"], r"task is 'haiku'; it must be one of"),
     ],
