@@ -104,7 +104,8 @@ def verify(record: Record, out: Path, *, trusted: Collection[str] = (), device: 
     new = next((one for one in made if one.variant == record.variant), None)
     if new is None:
         raise ValueError(f"done again, the run has no row {record.name}; it has {', '.join(one.name for one in made)}")
-    alike = _kind(record) == _kind(new)
+    theirs, here = _kind(record), _kind(new)
+    alike = theirs == here
     rows = [
         [name, f"{old.value:.6g}", f"{new.values[name].value:.6g}" if name in new.values else "-", verdict]
         for name, old in sorted(record.values.items())
@@ -121,7 +122,8 @@ def verify(record: Record, out: Path, *, trusted: Collection[str] = (), device: 
         "within": verdicts.count("within its interval"),
         "figures": len(rows),
     }
-    kind = "of the same kind" if alike else f"of another kind ({_words(record)}), so figures may move within intervals"
+    apart = ", ".join(f"{name} {theirs[name]}, here {here[name]}" for name in here if theirs[name] != here[name])
+    kind = "of the same kind" if alike else f"of another kind ({apart}), so figures may move within intervals"
     note = (
         f"Done again on {how['on']}; the record is of a machine {kind}. {how['equal']} of {len(rows)} figures are equal"
     )

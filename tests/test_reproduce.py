@@ -78,8 +78,10 @@ def test_on_a_machine_of_another_kind_a_figure_may_move_within_its_interval(agai
     }
     path = again(values=values, versions={**old.versions, "cpu": "another"})
     assert main(["verify", str(path), "--format", "json"]) == 1
-    verdicts = {row["figure"]: row["verdict"] for row in json.loads(capsys.readouterr().out)["rows"]}
+    table = json.loads(capsys.readouterr().out)
+    verdicts = {row["figure"]: row["verdict"] for row in table["rows"]}
     assert (verdicts["bits_per_char"], verdicts["token_nll"]) == ("within its interval", "differs")
+    assert "of another kind (cpu another, here " in table["note"]
 
 
 def test_a_run_is_done_again_from_its_record_alone(made, tmp_path, capsys):
