@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.language_model import LanguageModel
-from gentext.types import State, Step
+from gentext.data.automaton import Automaton, distances, no_text
+from gentext.language_model import LanguageModel, SupportsGuiding
+from gentext.types import PAD, State, Step
 
 
 class FittingModel(LanguageModel):
-    """A model given that its text fits an automaton and ends in time: its likelihood is the conditional one."""
+    """A model given that its text fits an automaton and ends in time: its likelihood is the conditional one.
+
+    It is a state machine like any other, whose state is the model's own, the place in the automaton, and the tokens
+    left: `horizon` at the start.
+    """
+
+    machine: Automaton
+    horizon: int
+
+    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
+        return self._begin(self._first(n))
+
+    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
+        """After prompts, which the conditions do not read; PAD on the right is skipped."""
+        own = self._first(len(prompt))
+        for tokens in prompt.unbind(1):
+            own = self._read(own, tokens).where(tokens[:, None] != PAD, own)
+        return self._begin(own)
+
+    def step(self, state: State, tokens: Int[Tensor, " n"]) -> Step:
+        own, places, left = state
+        return self._at((self._read(own, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0)))
 
     @abstractmethod
     def log_fit(self, state: State) -> Float[Tensor, "n v"]:
@@ -21,6 +44,30 @@ class FittingModel(LanguageModel):
 
         A text that has ended, or fits no more, has EOS alone.
         """
+
+    @abstractmethod
+    def _first(self, n: int) -> Tensor:
+        """The model's own state before any token."""
+
+    @abstractmethod
+    def _read(self, own: Tensor, tokens: Int[Tensor, " n"]) -> Tensor:
+        """The model's own state after a token more."""
+
+    @abstractmethod
+    def _at(self, state: State) -> Step:
+        """The logits in a state."""
+
+    def _begin(self, own: Tensor) -> Step:
+        places = torch.zeros(len(own), dtype=torch.long, device=own.device)
+        return self._at((own, places, places + self.horizon))
+
+    def _possible(self, log_p: float, reason: str) -> float:
+        """log p(the text fits and ends in time) itself. Raises: ValueError where no text does, with the reason."""
+        if log_p > -torch.inf:
+            return log_p
+        if distances(self.machine)[0] > self.horizon:
+            raise no_text(self.machine, self.horizon)
+        raise ValueError(f"every text that meets the conditions is impossible under this {reason}")
 
 
 class Guided(LanguageModel):
@@ -56,6 +103,19 @@ class Guided(LanguageModel):
     def _led(self, step: Step, led: State) -> Step:
         logits = step.logits.log_softmax(-1) + self.guide.log_fit(led)[:, self.index].to(step.logits)
         return Step(logits, (step.state, led))
+
+
+class Guiding(SupportsGuiding):
+    """A family that leads another by what it is itself, given that its text fits."""
+
+    @abstractmethod
+    def fitting(self, machine: Automaton, max_len: int) -> FittingModel: ...
+
+    def guiding(
+        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
+    ) -> Guided:
+        mine = machine if index is None else replace(machine, words=index[machine.words])
+        return Guided(family, self.fitting(mine, max_len), index)
 
 
 def shares(scale: Float[Tensor, "n c"], end: Float[Tensor, " n"]) -> list[Float[Tensor, " n"]]:

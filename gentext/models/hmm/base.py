@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,8 +12,8 @@ from gentext.checks import at_least
 from gentext.data.automaton import Automaton, automaton
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import LanguageModel, SupportsGuiding, SupportsInfilling, SupportsPanels, SupportsTextPanels
-from gentext.models.guided import Guided
+from gentext.language_model import LanguageModel, SupportsInfilling, SupportsPanels, SupportsTextPanels
+from gentext.models.guided import Guiding
 from gentext.models.hmm import panels, posterior
 from gentext.models.hmm.constrained import ConstrainedHMM
 from gentext.models.hmm.likelihood import Belief, log_conditionals
@@ -23,7 +22,7 @@ from gentext.panels import Panel
 from gentext.types import BOS, GAP, PAD, Batch, Outputs, State, Step, Tokens
 
 
-class BaseHMM(LanguageModel, SupportsInfilling, SupportsGuiding, SupportsPanels, SupportsTextPanels):
+class BaseHMM(LanguageModel, SupportsInfilling, Guiding, SupportsPanels, SupportsTextPanels):
     """A hidden Markov model: its state is p(next hidden state | tokens so far). A subclass says `log_tables`.
 
     Hidden states lie in `blocks` of equal size. A word is emitted by the states of its block alone; `block` says which,
@@ -140,12 +139,6 @@ class BaseHMM(LanguageModel, SupportsInfilling, SupportsGuiding, SupportsPanels,
     @torch.no_grad()
     def fitting(self, machine: Automaton, max_len: int) -> ConstrainedHMM:
         return ConstrainedHMM(self.tables()[1], machine, max_len)
-
-    def guiding(
-        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
-    ) -> Guided:
-        mine = machine if index is None else replace(machine, words=index[machine.words])
-        return Guided(family, self.fitting(mine, max_len), index)
 
     @torch.no_grad()
     def given(self, patterns: Sequence[Sequence[int]], max_len: int) -> ConstrainedHMM:

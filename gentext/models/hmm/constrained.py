@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.data.automaton import Automaton, distances, no_text
+from gentext.data.automaton import Automaton
 from gentext.models.guided import FittingModel, shares
 from gentext.models.hmm.parameters import HMMParameters
-from gentext.types import EOS, PAD, State, Step
+from gentext.types import EOS, State, Step
 
 MEMORY = 4 * 2**30  # bytes that the table of what is to come may take
 
@@ -17,8 +17,7 @@ MEMORY = 4 * 2**30  # bytes that the table of what is to come may take
 class ConstrainedHMM(FittingModel):
     """An HMM given that its text fits an automaton and ends within `horizon` tokens, EOS included.
 
-    It is a state machine like any other, whose state is the HMM's, the place in the automaton, and the tokens left; its
-    likelihood is the conditional one, so ancestral sampling draws from the true conditional and a beam finds its mode.
+    Ancestral sampling draws from the true conditional distribution, and a beam finds its mode.
     Source: Zhang et al. 2024 (Ctrl-G): an HMM times an automaton. Differs: the HMM itself writes, so all is exact.
     Raises: ValueError where no text fits, with the reason.
     """
@@ -38,28 +37,20 @@ class ConstrainedHMM(FittingModel):
         self.coming, self.scale = self._look_ahead()
         self.evidence = self._evidence()
 
-    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        zeros = torch.zeros(n, dtype=torch.long, device=self.ends.device)
-        state = self.tables.initial.expand(n, -1), zeros, zeros + self.horizon
-        return Step(self._logits(*state), state)
-
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        """After prompts, which the conditions do not read; PAD on the right is skipped."""
-        predicted, places, left = self.start(len(prompt)).state
-        for tokens in prompt.unbind(1):
-            predicted = self.tables.read(predicted, tokens).where(tokens[:, None] != PAD, predicted)
-        return Step(self._logits(predicted, places, left), (predicted, places, left))
-
-    def step(self, state: State, tokens: Int[Tensor, " n"]) -> Step:
-        predicted, places, left = state
-        state = self.tables.read(predicted, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0)
-        return Step(self._logits(*state), state)
-
     def log_fit(self, state: State) -> Float[Tensor, "n v"]:
         predicted, places, left = state
         fits = self._logits(predicted, places, left).double()
         plain = self.tables.words(predicted).log()
         return torch.where(fits > -torch.inf, fits - plain.clamp(min=torch.finfo(plain.dtype).min), -torch.inf)
+
+    def _first(self, n: int) -> Float[Tensor, "n s"]:
+        return self.tables.initial.expand(n, -1)
+
+    def _read(self, own: Float[Tensor, "n s"], tokens: Int[Tensor, " n"]) -> Float[Tensor, "n s"]:
+        return self.tables.read(own, tokens)
+
+    def _at(self, state: State) -> Step:
+        return Step(self._logits(*state), state)
 
     def _logits(
         self, predicted: Float[Tensor, "n s"], places: Int[Tensor, " n"], left: Int[Tensor, " n"]
@@ -117,12 +108,5 @@ class ConstrainedHMM(FittingModel):
         """log p(the text fits and ends in time), nats."""
         first = torch.zeros(1, dtype=torch.long, device=self.ends.device)
         p, top = self._next(self.tables.initial[None], first, first + self.horizon)
-        found = float(top + p.sum().log())
-        if found > -torch.inf:
-            return found
-        if distances(self.machine)[0] > self.horizon:
-            raise no_text(self.machine, self.horizon)
-        raise ValueError(
-            "every text that meets the conditions is impossible under this HMM; leave one out, or train with "
-            "transition_prior and emission_prior above 0"
-        )
+        reason = "HMM; leave one out, or train with transition_prior and emission_prior above 0"
+        return self._possible(float(top + p.sum().log()), reason)

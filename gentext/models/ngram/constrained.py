@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gentext.data.automaton import Automaton, distances, no_text
+from gentext.data.automaton import Automaton, distances
 from gentext.models.guided import FittingModel, shares
 from gentext.models.ngram.backoff import Backoff, suffixes_of
-from gentext.types import EOS, PAD, RESERVED, UNK, State, Step
+from gentext.types import EOS, RESERVED, UNK, State, Step
 
 MEMORY = 4 * 2**30  # bytes that the table of what is to come may take
 
@@ -34,10 +34,10 @@ class _Order:
 class ConstrainedNGram(FittingModel):
     """An n-gram given that its text fits an automaton and ends within `horizon` tokens, EOS included.
 
-    Its state is the n-gram's context, the place in the automaton, and the tokens left. An n-gram's text is a Markov
-    chain over contexts (the longest n-grams that there are), so that p(the rest fits | context, place, tokens left)
-    follows from the end to the beginning. Of a context it is its back-off times that of the shorter one, but for the
-    tokens seen after it: the work is one term for each n-gram, place and length, whatever the vocabulary.
+    An n-gram's text is a Markov chain over contexts (the longest n-grams that there are), so that p(the rest fits |
+    context, place, tokens left) follows from the end to the beginning. Of a context it is its back-off times that of
+    the shorter one, but for the tokens seen after it: the work is one term for each n-gram, place and length, whatever
+    the vocabulary.
 
     Source: Mohri et al. 2008, section 3 (an n-gram as a weighted automaton; its product with another).
     Raises: ValueError where no text fits, with the reason.
@@ -63,29 +63,16 @@ class ConstrainedNGram(FittingModel):
         self.coming, self.scale = self._look_ahead(contexts)
         self.evidence = self._evidence()
 
-    def start(self, n: int, *, rng: torch.Generator | None = None) -> Step:
-        return self._begin(self.model.open(n))
-
-    def prime(self, prompt: Int[Tensor, "n p"], *, rng: torch.Generator | None = None) -> Step:
-        """After prompts, which the conditions do not read; PAD on the right is skipped."""
-        context = self.model.open(len(prompt))
-        for tokens in prompt.unbind(1):
-            context = self.model.read(context, tokens).where(tokens[:, None] != PAD, context)
-        return self._begin(context)
-
-    def step(self, state: State, tokens: Int[Tensor, " n"]) -> Step:
-        context, places, left = state
-        state = self.model.read(context, tokens), self.machine.read(places, tokens), (left - 1).clamp(min=0)
-        return self._at(state)
-
     def log_fit(self, state: State) -> Float[Tensor, "n v"]:
         fits = self._fits(*state)[0]
         fits[fits.sum(1) == 0, EOS] = 1.0
         return fits.log()
 
-    def _begin(self, context: Int[Tensor, "n k"]) -> Step:
-        places = torch.zeros(len(context), dtype=torch.long, device=context.device)
-        return self._at((context, places, places + self.horizon))
+    def _first(self, n: int) -> Int[Tensor, "n k"]:
+        return self.model.open(n)
+
+    def _read(self, own: Int[Tensor, "n k"], tokens: Int[Tensor, " n"]) -> Int[Tensor, "n k"]:
+        return self.model.read(own, tokens)
 
     def _at(self, state: State) -> Step:
         return Step((self.model.logits(state[0]).double() + self.log_fit(state)).float(), state)
@@ -163,12 +150,5 @@ class ConstrainedNGram(FittingModel):
         first = torch.zeros(1, dtype=torch.long, device=self.ended.device)
         context = self.model.open(1)
         fits, top = self._fits(context, first, first + self.horizon)
-        found = float((self.model.logits(context).double().exp() * fits).sum().log() + top)
-        if found > -torch.inf:
-            return found
-        if distances(self.machine)[0] > self.horizon:
-            raise no_text(self.machine, self.horizon)
-        raise ValueError(
-            "every text that meets the conditions is impossible under this n-gram; leave one out, or train with weight "
-            "below 1"
-        )
+        log_p = float((self.model.logits(context).double().exp() * fits).sum().log() + top)
+        return self._possible(log_p, "n-gram; leave one out, or train with weight below 1")

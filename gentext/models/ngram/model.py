@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ from torch import Tensor
 from gentext.checks import at_least, share
 from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
-from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels
-from gentext.models.guided import Guided
+from gentext.language_model import Decoder, LanguageModel, SupportsEM, SupportsTextPanels
+from gentext.models.guided import Guiding
 from gentext.models.ngram.arpa import write_arpa
 from gentext.models.ngram.backoff import Backoff
 from gentext.models.ngram.cache import UnigramCache
@@ -36,7 +35,7 @@ class NGramState(NamedTuple):
     history: Int[Tensor, "n p"]  # its last tokens, of no width without a cache
 
 
-class NGram(LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels):
+class NGram(LanguageModel, SupportsEM, Guiding, SupportsTextPanels):
     """p(w | h) = max(c(h w) - D, 0) / c(h) + backoff(h) p(w | h'), down to the uniform distribution.
 
     A row opens with BOS. Windows of a stream (`Batch.carry`) are counted and scored as one row.
@@ -192,12 +191,6 @@ class NGram(LanguageModel, SupportsEM, SupportsGuiding, SupportsTextPanels):
                 "how=lookahead or how=reject"
             )
         return ConstrainedNGram(self.model, machine, max_len)
-
-    def guiding(
-        self, family: LanguageModel, machine: Automaton, max_len: int, index: Int[Tensor, " v"] | None = None
-    ) -> Guided:
-        mine = machine if index is None else replace(machine, words=index[machine.words])
-        return Guided(family, self.fitting(mine, max_len), index)
 
     @property
     def discounts(self) -> Float[Tensor, "k d"]:
