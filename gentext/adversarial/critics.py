@@ -39,8 +39,14 @@ def odds(critic: Critic, batch: Batch, length: int) -> Float[Tensor, " n"]:
     if critic.outputs > 1:
         raise ValueError("this critic ranks texts among others, and gives no odds of one; take a classifier as judge")
     more = (0, max(0, length - batch.tokens.shape[1]))
-    scores, mask = critic(F.pad(batch.tokens, more, value=PAD)), F.pad(batch.mask, more, value=False)
-    return torch.where(mask, scores, 0.0).sum(1) / mask.sum(1).clamp_min(1) if critic.dense else scores.mean(1)
+    return text_scores(critic, critic(F.pad(batch.tokens, more, value=PAD)), F.pad(batch.mask, more, value=False))
+
+
+def text_scores(critic: Critic, scores: Float[Tensor, "n *k"], mask: Bool[Tensor, "n t"]) -> Float[Tensor, " n"]:
+    """One score a text from a critic's: the mean, of a dense one's tokens up to EOS, else of its representations."""
+    if critic.dense:
+        return torch.where(mask, scores, 0.0).sum(1) / mask.sum(1).clamp_min(1)
+    return scores if scores.dim() == 1 else scores.mean(1)
 
 
 class TextCNN(Critic):

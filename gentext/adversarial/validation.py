@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.adversarial.critics import text_scores
 from gentext.adversarial.estimator import Estimator, drawn, fixed
 from gentext.data.corpus import Corpus
 from gentext.data.source import Truth
@@ -186,9 +187,7 @@ class AdversarialValidation:
     def _scores(self, texts: Batch, references: Float[Tensor, "m k"]) -> Float[Tensor, " n"]:
         """How real the critic finds each text: the mean of its scores."""
         scores = self.loss.game.score(self._outputs(texts), references)
-        if self.players.critic.dense:
-            return torch.where(texts.mask, scores, 0.0).sum(1) / texts.lengths
-        return scores if scores.dim() == 1 else scores.mean(1)
+        return text_scores(self.players.critic, scores, texts.mask)
 
     def _collapsed(self, draw: Batch, valid: Batch, step: int) -> bool:
         share, human = distinct2(draw.tokens[: len(valid)]), distinct2(valid.tokens)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from torch import nn
 
 from gentext.adversarial.critics import odds
 from gentext.data.corpus import LONGEST, Corpus
@@ -86,7 +84,7 @@ class FamilyCritic:
 
     def odds(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
         """That a person wrote each text."""
-        length, device = self.corpus.max_len, next(cast(nn.Module, self.critic).parameters()).device
+        length, device = self.corpus.max_len, next(self.critic.parameters()).device
         rows = [[*ids, EOS][:length] for ids in self.corpus.tokenizer.encode(list(texts))]
         with torch.no_grad():
             found = [odds(self.critic, part.to(device), length) for part in chunks(pad(rows))] if rows else []
