@@ -103,8 +103,9 @@ def in_splits(
     whole = bodies.get("all", bodies.get("train"))
     assert whole is not None
     missing = {split: split not in bodies for split in ("valid", "test")}
-    if "all" in bodies or any(missing.values()):
-        needed = Cut(cut.how, cut.valid if missing["valid"] else 0, cut.test if missing["test"] else 0, cut.seed)
+    if "all" in bodies or any(missing.values()) or cut.train is not None:
+        sizes = (size if missing[split] else 0 for split, size in (("valid", cut.valid), ("test", cut.test)))
+        needed = Cut(cut.how, *sizes, cut.seed, cut.train)
         yield from needed.rows(whole, stream=stream, name=name)
     else:
         yield from (("train", row) for row in whole())

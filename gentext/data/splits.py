@@ -36,14 +36,20 @@ class Cut:
     `random` draws by `seed` and keeps equal texts (of pairs: equal sources, questions on one context, replies of one
     dialogue) together, so that nothing in test was seen in train: sizes count distinct ones. `tail` takes the end as it
     stands: train, then valid, then test.
+
+    train: how much of what is left is kept, of `random` chosen by `seed`, and what fewer have more have too; of `tail`
+      its beginning. None: all.
     """
 
     how: str
     valid: Size
     test: Size
     seed: int = 0
+    train: int | None = None
 
     def __post_init__(self) -> None:
+        if self.train is not None and (self.train != int(self.train) or self.train < 1):
+            raise ValueError(f"data.train is {self.train}; it must be a whole number, 1 or more, or null for all")
         if self.how not in ("random", "tail"):
             raise ValueError(f"data.cut is {self.how!r}; it must be random or tail")
         for option, size in (("valid", self.valid), ("test", self.test)):
@@ -68,6 +74,9 @@ class Cut:
                 f"{name} has {n} {what}, too few for valid ({valid}), test ({test}) and train; give more text, smaller "
                 "data.valid and data.test, or the splits as files of their own"
             )
+        left = n - test - valid
+        if self.train is not None and self.train > left:
+            raise ValueError(f"data.train is {self.train}, and {name} has {left} {what} for train; ask for fewer")
         return valid, test
 
     def _random(self, body: Rows, name: str) -> Iterator[tuple[str, TextRow]]:
@@ -75,13 +84,14 @@ class Cut:
         valid, test = self._sizes(len(keys), "distinct lines", name)
         last_test = keys[test - 1] if test else None
         last_valid = keys[test + valid - 1] if valid else None
+        last_train = keys[test + valid + self.train - 1] if self.train else None
         for row in body():
             key = self._key(row)
             if last_test is not None and key <= last_test:
                 yield "test", row
             elif last_valid is not None and key <= last_valid:
                 yield "valid", row
-            else:
+            elif last_train is None or key <= last_train:
                 yield "train", row
 
     def _key(self, row: TextRow) -> int:
@@ -92,9 +102,11 @@ class Cut:
         n = sum(len(row.text) if stream else 1 for row in body())
         valid, test = self._sizes(n, "characters" if stream else "lines", name)
         bounds, at = (n - test - valid, n - test), 0
+        last = bounds[0] if self.train is None else self.train
         for row in body():
-            for part in _cut_at([bound - at for bound in bounds], row.text) if stream else (row,):
-                yield SPLITS[sum(at >= bound for bound in bounds)], part
+            for part in _cut_at([bound - at for bound in (last, *bounds)], row.text) if stream else (row,):
+                if not last <= at < bounds[0]:
+                    yield SPLITS[sum(at >= bound for bound in bounds)], part
                 at += len(part.text) if stream else 1
 
 

@@ -26,7 +26,7 @@ class PublishedCorpus(Source):
 
     `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
     columns in files side by side, the name holds `{column}`. A split that no file gives is cut by `cut`, `valid`,
-    `test` and `seed` (see Cut) out of `all`, or out of train.
+    `test` and `seed` (see Cut) out of `all`, or out of train. Of train so much as `train` says is kept.
 
     Example:
         >>> files = {"a.txt": {"sha256": "0" * 64, "url": "https://example.org/a.txt"}}
@@ -51,6 +51,7 @@ class PublishedCorpus(Source):
     source: Column | None = None
     labels: bool = False
     cut: str = "random"
+    train: int | None = None
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
@@ -75,7 +76,8 @@ class PublishedCorpus(Source):
 
     def rows(self) -> Iterator[tuple[str, TextRow]]:
         bodies = {split: self._reading(split) for split in self.splits}
-        return in_splits(bodies, Cut(self.cut, self.valid, self.test, self.seed), stream=self.stream, name=self.name)
+        cut = Cut(self.cut, self.valid, self.test, self.seed, self.train)
+        return in_splits(bodies, cut, stream=self.stream, name=self.name)
 
     def _columns(self, split: str) -> list[Column]:
         beside = "{column}" in self.splits[split] and self.source is not None
@@ -125,6 +127,7 @@ class LocalText(Source):
     source: Column | Sequence[Column] | None = None
     labels: bool = False  # the target is one of few labels of its source
     cut: str = "random"
+    train: int | None = None  # texts (of a stream: characters) that are kept of train; None: all
     valid: Size = 0.05
     test: Size = 0.05
     seed: int = 0
@@ -183,7 +186,7 @@ class LocalText(Source):
         return notes
 
     def _cut(self) -> Cut:
-        return Cut(self.cut, self.valid, self.test, self.seed)
+        return Cut(self.cut, self.valid, self.test, self.seed, self.train)
 
     def _reader(self) -> TextReader:
         return TextReader(

@@ -248,7 +248,8 @@ FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
 # Keys that files of conf/ have since format 1, with the value that means what it did: {target: {key: value}}.
 ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.HubText": {"skip_bad": False},
-    "gentext.data.LocalText": {"skip_bad": False},
+    "gentext.data.LocalText": {"skip_bad": False, "train": None},
+    "gentext.data.PublishedCorpus": {"train": None},
     "gentext.models.MaskedDiffusion": {"weighting": 1.0},
     "gentext.models.NGram": {"smoothing": "kneser_ney"},
     "gentext.models.Transformer": {"share_layers": False},

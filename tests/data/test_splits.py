@@ -11,10 +11,10 @@ from gentext.data.splits import Cut, TextRow
 TEXT = st.lists(st.sampled_from([f"line {i}" for i in range(30)]), min_size=8, max_size=80)
 
 
-def cut(texts, how="random", valid=0.1, test=0.2, seed=0, stream=False):
+def cut(texts, how="random", valid=0.1, test=0.2, seed=0, stream=False, train=None):
     body = [TextRow(text) for text in texts]
     found = {"train": [], "valid": [], "test": []}
-    for split, row in Cut(how, valid, test, seed).rows(lambda: iter(body), stream=stream, name="it"):
+    for split, row in Cut(how, valid, test, seed, train).rows(lambda: iter(body), stream=stream, name="it"):
         found[split].append(row.text)
     return found
 
@@ -33,6 +33,26 @@ def test_random_hangs_on_the_seed_and_not_on_the_order():
     one, again, other = cut(texts), cut(texts[::-1]), cut(texts, seed=1)
     assert set(one["test"]) == set(again["test"]) != set(other["test"])
     assert (len(one["valid"]), len(one["test"])) == (20, 40)
+
+
+def test_fewer_texts_of_train_are_among_more_and_the_other_splits_stay():
+    texts = [f"text {i // 2}" for i in range(200)]  # each twice
+    whole, more, fewer = (cut(texts, train=n) for n in (None, 30, 10))
+    assert set(fewer["train"]) < set(more["train"]) < set(whole["train"])
+    assert (len(fewer["train"]), len(more["train"])) == (20, 60)  # sizes count distinct ones
+    assert [fewer[split] for split in ("valid", "test")] == [whole[split] for split in ("valid", "test")]
+    assert set(cut(texts, train=10, seed=1)["train"]) != set(fewer["train"])
+    with pytest.raises(ValueError, match=r"data\.train is 71, and it has 70 distinct lines for train"):
+        cut(texts, train=71)
+    with pytest.raises(ValueError, match=r"data\.train is 0; it must be a whole number"):
+        cut(texts, train=0)
+
+
+def test_the_beginning_of_train_is_kept_of_a_tail_and_of_a_stream():
+    texts = [str(i) for i in range(10)]
+    assert cut(texts, "tail", 2, 3, train=2) == {"train": texts[:2], "valid": texts[5:7], "test": texts[7:]}
+    found = cut(["abc", "defg", "hij"], "tail", 2, 3, stream=True, train=4)
+    assert {split: "".join(parts) for split, parts in found.items()} == {"train": "abcd", "valid": "fg", "test": "hij"}
 
 
 def test_pairs_go_by_their_source():
