@@ -138,14 +138,16 @@ class Classifier(LanguageModel, SupportsPrepare, SupportsPanels):
         """The probability of a token is that of the labels which go on with it; where none is left the text ends."""
         here = self._tokens_at(state.position)
         log_p = torch.where(here != PAD, state.log_p, -torch.inf)
-        dead = log_p.amax(1, keepdim=True).isneginf()
-        end = torch.full((len(here), self.vocab_size), -torch.inf, dtype=log_p.dtype, device=log_p.device)
-        best = end.scatter_reduce(1, here, log_p.detach(), "amax")  # of each token: what is far behind does not vanish
-        best = torch.where(best.isneginf(), 0.0, best)
-        mass = (log_p - best.gather(1, here)).exp()
-        logits = torch.zeros_like(end).scatter_add(1, here, mass).log() + best
-        end[:, EOS] = 0.0
-        logits = torch.where(dead, end, logits)
+        same = here[:, :, None] == here[:, None, :]
+        shares = torch.where(same, log_p[:, None, :], -torch.inf)
+        best = shares.detach().amax(2)  # of each token's labels: what is far behind does not vanish
+        left = ~best.isneginf()
+        mass = (shares - torch.where(left, best, 0.0)[:, :, None]).exp().sum(2)
+        mass = torch.where(left, torch.where(left, mass, 1.0).log() + best, -torch.inf)  # no gradient of log 0
+        first = left & ~(same & torch.ones_like(same[0]).tril(-1)).any(2)  # one label for each token that is possible
+        logits = torch.full((len(here), self.vocab_size), -torch.inf, dtype=log_p.dtype, device=log_p.device)
+        logits = logits.scatter(1, torch.where(first, here, PAD), mass)
+        logits[:, EOS] = torch.where(left.any(1), logits[:, EOS], 0.0)
         logits[:, [PAD, BOS]] = -torch.inf
         return Step(logits, state)
 

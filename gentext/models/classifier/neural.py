@@ -78,9 +78,9 @@ class MeanEmbedding(TextEncoder):
         self.embedding = Embedding(vocab_size, width)
 
     def forward(self, batch: Batch) -> Float[Tensor, "n d"]:
-        vectors = torch.where(batch.mask[..., None], self.embedding(batch.tokens), 0.0)
-        mean = vectors.sum(1) / batch.lengths.clamp_min(1)[:, None]
-        return drop(mean, self.dropout, self.training)
+        tokens = batch.tokens.masked_fill(~batch.mask, PAD)
+        total = F.embedding_bag(tokens, self.embedding.weight, mode="sum", padding_idx=PAD)  # no vector a place is held
+        return drop(total / batch.lengths.clamp_min(1)[:, None], self.dropout, self.training)
 
 
 class Convolutions(TextEncoder):
