@@ -433,6 +433,14 @@ class SupportsConditioning(ABC):
         """Add, once, the parameters that read vectors of this width. `skip`: they reach the output directly, too."""
 
 
+class SupportsError(ABC):
+    """A model whose log-probabilities rest on draws of its own, the same ones for every text."""
+
+    @abstractmethod
+    def error(self, batch: Batch) -> float:
+        """The standard error that those draws leave in the mean log-probability of these texts, nats."""
+
+
 class SupportsHidden(ABC):
     """A model with a hidden vector of the token read last (`decode=contrastive` compares it between tokens)."""
 

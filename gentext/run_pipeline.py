@@ -337,7 +337,10 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
     begun = time.perf_counter()
-    known = decoder.distribution(job.family, length) if job.evidence.scores else None
+    likely = job.evidence.scores and not (isinstance(decoder, JudgedDecoder) and (corpus.pairs or corpus.stream))
+    known = (
+        decoder.distribution(job.family, length) if likely else None
+    )  # a judge's choice hangs on the prompt, the cut
     decoded = None
     if isinstance(job.evidence.scores, Scores) and known is not job.family and corpus.truth is not None:
         if known is not None:  # else it truncates, and what it draws from has no likelihood that is known

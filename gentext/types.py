@@ -146,6 +146,7 @@ class Scores:
     vocabulary: str = ""  # which tokens are known: the beginning of the tokenizer's sha256
     closed: bool = False  # the split holds unknown tokens: log_prob says that they are unknown, and not which they are
     spelling: Float[Tensor, " n"] | None = None  # nats that it costs to spell the unknown tokens; None: not known
+    error: float = 0.0  # of the mean of log_prob, nats: a standard error that no number of texts makes less
 
     @property
     def open(self) -> Float[Tensor, " n"] | None:

@@ -16,11 +16,11 @@ from gentext.checks import ArgumentError, at_least, one_of
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.ancestral import Ancestral
 from gentext.decode.chunks import check, join
+from gentext.decode.reweighted import Reweighted, SupportsReweighting, Weigh, reweighted
 from gentext.language_model import Decoder, Judge, LanguageModel
 from gentext.types import Batch
 
 AT_ONCE = 4096  # candidates that are held at a time
-BANK_SEED = 0  # of the candidates that a likelihood is estimated with: the same at every call
 
 
 @dataclass
@@ -47,7 +47,7 @@ class JudgedDecoder(Decoder):
         self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
     ) -> Batch:
         self.count.drawn += n
-        return self.base(family, n, max_len, rng=rng, prompt=prompt)
+        return family.sample(n, max_len, decoder=self.base, rng=rng, prompt=prompt)
 
 
 def draw_until(
@@ -133,8 +133,12 @@ class ChosenDecoder(JudgedDecoder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rerank(ChosenDecoder):
+class Rerank(ChosenDecoder, SupportsReweighting):
     """The best of several draws.
+
+    Of k candidates a text of score s is given with its own probability times (F(s)^k - F(s-)^k) / (F(s) - F(s-)), F the
+    distribution function of the scores of draws: `distribution`, whose divergence from the base is log k - (k - 1) / k
+    where no two texts score the same (Beirami et al. 2024, 2401.01879).
 
     by: `judge`; `likelihood`, the family's own log-probability over length ** length_penalty; or `sum` of the two, the
       latter times `weight`.
@@ -159,26 +163,49 @@ class Rerank(ChosenDecoder):
         if self.by != "likelihood" and self.judge is None:
             raise ArgumentError("judge", "is null; give judge.run=FOLDER of a trained run, or by=likelihood")
 
-    def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
-        scores = torch.zeros(len(batch), device=batch.tokens.device)
+    def score(self, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
+        scores = torch.zeros(len(batch), dtype=torch.double, device=batch.tokens.device)
         if self.by != "judge":
             own = likelihood(self.by, family, batch) / batch.lengths.clamp_min(1) ** self.length_penalty
             scores = scores + (own if self.by == "likelihood" else self.weight * own)
         if self.by != "likelihood":
             assert self.judge is not None
             scores = scores + self.judge.score(batch).to(scores)
-        best = scores.view(-1, self.candidates).argmax(1)
+        return scores
+
+    def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
+        best = self.score(family, batch).view(-1, self.candidates).argmax(1)
         return best + torch.arange(len(best), device=best.device) * self.candidates
+
+    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
+        return reweighted(family, self, length)
+
+    @property
+    def convention(self) -> str:
+        return f"best:{self.candidates}"
+
+    def weighing(self, family: LanguageModel) -> Weigh:
+        powers = torch.arange(self.candidates)
+
+        def weigh(scores: Float[Tensor, " n"], bank: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
+            ranked, up = bank.sort().values, powers.to(scores)
+            below, to = (
+                ((torch.searchsorted(ranked, scores, side=side) + 0.5) / (len(bank) + 1)).log()[:, None]
+                for side in ("left", "right")
+            )
+            return (up * to + (len(up) - 1 - up) * below).logsumexp(1)  # (to^k - below^k) / (to - below)
+
+        return weigh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resample(ChosenDecoder):
+class Resample(ChosenDecoder, SupportsReweighting):
     """One of several draws, by the odds that a discriminator gives each of being people's text.
 
     A discriminator of people's and the model's text is a noise-contrastive critic: its odds estimate p(x) / q(x), so
     that q(x) times the odds is the residual energy-based model, of which this is sampling-importance-resampling. What
     it draws from is not that model itself but, of k candidates, r(x) = q(x) E[k w(x) / (w(x) + sum of the others' w)],
-    which `distribution` bounds from below.
+    which is `distribution`.
 
     Source: Deng et al. 2020, sections 3.2 and 3.3 (algorithm 1, with its top-k left to `base`).
 
@@ -202,49 +229,30 @@ class Resample(ChosenDecoder):
         super().__post_init__()
         needs_odds(self.judge)
 
+    def score(self, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
+        return self.judge.score(batch).double()
+
     def choose(self, family: LanguageModel, batch: Batch, rng: torch.Generator) -> Int[Tensor, " n"]:
-        odds = self.judge.score(batch).view(-1, self.candidates).softmax(1)
+        odds = self.score(family, batch).view(-1, self.candidates).softmax(1)
         drawn = torch.multinomial(odds.to(rng.device), 1, generator=rng)[:, 0].to(odds.device)
         return drawn + torch.arange(len(drawn), device=drawn.device) * self.candidates
 
-    def distribution(self, family: LanguageModel, length: int | None = None) -> LanguageModel | None:
-        base = self.base.distribution(family, length)
-        if base is None or base.likelihood == "none" or length is not None:
-            return None
-        return Resampled(base, self)
+    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
+        return reweighted(family, self, length)
 
+    @property
+    def convention(self) -> str:
+        return f"sir:{self.candidates}"
 
-class Resampled(LanguageModel):
-    """What `Resample` draws from: its log-probability is a bound from below.
+    def weighing(self, family: LanguageModel) -> Weigh:
+        k = self.candidates
 
-    log r(x) >= log q(x) + log k + E[log w(x) - log(w(x) + sum of k - 1 others' w)] by Jensen's inequality; the
-    expectation is the mean over `groups` draws of the others, which are the same for every text.
-    """
+        def weigh(scores: Float[Tensor, " n"], bank: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
+            others = bank[: len(bank) // (k - 1) * (k - 1)].view(-1, k - 1).logsumexp(1)[None]
+            share = scores[:, None] - torch.logaddexp(scores[:, None], others)
+            return share.logsumexp(1) + math.log(k / others.shape[1])
 
-    likelihood = "bound"
-
-    def __init__(self, family: LanguageModel, decoder: Resample, groups: int = 256, max_len: int = 512) -> None:
-        super().__init__()
-        self.family, self.decoder, self.groups, self.max_len = family, decoder, groups, max_len
-        self.vocab_size = family.vocab_size
-        self.convention = f"sir:{decoder.candidates}x{groups}"
-        self._others: Float[Tensor, " g"] | None = None
-
-    def others(self) -> Float[Tensor, " g"]:
-        """log of the sum of the other candidates' odds, for each draw of them."""
-        if self._others is None:
-            device = next(self.family.parameters(), torch.empty(0)).device
-            rng = torch.Generator(device).manual_seed(BANK_SEED)
-            k = self.decoder.candidates - 1
-            bank = self.decoder.base(self.family, self.groups * k, self.max_len, rng=rng)
-            self._others = self.decoder.judge.score(bank).double().view(self.groups, k).logsumexp(1)
-        return self._others
-
-    def log_prob(self, batch: Batch) -> Float[Tensor, " n"]:
-        own = self.decoder.judge.score(batch).double()[:, None]
-        others = self.others().to(own)[None]
-        share = (own - torch.logaddexp(own, others)).mean(1)
-        return self.family.log_prob(batch).double() + math.log(self.decoder.candidates) + share
+        return weigh
 
 
 def likelihood(by: str, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
@@ -252,7 +260,7 @@ def likelihood(by: str, family: LanguageModel, batch: Batch) -> Float[Tensor, " 
     if family.likelihood == "none":
         raise ValueError(f"by={by} needs a likelihood, and {type(family).__name__} has none; give by=judge")
     parts = [family.log_prob(batch.rows(slice(at, at + 256))) for at in range(0, len(batch), 256)]
-    return torch.cat(parts).float()
+    return torch.cat(parts).double()
 
 
 def needs_odds(judge: Judge) -> None:

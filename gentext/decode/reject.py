@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,22 +12,25 @@ from torch import Tensor
 from gentext.checks import ArgumentError, at_least
 from gentext.decode.candidates import JudgedDecoder, draw_until, needs_odds, one_prompt
 from gentext.decode.chunks import check
+from gentext.decode.reweighted import Reweighted, SupportsReweighting, Weigh, fixed_draws, reweighted
 from gentext.language_model import Judge, LanguageModel
 from gentext.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reject(JudgedDecoder):
+class Reject(JudgedDecoder, SupportsReweighting):
     """Draws that are kept with a probability that grows with a discriminator's odds.
 
-    A text of log-odds d is kept with probability sigmoid(d - m - log(1 - exp(d - m - 1e-6)) - gamma), m the highest
-    log-odds so far. The constant gamma is calibrated on `burn_in` draws, and again whenever m rises, so that a share
-    `accept` of draws is kept; the exact ratio p(x) / q(x) would need gamma 0, which keeps almost nothing.
+    A text of log-odds d is kept with probability a(d) = sigmoid(d - m - log(1 - exp(d - m - 1e-6)) - gamma), m the
+    highest log-odds of `burn_in` draws, gamma such that a share `accept` of these would be kept; the exact ratio
+    p(x) / q(x) would need gamma 0, which keeps almost nothing. So a text has its own probability times a(d) / E[a(d)]:
+    `distribution`.
 
-    burn_in: draws for m and gamma, which are thrown away.
+    burn_in: draws for m and gamma, which are thrown away; without a prompt always the same ones.
     most: draws for each text at most.
     Source: Azadi et al. 2019, equations 8 and 9.
-    Differs: gamma is chosen for a share of kept draws, where theirs is a percentile of the log-odds.
+    Differs: gamma is chosen for a share of kept draws, where theirs is a percentile of the log-odds; m does not rise
+    with later draws, so that all are of one distribution: what is above it is kept as what is at it.
     Raises: ValueError, with the rate, where `most` draws do not suffice.
 
     Example:
@@ -71,38 +75,53 @@ class Reject(JudgedDecoder):
         def draw(size: int) -> Batch:
             return self.draw(family, size, max_len, rng, None if given is None else given.expand(size, -1))
 
-        burnt = self._odds(draw(self.burn_in))
-        highest = burnt.max()
-        gamma = self._constant(burnt, highest)
+        if given is None:
+            self.count.drawn += self.burn_in
+        highest, gamma = self._constants(family, None if given is None else draw(self.burn_in))
 
         def keep(batch: Batch) -> Bool[Tensor, " m"]:
-            nonlocal highest, gamma
-            odds = self._odds(batch)
-            if float(odds.max()) > float(highest):
-                highest = odds.max()
-                gamma = self._constant(burnt, highest)
+            odds = self.score(family, batch)
             uniform = torch.rand(len(batch), generator=rng, device=rng.device).to(odds)
-            return uniform < acceptance(odds, highest, gamma)
+            return uniform < log_acceptance(odds, highest, gamma).exp()
 
         return draw_until(draw, keep, n, most=self.most, share=self.accept, name="decode=reject", advice="raise accept")
 
-    def _odds(self, batch: Batch) -> Float[Tensor, " n"]:
+    def score(self, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
         return self.judge.score(batch).double()
 
-    def _constant(self, odds: Float[Tensor, " n"], highest: Float[Tensor, ""]) -> float:
-        """The gamma by which the mean acceptance of these draws is `accept`, by bisection."""
+    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
+        return reweighted(family, self, length)
+
+    @property
+    def convention(self) -> str:
+        return f"drs:{self.accept:g}"
+
+    def weighing(self, family: LanguageModel) -> Weigh:
+        highest, gamma = self._constants(family, None)
+
+        def weigh(scores: Float[Tensor, " n"], bank: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
+            kept = log_acceptance(bank, highest, gamma).logsumexp(0) - math.log(len(bank))
+            return log_acceptance(scores, highest, gamma) - kept
+
+        return weigh
+
+    def _constants(self, family: LanguageModel, burnt: Batch | None) -> tuple[Float[Tensor, ""], float]:
+        """m, and the gamma by which the mean acceptance of these draws is `accept`, by bisection."""
+        burnt = fixed_draws(family, self.base, self.burn_in, "decode/burn_in") if burnt is None else burnt
+        odds = self.score(family, burnt)
+        highest = odds.max()
         reach = 100.0 + float(highest - odds.min())
         low, high = -reach, reach
         for _ in range(60):
             middle = (low + high) / 2
-            if float(acceptance(odds, highest, middle).mean()) > self.accept:
+            if float(log_acceptance(odds, highest, middle).exp().mean()) > self.accept:
                 low = middle
             else:
                 high = middle
-        return (low + high) / 2
+        return highest, (low + high) / 2
 
 
-def acceptance(odds: Float[Tensor, " n"], highest: Float[Tensor, ""], gamma: float) -> Float[Tensor, " n"]:
-    """The probability that a text of these log-odds is kept (Azadi et al. 2019, equation 8)."""
-    below = odds - highest
-    return (below - torch.log1p(-torch.exp(below - 1e-6)) - gamma).sigmoid()
+def log_acceptance(odds: Float[Tensor, " n"], highest: Float[Tensor, ""], gamma: float) -> Float[Tensor, " n"]:
+    """log of the probability that a text of these log-odds is kept (Azadi et al. 2019, equation 8)."""
+    below = (odds - highest).clamp_max(0.0)
+    return torch.nn.functional.logsigmoid(below - torch.log1p(-torch.exp(below - 1e-6)) - gamma)

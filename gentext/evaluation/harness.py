@@ -15,7 +15,7 @@ from gentext.evaluation import parallel
 from gentext.evaluation.judges import judges
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove, scores_of_texts
 from gentext.evaluation.text_scorer import FamilyCritic, FamilyLabeller, critic_of, labeller_of, scorer_of
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsError
 from gentext.metrics.base import Absent, TextMetric, TextScorer
 from gentext.metrics.extraction import CanarySet
 from gentext.metrics.latent_use import Autoencoder
@@ -132,12 +132,14 @@ def score(
     if reason := unread(family, corpus, split):
         return reason
     family.eval()
-    counts, unknown = [], []
+    counts, unknown, error = [], [], 0.0
 
     def counted() -> Iterator[Batch]:
+        nonlocal error
         for i, batch in enumerate(_batches(family, corpus, split)):
             if i == 0:
                 prove(family, batch)
+                error = shared_error(family, batch)
             yield batch
             counts.append(batch.lengths)
             unknown.append((batch.tokens == UNK).sum(1))
@@ -153,7 +155,12 @@ def score(
     made = scores_of_texts(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
     of = np.repeat(np.arange(len(found)), torch.cat(unknown).numpy())
     spelling = torch.from_numpy(np.bincount(of, corpus.spelled(split), len(found))).double()  # whole numbers of none
-    return replace(made, closed=bool(corpus.unknown(split)), spelling=spelling)
+    return replace(made, closed=bool(corpus.unknown(split)), spelling=spelling, error=error)
+
+
+def shared_error(family: LanguageModel, batch: Batch) -> float:
+    """The error of a mean log-probability that all texts share, from the first of them (see Scores)."""
+    return family.error(batch.rows(slice(0, SCORED_AT_ONCE))) if isinstance(family, SupportsError) else 0.0
 
 
 def _batches(family: LanguageModel, corpus: Corpus, split: str) -> Iterator[Batch]:
@@ -201,4 +208,4 @@ def score_draw(family: LanguageModel, corpus: Corpus, draw: Batch, texts: Sequen
     family.eval()
     prove(family, draw)
     made = scores_of_texts(family, corpus, log_prob(family, chunks(draw)), draw.lengths.cpu(), texts, "samples")
-    return replace(made, closed=bool(corpus.unknown(split)))
+    return replace(made, closed=bool(corpus.unknown(split)), error=shared_error(family, draw))

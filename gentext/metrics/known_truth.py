@@ -33,7 +33,7 @@ class KnownTruth(TextMetric):
     js and tv take both samples as one of m = (p + q) / 2, where each text counts by p / (p + q), known exactly: every
     text contributes between 0 and ln 2 to js, between 0 and 1 to tv. Where log q is a bound from below, h_pq and kl_pq
     are bounds from above, kl_qp one from below, and tv is bounded from above through kl_pq; where there is no log q at
-    all, tv is bounded from below by 1 - grammatical.
+    all, tv is bounded from below by 1 - grammatical. Where log q rests on draws of its own, intervals hold their error.
     Source: Yu et al. 2017 (nll_oracle = h_qp / length); Lin 1991 (js); Owen and Zhou 2000 (both samples as one);
     Bretagnolle and Huber 1979 (tv from kl).
 
@@ -54,7 +54,8 @@ class KnownTruth(TextMetric):
             self.add_column(name, torch.double)
         for name in ("words_of_test", "words_of_samples"):
             self.add_column(name, torch.long)
-        self.add_column("about", torch.double)  # for each update: entropy, length, whether log q is a bound
+        # for each update: entropy, length, whether log q is a bound, its shared errors of held-out text and of samples
+        self.add_column("about", torch.double)
 
     def update(
         self,
@@ -69,7 +70,8 @@ class KnownTruth(TextMetric):
         scores = decoded_scores or scores
         bound = "bound" in {each.kind for each in (scores, sample_scores) if each is not None}
         known = [math.nan if figure is None else float(figure) for figure in (truth.entropy, truth.length)]
-        self.append("about", np.array([*known, float(bound)]))
+        errors = [0.0 if each is None else each.error for each in (scores, sample_scores)]
+        self.append("about", np.array([*known, float(bound), *errors]))
         for name, texts, of_texts in (("test", references, scores), ("samples", samples, sample_scores)):
             if texts is None:
                 continue
@@ -96,26 +98,27 @@ class KnownTruth(TextMetric):
             raise Absent(f"the known distribution gives {count} of {len(p_test)} held-out texts no probability")
         if np.isnan(q_test).any() or np.isnan(q_samples).any():
             raise ValueError("a log-probability of the model is not a number: the model has diverged")
-        about = self.column("about").reshape(-1, 3)
+        about = self.column("about").reshape(-1, 5)
         entropy, length = (None if math.isnan(figure) else float(figure) for figure in about[0, :2])
         bound = bool(about[:, 2].any())
-        covered = covering(p_test, q_test, entropy, bound)
-        accepted = accepting(p_samples, q_samples, length, bound)
+        of_test, of_samples = about[:, 3:].max(0)
+        covered = covering(p_test, q_test, entropy, bound, of_test)
+        accepted = accepting(p_samples, q_samples, length, bound, of_samples)
         words = [self.column(f"words_of_{name}") for name in ("test", "samples")]
         if length is None and len(np.unique(words[0])) > 1:
             accepted["h_qp_matched"] = matched(-p_samples, words[1], words[0])
         rest = f"seqs:{len(p_test)}+{len(p_samples)}|v:1"  # the same for a bound, which Value marks
         if len(q_test) and len(q_samples) and not bound:
-            between = distances(p_test - q_test, p_samples - q_samples, rest)
+            between = distances(p_test - q_test, p_samples - q_samples, rest, max(of_test, of_samples))
         else:
             between = bounds(covered["kl_pq"], accepted["grammatical"], rest)
         return {**covered, **accepted, **between}
 
 
 def covering(
-    p: Float[ndarray, " n"], q: Float[ndarray, " k"], entropy: float | None, bound: bool
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], entropy: float | None, bound: bool, shared: float
 ) -> dict[str, Value | Absent]:
-    """h_p, h_pq and kl_pq: what the model makes of p's own texts."""
+    """h_p, h_pq and kl_pq: what the model makes of p's own texts. shared: the error that all log q share."""
     found: dict[str, Value | Absent] = {}
     if entropy is not None:
         found["h_p"] = Value(entropy, "h_p|closed-form|v:1", None, 0, NATS)
@@ -127,13 +130,14 @@ def covering(
         missing = Absent("held-out text has no likelihood under this model")
         return {**found, "h_pq": missing, "kl_pq": missing}
     exactness = "upper" if bound else "exact"
-    found["h_pq"] = mean("h_pq", -q, f"seqs:{len(q)}", exactness=exactness, paired=True)
-    found["kl_pq"] = mean("kl_pq", p - q, f"seqs:{len(q)}", exactness=exactness, paired=True)
+    for name, nats in (("h_pq", -q), ("kl_pq", p - q)):
+        error = float(np.hypot(standard_error(nats), shared)) if shared else None
+        found[name] = mean(name, nats, f"seqs:{len(q)}", exactness=exactness, error=error, paired=True)
     return found
 
 
 def accepting(
-    p: Float[ndarray, " n"], q: Float[ndarray, " k"], length: float | None, bound: bool
+    p: Float[ndarray, " n"], q: Float[ndarray, " k"], length: float | None, bound: bool, shared: float
 ) -> dict[str, Value | Absent]:
     """grammatical, h_qp, nll_oracle and kl_qp: what p makes of the model's texts."""
     if not len(p):
@@ -154,7 +158,7 @@ def accepting(
     if len(q):
         # q among the accepted is q / share, so that this stays a divergence: zero only where the two are the same
         ratio = q[keep] - p[keep] - np.log(share)
-        error = float(np.hypot(standard_error(ratio), np.sqrt((1 - share) / count)))
+        error = float(np.sqrt(standard_error(ratio) ** 2 + (1 - share) / count + shared**2))
         found["kl_qp"] = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
     else:
         found["kl_qp"] = Absent("the model's samples have no likelihood under it")
@@ -188,8 +192,13 @@ def matched(
     return Value(value, f"h_qp_matched|{rest}|v:1", False, int(keep.sum()), NATS, **interval)
 
 
-def distances(test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: str) -> dict[str, Value | Absent]:
-    """js and tv, from log p/q of the held-out texts and of the samples: the mean of the two means."""
+def distances(
+    test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: str, shared: float
+) -> dict[str, Value | Absent]:
+    """js and tv, from log p/q of the held-out texts and of the samples: the mean of the two means.
+
+    shared: the error that all log q share; each figure is computed with log q so much higher and lower, too.
+    """
     found: dict[str, Value | Absent] = {}
     for name, unit, share in (
         ("js", "nats", jensen_shannon),
@@ -198,6 +207,9 @@ def distances(test: Float[ndarray, " n"], samples: Float[ndarray, " k"], rest: s
         of_p, of_q = share(test), share(samples)
         value = float(of_p.mean() + of_q.mean()) / 2
         error = float(np.hypot(standard_error(of_p), standard_error(of_q))) / 2
+        if shared:
+            high, low = (share(test + by).mean() + share(samples + by).mean() for by in (shared, -shared))
+            error = float(np.hypot(error, (high - low) / 4))
         n = len(test) + len(samples)
         found[name] = Value(value, f"{name}|{rest}", False, n, unit, **normal(value, error)._asdict())
     return found

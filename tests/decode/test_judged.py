@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 from sacrebleu.metrics import BLEU, CHRF
 
-from gentext.decode import Consensus, Refine, Reject, Rerank, Resample
+from gentext.data.source import Truth
+from gentext.decode import Ancestral, Consensus, Refine, Reject, Rerank, Resample
 from gentext.decode import consensus as mbr
-from gentext.decode.reject import acceptance
-from gentext.language_model import Decoder, Judge
+from gentext.decode.reject import log_acceptance
+from gentext.language_model import Decoder, Judge, LanguageModel
+from gentext.metrics import KnownTruth
 from gentext.models import HMM, NGram
-from gentext.types import EOS, Batch, pad
+from gentext.types import EOS, Batch, Samples, Scores, Step, pad
 
 
 class Words(Judge):
@@ -76,28 +79,6 @@ def test_the_sum_weighs_the_two():
     assert torch.equal(heavy.tokens, own.tokens)
 
 
-def test_resampling_draws_by_the_odds_and_its_bound_is_one():
-    """k = 2 over first tokens: r(x) = q(x) E[2 w(x) / (w(x) + w(y))] by enumeration."""
-    model, odds = family(), {4: 0.0, 5: 1.0, 6: 2.0}
-    decoder = Resample(judge=Words(odds), candidates=2)
-    first = model.start(1).logits.softmax(-1)[0].double()
-    w = torch.ones(7, dtype=torch.double)
-    for token, log in odds.items():
-        w[token] = math.exp(log)
-    exact = first * (first[None] * 2 * w[:, None] / (w[:, None] + w[None])).sum(1)
-    assert float(exact.sum()) == pytest.approx(1)
-    n = 6000
-    found = shares(decoder(model, n, 5, rng=rng()))
-    assert found.tolist() == pytest.approx(exact[4:].tolist(), abs=4 * math.sqrt(0.25 / n))
-    known = decoder.distribution(model)
-    texts = pad([[4, EOS], [5, EOS], [6, EOS]])
-    bound = known.log_prob(texts)
-    truth = model.log_prob(texts).double() + (exact / first)[4:].log()
-    assert known.likelihood == "bound"
-    assert (bound <= truth + 0.05).all()  # 256 draws of the other candidate
-    assert (truth - bound < 0.3).all()
-
-
 def test_rejection_keeps_by_the_formula():
     model, odds = family(), {4: -2.0, 5: 0.0, 6: 2.0}
     first = model.start(1).logits.softmax(-1)[0].double()
@@ -109,11 +90,123 @@ def test_rejection_keeps_by_the_formula():
     low, high = -50.0, 50.0
     for _ in range(80):
         gamma = (low + high) / 2
-        rate = float((first * acceptance(log_odds, best, gamma)).sum())
+        rate = float((first * log_acceptance(log_odds, best, gamma).exp()).sum())
         low, high = (gamma, high) if rate > 0.2 else (low, gamma)
-    wanted = first * acceptance(log_odds, best, gamma) / 0.2
+    wanted = first * log_acceptance(log_odds, best, gamma).exp() / 0.2
     assert shares(batch).tolist() == pytest.approx(wanted[4:].tolist(), abs=0.04)
     assert 3 < (decoder.count.drawn - 4000) / n < 8
+
+
+class Tiny(LanguageModel):
+    """Twelve texts: one word of three, and with probability 0.4 a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vocab_size = 7
+        self.first = torch.tensor([0, 0, 0, 0, 0.6, 0.3, 0.1])
+
+    def start(self, n, *, rng=None):
+        return Step(self.first.log().expand(n, -1), torch.zeros(n))
+
+    def step(self, state, tokens):
+        more = torch.where(state == 0, 0.4, 0.0)[:, None]
+        end = torch.nn.functional.one_hot(torch.tensor(EOS), 7)
+        return Step((more * self.first + (1 - more) * end).log(), state + 1)
+
+
+TEXTS = [[a, EOS] for a in (4, 5, 6)] + [[a, b, EOS] for a in (4, 5, 6) for b in (4, 5, 6)]
+ODDS = [0.0, 1.5, -2.0, 0.5, 0.5, 3.0, -1.0, 1.0, 2.0, 0.0, -3.0, 2.5]  # of each; two pairs are alike
+P = torch.tensor([0.1, 0.2, 0.1, 0.05, 0.05, 0.1, 0.05, 0.05, 0.15, 0.05, 0.0, 0.1], dtype=torch.double)
+
+
+class Table(Judge):
+    """Log-odds of every text of `Tiny`."""
+
+    odds = True
+
+    def score(self, batch: Batch) -> torch.Tensor:
+        return torch.tensor(ODDS)[numbers(batch)]
+
+
+def numbers(batch: Batch) -> torch.Tensor:
+    """Which of `TEXTS` each row is."""
+    first, second = batch.tokens[:, 0] - 4, batch.tokens[:, 1]
+    return torch.where(second == EOS, first, 3 * first + second - 1)
+
+
+class Twelve(Truth):
+    """p over the texts of `Tiny`, each written as its number."""
+
+    name = "twelve"
+
+    def log_prob(self, texts):
+        return P.log().numpy()[[int(text) for text in texts]]
+
+
+def exactly(decoder) -> torch.Tensor:
+    """What a decoder gives each text, by enumeration of all candidates."""
+    q, s = Tiny().log_prob(pad(TEXTS)).double().exp(), torch.tensor(ODDS, dtype=torch.double)
+    if isinstance(decoder, Reject):
+        made = q * log_acceptance(s, *decoder._constants(Tiny(), None)).exp()
+        return made / made.sum()
+    made = torch.zeros(len(q), dtype=torch.double)
+    for drawn in itertools.product(range(len(q)), repeat=decoder.candidates):
+        scores = s[list(drawn)]
+        best = scores == scores.max()
+        share = best.double() / best.sum() if isinstance(decoder, Rerank) else scores.softmax(0)
+        made.index_add_(0, torch.tensor(drawn), q[list(drawn)].prod() * share)
+    return made
+
+
+@pytest.mark.parametrize(
+    "decoder",
+    [
+        Rerank(judge=Table(), candidates=3),
+        Resample(judge=Table(), candidates=3),
+        Reject(judge=Table(), accept=0.2),
+    ],
+    ids=["rerank", "residual_ebm", "reject"],
+)
+def test_what_a_judge_chooses_has_a_distribution(decoder):
+    """Its probabilities, its draws and KL(q, p) are those of the enumeration."""
+    exact, n = exactly(decoder), 4000
+    known = decoder.distribution(Tiny())
+    found = known.log_prob(pad(TEXTS))
+    assert known.likelihood == "exact"
+    assert float(exact.sum()) == pytest.approx(1)
+    assert found.exp().tolist() == pytest.approx(exact.tolist(), rel=0.06, abs=1e-4)
+    batch = decoder(Tiny(), n, 5, rng=rng())
+    assert numbers(pad(TEXTS)).tolist() == list(range(len(TEXTS)))
+    rows = numbers(batch)
+    shares = torch.bincount(rows, minlength=len(TEXTS)) / n
+    assert shares.tolist() == pytest.approx(exact.tolist(), abs=4 * math.sqrt(0.25 / n))
+    error = known.error(batch)
+    assert 0 < error < 0.05
+    assert abs(float((exact * (found - exact.log())).sum())) < 3 * error
+    ones, metric = torch.ones(n, dtype=torch.long), KnownTruth()
+    scores = Scores(known.log_prob(batch), ones, ones, ones, ones, "samples", "exact", error=error)
+    metric.update(Twelve(), samples=Samples(tuple(map(str, rows.tolist()))), sample_scores=scores)
+    value, inside = metric.values()["kl_qp"], P > 0
+    given = exact[inside] / exact[inside].sum()
+    low, high = value.interval
+    assert low < float((given * (given / P[inside]).log()).sum()) < high
+    assert (high - low) / 2 > 1.96 * error
+
+
+def test_the_best_of_k_is_as_far_from_its_base_as_the_closed_form_says():
+    """log k - (k - 1) / k nats where no two texts score the same (Beirami et al. 2024)."""
+    bank, k = torch.randn(8192, generator=rng(), dtype=torch.double), 16
+    best = torch.randn(4000, k, generator=rng(1), dtype=torch.double).amax(1)
+    weigh = Rerank(judge=Table(), candidates=k).weighing(Tiny())
+    assert float(weigh(best, bank).mean()) == pytest.approx(math.log(k) - (k - 1) / k, abs=0.08)
+    assert float(weigh(bank, bank).exp().mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_a_choice_has_no_likelihood_where_its_base_has_none():
+    assert Rerank(judge=Table(), base=Ancestral(top_k=2)).distribution(Tiny()) is None
+    assert Rerank(judge=Table()).distribution(Tiny(), length=3) is None
+    cold = Rerank(judge=Table(), base=Ancestral(temperature=0.5), candidates=2).distribution(Tiny())
+    assert float(cold.log_prob(pad(TEXTS)).exp().sum()) == pytest.approx(1, abs=0.02)
 
 
 def test_rejection_that_would_not_end_says_its_rate():
