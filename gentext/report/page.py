@@ -143,12 +143,16 @@ def _blocks(
     likelihood = next((name for name in ("word_ppl", "bits_per_char", quality) if name in board.columns), "")
     cheap = next((name for name in ("bits_per_char", "h_pq", "word_ppl", quality) if name in board.columns), "")
     plain, names = findings.plain(board), charts.families(board)
+    human = [row for row in board.rows if row.human][:1]
     curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
     blocks = [
         ("Along what was swept", sweep_charts.draw(plain, likelihood, names) if likelihood else [], [], True),
         (
             "Quality and diversity",
-            [charts.frontier(board, quality, DIVERSITY)] if traded else [],
+            [
+                *([charts.frontier(board, quality, DIVERSITY)] if traded else []),
+                *sweep_charts.draw_decoding(board.rows, [*plain, *human], [quality, DIVERSITY], names),
+            ],
             [frontier.table(traded)] if traded and traded.area else [],  # one setting a family is no frontier
             True,
         ),

@@ -1,9 +1,10 @@
-"""What a sweep over a number does to a figure: a curve along each key that the command line varied."""
+"""What a number does to a figure: a curve along each that the command line, or a decode setting, varied."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -16,26 +17,52 @@ FEWEST = 3  # different numbers that make a curve
 WIDE = 4.0  # times the smallest number: from there on an axis is logarithmic
 
 
+@dataclass(frozen=True)
+class Named:
+    """A row, what it varies by key, and its name on a chart."""
+
+    row: Row
+    parts: Mapping[str, str]
+    name: str
+
+
 def draw(rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
-    """A chart for every key that takes three numbers or more while all else of a row's name stays.
+    """A chart for every key of the command line that takes three numbers or more while all else of a name stays.
 
     Rows with other numbers of it are points of their own, rows without it levels.
     """
-    named = [(row, _parts(row)) for row in rows if metric in row.cells]
-    keys = dict.fromkeys(key for _, parts in named for key in parts if _number(parts[key]) is not None)
+    return _drawn([Named(row, _parts(row.records[0].variant), row.family) for row in rows], metric, families)
+
+
+def draw_decoding(
+    rows: Sequence[Row], plain: Sequence[Row], metrics: Sequence[str], families: Sequence[str]
+) -> list[Chart]:
+    """The same of the numbers of decode settings (but temperatures, which are a curve on the frontier).
+
+    plain: the rows that are levels.
+    """
+    named = [Named(row, _parts(row.decode), f"{row.family} {row.decode}") for row in rows]
+    named = [each for each in named if each.parts and "temperature" not in each.parts]
+    levels = [Named(row, {}, row.family) for row in plain if not _parts(row.decode)]
+    return [chart for metric in metrics for chart in _drawn([*named, *levels], metric, families)]
+
+
+def _drawn(named: Sequence[Named], metric: str, families: Sequence[str]) -> list[Chart]:
+    named = [each for each in named if metric in each.row.cells]
+    keys = dict.fromkeys(key for each in named for key in each.parts if _number(each.parts[key]) is not None)
     return [chart for key in keys if (chart := _along(key, named, metric, families)) is not None]
 
 
-def _along(key: str, named: Sequence[tuple[Row, dict[str, str]]], metric: str, families: Sequence[str]) -> Chart | None:
+def _along(key: str, named: Sequence[Named], metric: str, families: Sequence[str]) -> Chart | None:
     curves: dict[str, dict[float, Row]] = defaultdict(dict)
-    for row, parts in named:
-        if key in parts and (at := _number(parts[key])) is not None:
-            curves[_rest(row, key)][at] = row
+    for each in named:
+        if key in each.parts and (at := _number(each.parts[key])) is not None:
+            curves[_rest(each.name, key)][at] = each.row
     if max(map(len, curves.values()), default=0) < FEWEST:
         return None
     title = board_column(metric).title
     points = [point for name, curve in curves.items() for point in _points(name, curve, metric)]
-    levels = [{"family": row.family, "y": row.cells[metric].value} for row, parts in named if key not in parts]
+    levels = [{"family": each.name, "y": each.row.cells[metric].value} for each in named if key not in each.parts]
     numbers = [point["x"] for point in points]
     wide = min(numbers) > 0 and max(numbers) >= WIDE * min(numbers)
     scale = alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False)
@@ -69,14 +96,14 @@ def _points(name: str, curve: dict[float, Row], metric: str) -> Iterator[dict[st
         yield {"family": name, "curve": len(curve) >= FEWEST, "x": at, "y": cell.value, "low": low, "high": high}
 
 
-def _parts(row: Row) -> dict[str, str]:
-    """What the command line changed in a row's family, by key."""
-    return dict(word.split("=", 1) for word in row.records[0].variant.split() if "=" in word)
+def _parts(words: str) -> dict[str, str]:
+    """What they say, by key."""
+    return dict(word.split("=", 1) for word in words.split() if "=" in word)
 
 
-def _rest(row: Row, key: str) -> str:
-    """A row's name without one of its keys."""
-    return " ".join(word for word in row.family.split() if not word.startswith(f"{key}="))
+def _rest(name: str, key: str) -> str:
+    """A name without one of its keys."""
+    return " ".join(word for word in name.split() if not word.startswith(f"{key}="))
 
 
 def _number(word: str) -> float | None:

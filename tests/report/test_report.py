@@ -150,6 +150,29 @@ def test_a_swept_number_is_drawn_as_a_curve_and_other_rows_as_levels():
     assert curve["encoding"]["x"]["scale"]["type"] == "log"
 
 
+def test_the_numbers_of_decode_settings_are_drawn_as_curves_beside_plain_sampling():
+    def drawn(family, decode, bleu):
+        values = {name: Value(bleu, f"{name}|v:1", None, 9) for name in ("bleu4", "selfbleu4")}
+        return Record("captions", "unconditional", family, "", decode, 0, values, {}, "exact")
+
+    steps = [drawn("diffusion", f"unmask steps={n}", n / 20) for n in (1, 4, 8)]
+    sure = [drawn("diffusion", f"unmask order=confidence steps={n}", n / 10) for n in (1, 4)]
+    plain = [drawn(family, "ancestral", 0.7) for family in ("diffusion", "lstm", "human")]
+    cold = [drawn("lstm", f"ancestral temperature={t}", t) for t in (0.4, 0.6, 0.8)]  # which the frontier shows
+    (section,) = page.build([*steps, *sure, *plain, *cold], {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Quality and diversity"]
+    frontier, *curves = block.charts
+    assert frontier.title.startswith("BLEU-4 against")
+    assert [chart.title for chart in curves] == ["BLEU-4 along steps", "Self-BLEU-4 along steps"]
+    curve, _, _, levels = curves[0].spec["layer"]
+    points = curve["data"]["values"]
+    assert [(p["family"], p["x"], p["y"]) for p in points if p["curve"]] == [
+        ("diffusion unmask", 1, 0.05), ("diffusion unmask", 4, 0.2), ("diffusion unmask", 8, 0.4),
+    ]  # fmt: skip
+    assert {p["family"] for p in points if not p["curve"]} == {"diffusion unmask order=confidence"}
+    assert {level["family"] for level in levels["data"]["values"]} == {"diffusion", "lstm", "human"}
+
+
 def test_what_was_not_swept_has_no_curve(records):
     (section,) = page.build(records, {}).sections
     assert "Along what was swept" not in [block.title for block in section.blocks]
