@@ -45,7 +45,7 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
     spread evenly over the `draws` of a text (in training: over the batch). Another order's likelihood is exact, and the
     decode setting's: `decode=unmask decode.unmask.order=confidence`.
     Differs from MDLM: of a time t, which is a multiple of 1/L, exactly t L places are masked, and not each with
-    probability t: the mean is the same (Nie et al. 2025, equation 6), and no smallest t is needed. The denoiser is not
+    probability t: the mean is the same (Nie et al. 2025), and no smallest t is needed. The denoiser is not
     told the time, which the number of masks shows. The length is no part of the diffusion.
 
     draws: times, and masks, for each text in `log_prob`.
