@@ -7,17 +7,18 @@ references moves these figures more than most differences between models.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from gentext import checks
 from gentext.data.ngram_arrays import Sentences, hashed
+from gentext.metrics import intervals
 from gentext.metrics.base import Absent
 from gentext.metrics.bleu_counts import SMOOTHINGS, Overlap, overlap
-from gentext.metrics.intervals import GROUPS, jackknife, student
+from gentext.metrics.intervals import GROUPS, group_errors, group_of, student
 from gentext.metrics.word_metric import WordMetric, log
 from gentext.types import Samples, Value
 
@@ -74,14 +75,11 @@ class BLEU(WordMetric):
         first = np.arange(len(hypotheses) + len(references)) < len(hypotheses)
         both = overlap(hypotheses + references, self.max_order, np.stack([first, ~first], 1))
         warn_if_foreign(hypotheses, references, both)
-        bleu = both.bleu(first, ~first, self.smoothing)
         n, m = len(hypotheses), len(references)
-
-        def mean(ours: ndarray, theirs: ndarray) -> ndarray:
-            kept = np.append(ours, theirs)
-            return both.bleu(first & kept, ~first & kept, self.smoothing).mean(1)
-
-        errors = jackknife(mean, n, m, groups=self.groups, seed=self.seed)
+        group = None
+        if self.groups and min(n, m) >= intervals.FEW:
+            group = np.append(group_of(n, self.groups, self.seed), group_of(m, self.groups, self.seed + 1))
+        bleu, errors = with_errors(both, group, first, ~first, self.smoothing)
         rest = f"refs:{m}|hyps:{n}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         return {
             f"{self.name}{k}": Value(
@@ -167,21 +165,30 @@ class SelfBLEU(WordMetric):
         alone = self.mode == "leave-one-out"
         shared = overlap(samples, self.max_order, None if alone else sides)
 
-        def mean(kept: ndarray) -> ndarray:
-            ours, theirs = (sides & kept[:, None]).T
-            return shared.bleu(ours, theirs, self.smoothing, alone).mean(1)
-
-        figures = mean(np.ones(len(samples), dtype=bool))
-        groups = self.groups if min(hypotheses, references) >= FEW else 0
-        errors = jackknife(mean, len(samples), groups=groups, seed=self.seed)
+        known = self.groups and min(hypotheses, references) >= FEW
+        group = group_of(len(samples), self.groups, self.seed) if known else None
+        bleu, errors = with_errors(shared, group, *sides.T, self.smoothing, alone)
         others = self.mode if alone and references == len(samples) else f"{self.mode}:{references}"
         rest = f"refs:{others}|hyps:{hypotheses}|smooth:{self.smoothing}|tok:{self.tok}|v:1"
         return {
             f"{self.name}{k}": Value(
                 value, f"selfbleu{k}|{rest}", False, int(hypotheses), **student(value, error, self.groups)._asdict()
             )
-            for k, (value, error) in enumerate(zip(figures.tolist(), errors, strict=True), 1)
+            for k, (value, error) in enumerate(zip(bleu.mean(1).tolist(), errors, strict=True), 1)
         }
+
+
+def with_errors(
+    texts: Overlap, group: Int[ndarray, " n"] | None, *options: Any
+) -> tuple[Float[ndarray, "k p"], Float[ndarray, " k"]]:
+    """BLEU of every hypothesis, and the standard errors of the means from leaving out a group at a time.
+
+    The errors are NaN where there are no groups. `options` are those of `Overlap.bleu`.
+    """
+    if group is None:
+        return texts.bleu(*options), np.full(len(texts.orders), np.nan)
+    bleu, means = texts.bleu_without(group, *options)
+    return bleu, group_errors(means)
 
 
 def check(max_order: int, smoothing: str, **caps: int | None) -> None:
@@ -195,7 +202,7 @@ STOPS = hashed([[".", "!", "?", "。"]]).words
 
 def warn_if_foreign(hypotheses: Sentences, references: Sentences, both: Overlap) -> None:
     """Say so where the two seem to be cut or cased otherwise: few words in common, or full stops apart in one only."""
-    words, known = hypotheses.lengths.sum(), (both.orders[0].sentence < len(hypotheses)).sum()
+    words, known = hypotheses.lengths.sum(), (both.orders[0].member < len(hypotheses)).sum()
     if known < words / 2:
         log.warning("of the samples' %d words %d occur in the references: are both cut and cased alike?", words, known)
     apart = [100 * np.isin(last_words(texts), STOPS).sum() / len(texts) for texts in (hypotheses, references)]

@@ -5,16 +5,26 @@ Source: Papineni et al. 2002, section 2; smoothing: Chen and Cherry 2014, method
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from numpy import ndarray
 
-from gentext.data.ngram_arrays import Sentences, Units, unigrams
+from gentext.data.ngram_arrays import Sentences
+from gentext.data.shared_ngrams import Groups, sentence_of_place, shared_ngrams, starts, units_of
 
 SMOOTHINGS = ("method1", "floor", "method0", "skip")
 EPSILON = 0.1
+BLOCK = 1 << 15  # sentences that are scored at a time, in arrays that stay in the cache
+
+
+def overlap(sentences: Sentences, largest: int, sides: Bool[ndarray, "n 2"] | None = None) -> Overlap:
+    """The n-grams that could match: those in two sentences at least; with `sides`, in one of each side at least."""
+    sentence = sentence_of_place(sentences)
+    found = shared_ngrams(sentences, largest, sides)
+    return Overlap(sentences.lengths, tuple(units_of(ngrams, sentence) for ngrams in found))
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class Overlap:
     """Sentences with those of their n-grams that more than one of them holds, order by order."""
 
     lengths: Int[ndarray, " n"]
-    orders: tuple[Units, ...]
+    orders: tuple[Groups, ...]  # of each unit, the sentences that hold it
 
     def bleu(
         self,
@@ -32,69 +42,170 @@ class Overlap:
         leave_one_out: bool = False,
     ) -> Float[ndarray, "k p"]:
         """BLEU-1..k of every hypothesis against all references; with leave_one_out, against all but itself."""
-        at = np.flatnonzero(hypotheses)
-        own = references & leave_one_out  # such a sentence is among the holders of each of its own n-grams
-        matches = np.zeros((len(self.orders), len(at)), dtype=np.int64)
+        own = references & leave_one_out
+        closest = closest_lengths(self._counts(references, np.zeros_like(self.lengths), 1)[0])
+        return self._scores(hypotheses, own, self._matches(references, own), closest, smoothing)
+
+    def bleu_without(
+        self,
+        group: Int[ndarray, " n"],
+        hypotheses: Bool[ndarray, " n"],
+        references: Bool[ndarray, " n"],
+        smoothing: str,
+        leave_one_out: bool = False,
+    ) -> tuple[Float[ndarray, "k p"], Float[ndarray, "g k"]]:
+        """The same, and its means without each group of sentences in turn, hypotheses and references alike.
+
+        Without a group an n-gram matches no longer only where all others that hold it are of that group. Such matches
+        are looked for once, and the sentences that have some are scored anew. NaN where no hypothesis is left.
+        """
+        groups = int(group.max()) + 1
+        own = references & leave_one_out
+        matches, counts = self._matches(references, own), self._counts(references, group, groups)
+        closest = closest_lengths(counts.sum(0))
+        without = np.stack([closest_lengths(counts.sum(0) - each) for each in counts])
+        values = self._scores(hypotheses, own, matches, closest, smoothing)
+
+        of = group[hypotheses]
+        sums = values.sum(1) - np.stack([np.bincount(of, row, groups) for row in values], 1)
+        column = np.cumsum(hypotheses) - 1
+        changed = [*self._farther(hypotheses, own, group, closest, without)]
+        changed += [*self._unmatched(hypotheses, references, own, group)]
+        for left_out, sentence, fewer in self._by_pair(np.concatenate([np.zeros(0, np.int64), *changed])):
+            lengths = self.lengths[sentence]
+            near = without[left_out, own[sentence].astype(np.intp), lengths]
+            anew = scores(matches[:, sentence] - fewer, lengths, near, smoothing)
+            for order, change in enumerate(anew - values[:, column[sentence]]):
+                sums[:, order] += np.bincount(left_out, change, groups)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return values, sums / (len(of) - np.bincount(of, minlength=groups))[:, None]
+
+    def _counts(self, references: Bool[ndarray, " n"], group: Int[ndarray, " n"], groups: int) -> Int[ndarray, "g w"]:
+        """How many references of each group have each length."""
+        width = int(self.lengths.max(initial=0)) + 1
+        cell = group[references] * width + self.lengths[references]
+        return np.bincount(cell, minlength=groups * width).reshape(groups, width)
+
+    def _matches(self, references: Bool[ndarray, " n"], own: Bool[ndarray, " n"]) -> Integer[ndarray, "k n"]:
+        """How many units of each sentence a reference holds; where it is `own`, another reference."""
+        longest = self.lengths.max(initial=0)
+        matches = np.zeros((len(self.orders), len(own)), dtype=np.min_scalar_type(longest))
         for row, units in zip(matches, self.orders, strict=True):
-            holders = np.bincount(units.unit[references[units.sentence]], minlength=units.size)
-            some = np.minimum(holders, 2).astype(np.uint8)  # none, one or more: small enough to stay in the cache
-            found = some[units.unit] > own[units.sentence]
-            row[:] = np.bincount(units.sentence[found], minlength=len(own))[at]
-        closest = closest_lengths(self.lengths[at], self.lengths[references], own[at])
-        return scores(matches, self.lengths[at], closest, smoothing)
+            for part in units.parts():
+                member = part.member.astype(np.intp)  # for this type np.add.at is fast
+                holders = np.add.reduceat(references[member], part.begin, dtype=np.int32)
+                found = np.repeat(holders, part.count) > own[member]
+                np.add.at(row, member[found], row.dtype.type(1))
+        return matches
+
+    def _scores(
+        self,
+        hypotheses: Bool[ndarray, " n"],
+        own: Bool[ndarray, " n"],
+        matches: Integer[ndarray, "k n"],
+        closest: Int[ndarray, "2 w"],
+        smoothing: str,
+    ) -> Float[ndarray, "k p"]:
+        at = np.flatnonzero(hypotheses)
+        values = np.empty((len(matches), len(at)))
+        for begin in range(0, len(at), BLOCK):
+            some = at[begin : begin + BLOCK]
+            near = closest[own[some].astype(np.intp), self.lengths[some]]
+            values[:, begin : begin + BLOCK] = scores(matches[:, some], self.lengths[some], near, smoothing)
+        return values
+
+    def _unmatched(
+        self,
+        hypotheses: Bool[ndarray, " n"],
+        references: Bool[ndarray, " n"],
+        own: Bool[ndarray, " n"],
+        group: Int[ndarray, " n"],
+    ) -> Iterator[Int[ndarray, " s"]]:
+        """The key of each match that a hypothesis loses without a group."""
+        small = group.astype(np.min_scalar_type(group.max()))  # one byte each: they stay in the cache
+        for order, units in enumerate(self.orders):
+            for part in units.parts():
+                if references.all():
+                    part = _nearly_of_one(part, small)
+                member, of = part.member, group[part.member]
+                # of the other references that hold the unit: how many, and the sums of their groups and of the squares
+                holds = references[member].astype(np.int64)
+                many, total, squares = (
+                    np.repeat(np.add.reduceat(each, part.begin), part.count)
+                    for each in (holds, holds * of, holds * of**2)
+                )
+                alone = own[member]
+                many, total, squares = many - alone, total - alone * of, squares - alone * of**2
+                left_out = total // np.maximum(many, 1)
+                one = (many > 0) & (left_out * many == total) & (left_out * total == squares)
+                at = np.flatnonzero(one & (left_out != of) & hypotheses[member])
+                yield self._key(left_out[at], member[at], order)
+
+    def _farther(
+        self,
+        hypotheses: Bool[ndarray, " n"],
+        own: Bool[ndarray, " n"],
+        group: Int[ndarray, " n"],
+        closest: Int[ndarray, "2 w"],
+        without: Int[ndarray, "g 2 w"],
+    ) -> Iterator[Int[ndarray, " s"]]:
+        """The key of each hypothesis whose closest length is another without a group; of an order that there is not."""
+        at = np.flatnonzero(hypotheses)
+        cell = own[at] * closest.shape[1] + self.lengths[at]
+        there = np.bincount(cell, minlength=closest.size) > 0
+        for left_out, each in enumerate(without):
+            other = there & (each != closest).ravel()
+            if other.any():
+                moved = at[other[cell] & (group[at] != left_out)]
+                yield self._key(left_out, moved, len(self.orders))
+
+    def _key(self, left_out: Int[ndarray, " s"] | int, sentence: Int[ndarray, " s"], order: int) -> Int[ndarray, " s"]:
+        """A group, a hypothesis that changes without it, and the order of the match that it loses, as one number."""
+        return (left_out * len(self.lengths) + sentence) * (len(self.orders) + 1) + order
+
+    def _by_pair(
+        self, key: Int[ndarray, " t"]
+    ) -> Iterator[tuple[Int[ndarray, " p"], Int[ndarray, " p"], Int[ndarray, "k p"]]]:
+        """Groups, hypotheses that change without them, and how many matches these lose by order; some at a time."""
+        slots = len(self.orders) + 1
+        pair, order = np.divmod(np.sort(key), slots)
+        begin = starts(pair)
+        cell = np.repeat(np.arange(len(begin)), np.diff(begin, append=len(pair))) * slots + order
+        fewer = np.bincount(cell, minlength=len(begin) * slots).reshape(-1, slots)[:, :-1].T
+        for first in range(0, len(begin), BLOCK):
+            left_out, sentence = np.divmod(pair[begin[first : first + BLOCK]], len(self.lengths))
+            yield left_out, sentence, fewer[:, first : first + BLOCK]
 
 
-def overlap(sentences: Sentences, largest: int, sides: Bool[ndarray, "n 2"] | None = None) -> Overlap:
-    """The n-grams that could match: those in two sentences at least; with `sides`, in one of each side at least.
+def _nearly_of_one(units: Groups, group: Integer[ndarray, " n"]) -> Groups:
+    """Without most of those units whose sentences are of two groups and more even if one of them is left out.
 
-    An n-gram can match only where both its parts do, so that each order looks at what the one before has left.
+    Where a single one is of another group than the rest, neighbours differ twice at most.
     """
-    grams = unigrams(sentences)
-    orders = []
-    for order in range(1, largest + 1):
-        units = grams.units()
-        first = units.unit == grams.rank
-        if sides is None:
-            shared = np.bincount(grams.rank[first], minlength=grams.size) > 1
-        else:
-            held = [np.bincount(grams.rank[side[grams.sentence]], minlength=grams.size) > 0 for side in sides.T]
-            shared = held[0] & held[1]
-        keep = shared[grams.rank]
-        orders.append(_numbered_anew(Units(units.unit[keep], units.sentence[keep], units.size)))
-        if order < largest:
-            grams = grams.longer(keep)
-    return Overlap(sentences.lengths, tuple(orders))
+    of = group[units.member]
+    differ = np.zeros(len(of), dtype=np.int32)
+    np.not_equal(of[1:], of[:-1], out=differ[1:], casting="unsafe")
+    differ[units.begin] = 0
+    few = np.add.reduceat(differ, units.begin) <= 2
+    return Groups(units.member[np.repeat(few, units.count)], units.count[few])
 
 
-def _numbered_anew(units: Units) -> Units:
-    """The units by numbers without gaps: most n-grams occur once, and counts by unit shall stay in the cache."""
-    there = np.zeros(units.size, dtype=bool)
-    there[units.unit] = True
-    numbers = np.cumsum(there) - 1
-    return Units(numbers[units.unit], units.sentence, int(there.sum()))
+def closest_lengths(counts: Int[ndarray, " w"]) -> Int[ndarray, "2 w"]:
+    """The reference length closest to each length, the shorter of two; then that to a reference's own, itself left out.
 
-
-def closest_lengths(
-    hypotheses: Int[ndarray, " n"], references: Int[ndarray, " k"], own: Bool[ndarray, " n"]
-) -> Int[ndarray, " n"]:
-    """Of each hypothesis the reference length closest to its own, the shorter of two; its own text left out.
-
-    `own` says which hypotheses stand among the references. At least one other reference must be left to each.
+    `counts`: how many references have each length.
     """
-    lengths, counts = np.unique(references, return_counts=True)
-    at = np.searchsorted(lengths, hypotheses)
-    last = len(lengths) - 1
-    here = np.minimum(at, last)
-    exact = (lengths[here] == hypotheses) & (counts[here] > own)
-    below = lengths[np.maximum(at - 1, 0)]
-    up = np.where(own, at + 1, at)  # the length at `at` is then the hypothesis's own, and nobody else's
-    above = lengths[np.minimum(up, last)]
-    take_below = (at > 0) & ((up > last) | (hypotheses - below <= above - hypotheses))
-    return np.where(exact, hypotheses, np.where(take_below, below, above))
+    length = np.arange(len(counts))
+    far = 3 * len(counts)
+    below = np.maximum.accumulate(np.where(counts > 0, length, -far))
+    above = np.minimum.accumulate(np.where(counts > 0, length, far)[::-1])[::-1]
+    below, above = np.append(-far, below[:-1]), np.append(above[1:], far)
+    other = np.where(length - below <= above - length, below, above)
+    return np.stack([np.where(counts > own, length, other) for own in (0, 1)])
 
 
 def scores(
-    matches: Int[ndarray, "k n"], lengths: Int[ndarray, " n"], closest: Int[ndarray, " n"], smoothing: str
+    matches: Integer[ndarray, "k n"], lengths: Int[ndarray, " n"], closest: Int[ndarray, " n"], smoothing: str
 ) -> Float[ndarray, "k n"]:
     """BLEU-1..k: brevity penalty times the geometric mean of the precisions, zero without a matching word.
 

@@ -115,8 +115,7 @@ def entropy(grams: NgramRanks, chosen: Bool[ndarray, " n"]) -> float:
 
 def repetition(grams: NgramRanks, lengths: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     """The share of each sentence's n-grams that stand earlier in it; zero where it has none."""
-    units = grams.units()
-    again = np.bincount(units.sentence[units.unit != grams.rank], minlength=len(lengths))
+    again = np.bincount(grams.repeats(), minlength=len(lengths))
     return again / np.maximum(lengths - grams.order + 1, 1)
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from gentext import checks
-from gentext.data.ngram_arrays import Sentences, unigrams
+from gentext.data.ngram_arrays import Sentences
+from gentext.data.shared_ngrams import sentence_of_place, shared_ngrams
 from gentext.data.suffix_array import fingerprints, longest_matches
 from gentext.metrics.base import Absent
 from gentext.metrics.intervals import bootstrap_ratio, clopper_pearson, share_of_ratio
@@ -91,14 +92,12 @@ class Memorisation(WordMetric):
 
 def known_ngrams(samples: Sentences, training: Sentences, largest: int) -> Int[ndarray, "k n"]:
     """How many n-grams of each sample, order by order, the training text holds too."""
+    both = samples + training
+    ours, sentence = np.arange(len(both)) < len(samples), sentence_of_place(both)
     known = np.zeros((largest, len(samples)), dtype=np.int64)
-    grams = unigrams(samples + training)
-    for row in known:
-        ours = grams.sentence < len(samples)
-        sides = [np.bincount(grams.rank[side], minlength=grams.size) > 0 for side in (ours, ~ours)]
-        shared = (sides[0] & sides[1])[grams.rank]
-        row[:] = np.bincount(grams.sentence[ours & shared], minlength=len(samples))
-        grams = grams.longer(shared)
+    for row, found in zip(known, shared_ngrams(both, largest, np.stack([ours, ~ours], 1)), strict=True):
+        holder = sentence[found.member]
+        row[:] = np.bincount(holder[holder < len(samples)], minlength=len(samples))
     return known
 
 

@@ -33,23 +33,20 @@ def test_ranks_are_the_n_grams(corpus):
 
 @settings(deadline=None)
 @given(CORPORA)
-def test_units_in_common_are_the_clipped_counts(corpus):
+def test_repeats_are_what_a_sentence_holds_beyond_once(corpus):
     for grams in ngram_arrays.orders(ngram_arrays.hashed(corpus), 3):
-        units = grams.units()
         bags = [Counter(tuples(sentence, grams.order)) for sentence in corpus]
-        sets = [set(units.unit[units.sentence == i].tolist()) for i in range(len(corpus))]
-        assert units.unit.max(initial=-1) < units.size
-        for i, a in enumerate(bags):
-            assert len(sets[i]) == a.total()
-            for j, b in enumerate(bags):
-                assert len(sets[i] & sets[j]) == (a & b).total()
+        expected = [i for i, bag in enumerate(bags) for _ in range(bag.total() - len(bag))]
+        assert sorted(grams.repeats().tolist()) == expected
 
 
-def test_longer_keeps_only_what_both_parts_keep():
-    grams = ngram_arrays.unigrams(ngram_arrays.hashed(["abab", "ab"]))
-    kept = grams.longer(np.array([1, 1, 0, 1, 1, 1], dtype=bool))
-    assert kept.place.tolist() == [0, 5]
-    assert kept.size == 1
+@settings(deadline=None)
+@given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2), max_size=20))
+def test_ranks_follow_the_keys_and_equal_ones_their_order(keys):
+    rank, by_rank, size = ngram_arrays.ranked(np.array(keys, dtype=np.int64))
+    assert rank.tolist() == [sorted(set(keys)).index(key) for key in keys]
+    assert by_rank.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+    assert size == len(set(keys))
 
 
 def test_slices_and_sums_of_sentences():

@@ -12,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
+from gentext.data import shared_ngrams
+from gentext.data.ngram_arrays import hashed
+from gentext.metrics import bleu_counts, intervals
 from gentext.metrics.base import Absent
 from gentext.metrics.bleu import BLEU, SelfBLEU
 from gentext.types import Samples
@@ -90,6 +93,34 @@ def test_selfbleu_equals_nltk_on_anything(samples):
     for order in (1, 2):
         theirs = [nltk_bleu(h, samples[:i] + samples[i + 1 :], order) for i, h in enumerate(samples)]
         assert ours[f"selfbleu{order}"] == pytest.approx(np.mean(theirs), abs=1e-12)
+
+
+SIDES = {  # which of 60 texts are hypotheses, which references, and whether each is left out of its own
+    "self": (slice(0, 60), slice(0, 60), True),
+    "capped": (slice(0, 50), slice(0, 40), True),
+    "included": (slice(0, 40), slice(0, 60), False),
+    "halves": (slice(0, 30), slice(30, 60), False),
+}
+
+
+@pytest.mark.parametrize("smoothing", ["method1", "floor", "skip"])
+@pytest.mark.parametrize("case", SIDES)
+@pytest.mark.parametrize("groups", [2, 7, 50])
+def test_means_without_a_group_are_those_of_the_others(monkeypatch, case, smoothing, groups):
+    """By force: every group left out and all others scored again."""
+    monkeypatch.setattr(shared_ngrams, "PART", 16)
+    monkeypatch.setattr(bleu_counts, "BLOCK", 8)
+    texts = hashed(text.split() for text in [*random_corpus(groups, 58, "abcd"), "a b c d " * 6, "x y z"])
+    ours, theirs = np.zeros((2, 60), dtype=bool)
+    ours[SIDES[case][0]], theirs[SIDES[case][1]], alone = True, True, SIDES[case][2]
+    group = intervals.group_of(60, groups, 0)
+    shared = bleu_counts.overlap(texts, 4, None if alone else np.stack([ours, theirs], 1))
+    values, means = shared.bleu_without(group, ours, theirs, smoothing, alone)
+    assert values.tolist() == shared.bleu(ours, theirs, smoothing, alone).tolist()
+    for left_out, mean in enumerate(means):
+        kept = group != left_out
+        again = shared.bleu(ours & kept, theirs & kept, smoothing, alone).mean(1)
+        assert mean == pytest.approx(again, abs=1e-12)
 
 
 def test_peers_conventions():
