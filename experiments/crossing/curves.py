@@ -31,13 +31,16 @@ def main() -> None:
     generators = [record["values"] for record in records if record["data"] == "captions"]
     for kind, name in KINDS.items():
         own = [record for record in records if record["data"].startswith(name)]
+        if not own:
+            continue
         for figure, title in FIGURES.items():
             curves: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
             for record in own:
                 curves[record["family"]][record["config"]["data"]["train"]].append(record["values"][figure]["value"])
             print(table(f"{kind}: {title}", curves))
             (HERE / f"{kind}-{figure}.svg").write_text(picture(curves, title), encoding="utf-8")
-    print("the best that can be, generated:", {name: shown(best) for name, best in known(generators).items()})
+    if generators:
+        print("the best that can be, generated:", {name: shown(best) for name, best in known(generators).items()})
 
 
 def known(generators: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
