@@ -399,10 +399,14 @@ def device_name(device: str) -> str:
 def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) -> tuple[Batch, list[str]]:
     """`eval.samples` sequences (of pairs: an answer to each prompt), all of `length` tokens where it is given.
 
-    They come from the stream named after the decode setting, of a large draw from several; unknown words are spelled.
+    Of a stream no more than valid and test each have pieces: they are compared with those, and more of them would be
+    judged for minutes where a corpus is small. The random numbers are of the stream named after the decode setting, for
+    a large draw of several; unknown words are spelled.
     """
     cfg, corpus = job.cfg, job.corpus
     n, prompt, stream = cfg.eval.samples, None, f"sample/{setting}"
+    if corpus.stream:
+        n = min(n, *(size for split in ("valid", "test") if (size := corpus.size(split))))
     prompts = corpus.prompts(cfg.eval.split)
     if prompts is not None:
         prompt = corpus.prompt_ids(prompts)

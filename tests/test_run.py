@@ -159,6 +159,15 @@ def test_samples_that_max_len_ended_are_counted_and_shown(tmp_path, capsys):
     assert "samples_cut" in capsys.readouterr().out
 
 
+def test_of_a_stream_as_many_samples_are_judged_as_its_held_out_splits_have_pieces(tmp_path):
+    (tmp_path / "text.txt").write_text("to be or not to be, that is the question;\n" * 100)
+    data = ["data=text", "data.path=text.txt", "data.unit=stream", "tokenizer=char", "max_len=16", BLEU_ALONE]
+    for family in ("ngram", "human"):  # people's text too: no more is asked of it than there is
+        (row,) = gentext.run(f"family={family}", *data).records
+        corpus = gentext.training_corpus(gentext.load(row.folder))
+        assert row.values["bleu2"].n == min(corpus.size("valid"), corpus.size("test")) < 20
+
+
 def test_a_trained_run_can_be_drawn_from(finished, tmp_path, capsys):
     folder = finished
     model = gentext.load(folder)
