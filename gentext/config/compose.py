@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gentext.config.advice import one_line
 from gentext.config.schema import groups, register, takes
-from gentext.config.search import folder
+from gentext.config.search import folder, folders
 
 PATHS = ("init", "family.model", "data.path", "data.truth.path", "data.truth.run")
 TEXTS = ("out", "title")  # never a number, a list or a sweep
@@ -70,10 +70,23 @@ def completed(overrides: Sequence[str]) -> list[str]:
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
-    composed = cache(lambda *choices: compose(choices, with_hydra=True))  # of one run, all three are the same
-    chosen = [composed(*_choices(job)) for job in jobs(_choices(overrides), composed=composed)]
-    fixed = composed(*(each.input_line or "" for each in parsed(_choices(overrides)) if not each.is_sweep_override()))
+    composed = partial(_composed, files=_files())
+    choices = [override for override in _choices(overrides) if _is_of_a_group(override)]
+    chosen = [composed(*job) for job in jobs(choices, composed=composed)]
+    fixed = composed(*(each.input_line or "" for each in parsed(choices) if not each.is_sweep_override()))
     return [_sign(chosen, fixed, parent, name) + override for override, parent, name in given]
+
+
+@lru_cache(64)
+def _composed(*choices: str, files: tuple[tuple[str, int], ...]) -> DictConfig:
+    """What choices of options compose, which is not to be changed: runs of one process mostly make the same choices."""
+    return compose(choices, with_hydra=True)
+
+
+def _files() -> tuple[tuple[str, int], ...]:
+    """Every file of options, and when it was last changed."""
+    found = (path for each in folders() for path in each.rglob("*.yaml"))
+    return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in found))
 
 
 def _sign(chosen: Sequence[DictConfig], fixed: DictConfig, parent: str, name: str) -> str:
@@ -124,6 +137,11 @@ def jobs(
 def _choices(overrides: Sequence[str]) -> list[str]:
     """The choices of options among overrides."""
     return [override for override in overrides if "." not in override.partition("=")[0]]
+
+
+def _is_of_a_group(override: str) -> bool:
+    key = override.partition("=")[0].lstrip("+~")
+    return "/" in key or any((root / key).is_dir() for root in folders())
 
 
 def _texts_quoted(overrides: Sequence[str]) -> list[str]:
