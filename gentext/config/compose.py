@@ -70,7 +70,7 @@ def completed(overrides: Sequence[str]) -> list[str]:
     given = [(override, *override.partition("=")[0].rpartition(".")[::2]) for override in overrides]
     if not any(parent and parent[0] not in "+~" for _, parent, _ in given):
         return overrides
-    composed = partial(_composed, files=_files())
+    composed = partial(_composed, _files())
     choices = [override for override in _choices(overrides) if _is_of_a_group(override)]
     chosen = [composed(*job) for job in jobs(choices, composed=composed)]
     fixed = composed(*(each.input_line or "" for each in parsed(choices) if not each.is_sweep_override()))
@@ -78,8 +78,8 @@ def completed(overrides: Sequence[str]) -> list[str]:
 
 
 @lru_cache(64)
-def _composed(*choices: str, files: tuple[tuple[str, int], ...]) -> DictConfig:
-    """What choices of options compose, which is not to be changed: runs of one process mostly make the same choices."""
+def _composed(_: tuple[tuple[str, int], ...], /, *choices: str) -> DictConfig:
+    """What choices compose of the files of options as they are; it is not to be changed, for other runs read it too."""
     return compose(choices, with_hydra=True)
 
 
