@@ -15,6 +15,7 @@ import altair as alt
 import numpy as np
 import vl_convert
 
+from gentext.results.board import SIGNS
 from gentext.results.significance import over_seeds
 
 HERE = Path(__file__).parent
@@ -32,17 +33,20 @@ def main() -> None:
     records = [record for record in map(json.loads, lines) if record["data"] == "captions"]
     plain: dict[str, dict[int, dict[float, Row]]] = defaultdict(lambda: defaultdict(dict))  # model, seed, temperature
     judged: dict[tuple[str, str, str], dict[int, Row]] = defaultdict(dict)  # model, way, judge; seed
+    signs: dict[tuple[str, str, str], dict[str, str]] = {}  # of bounds
     for record in records:
         model, row = named(record), figures(record)
         way, _, rest = record["decode"].partition(" ")
         if way in WAYS:
             kind = rest.removeprefix("judge=").partition("-s")[0]
             judged[model, WAYS[way], JUDGES[kind]][record["seed"]] = row
+            exact = {name: record["values"][name].get("exactness", "exact") for name in DIVERGENCES if name in row}
+            signs[model, WAYS[way], JUDGES[kind]] = {name: SIGNS[what] for name, what in exact.items()}
         else:
             plain[model][record["seed"]][float(rest.rpartition("=")[2] or 1)] = row
     human = {seed: curve[1.0] for seed, curve in plain.pop("human").items()}
     print(at_equal_diversity(plain, judged))
-    print(divergences(plain, judged))
+    print(divergences(plain, judged, signs))
     (HERE / "frontier.svg").write_text(picture(plain, judged, human), encoding="utf-8")
 
 
@@ -85,23 +89,21 @@ def less(row: Row, curve: Mapping[float, Row], name: str) -> float | None:
     return row[name] - float(np.interp(row[DIVERSITY], x, y))
 
 
-def divergences(plain: Any, judged: Any) -> str:
-    """The divergences from the truth of what has a likelihood, in both directions, and what resampling changed."""
-    lines = [["model", "judge", *DIVERGENCES.values(), *(f"{title} at T 1" for title in DIVERGENCES.values())]]
-    lines += [
-        ["---"] * 2 + ["---:"] * 4,
-    ]
+def divergences(plain: Any, judged: Any, signs: Any) -> str:
+    """The divergences from the truth of what has a likelihood, in both directions, and what the choice changed."""
+    head = ["model", "way", "judge", *(word for title in DIVERGENCES.values() for word in (title, "less that at T 1"))]
+    lines = [head, ["---"] * 3 + ["---:"] * 4]
     for (model, way, judge), rows in judged.items():
-        if way == "residual_ebm":
-            seeds = sorted(rows)
-            before = {
-                name: [plain[model][seed][1.0][name] for seed in seeds if name in plain[model][seed][1.0]]
-                for name in DIVERGENCES
-            }
-            after = {name: [rows[seed][name] for seed in seeds if name in rows[seed]] for name in DIVERGENCES}
-            bounds = {"kl_pq": "≤", "kl_qp": "≥"}
-            cells = [bounds[name] + shown(after[name]) for name in DIVERGENCES]
-            lines.append([model, judge, *cells, *(shown(before[name]) for name in DIVERGENCES)])
+        cells = [model, way, judge]
+        for name in DIVERGENCES:
+            seeds = sorted(seed for seed in rows if name in rows[seed])
+            sign = signs[model, way, judge].get(name, "")
+            cells.append(sign + shown([rows[seed][name] for seed in seeds]))
+            both = [seed for seed in seeds if name in plain[model].get(seed, {}).get(1.0, {})]
+            apart = [rows[seed][name] - plain[model][seed][1.0][name] for seed in both]
+            cells.append((sign + shown(apart, sign="+")) if apart else "-")
+        if cells[3] != "-":
+            lines.append(cells)
     return written(lines)
 
 
