@@ -122,7 +122,7 @@ def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
 
 def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:
     """Check a run or a sweep, and let Hydra run it; how each job ended, and the exit code of the worst."""
-    overrides = config.completed(overrides)
+    overrides = config.completed(overrides if SEARCH in overrides else config.late(overrides, sweep=sweep))
     idle = 0 if SEARCH in overrides else 1  # a search may have had all its trials before
     out = check(overrides, sweep=sweep)
     several = sweep or any(word.startswith("experiment=") for word in overrides)

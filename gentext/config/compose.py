@@ -12,7 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, OverrideType
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import VersionBase
@@ -89,6 +89,27 @@ def _files() -> tuple[tuple[str, int], ...]:
     return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in found))
 
 
+def late(overrides: Sequence[str], *, sweep: bool) -> list[str]:
+    """The overrides of a sweep, with every choice of a nested option (`encoder@eval.encoder=minilm`) left to its jobs.
+
+    Hydra composes first what no job varies, and what the option belongs to may be the choice of a job alone.
+    """
+    nested = [override for override in overrides if _nested(override)]
+    if not nested:
+        return list(overrides)
+    if not sweep:
+        first = next(expand([override for override in _choices(overrides) if override not in nested]))
+        sweep = compose(first, with_hydra=True).hydra.mode == RunMode.MULTIRUN
+    if not sweep:
+        return list(overrides)
+    alone = {
+        each.input_line: f"{each.get_key_element()}=choice({each.value()})"
+        for each in parsed(nested)
+        if not each.is_sweep_override() and each.type == OverrideType.CHANGE
+    }
+    return [alone.get(override, override) for override in overrides]
+
+
 def _sign(chosen: Sequence[DictConfig], fixed: DictConfig, parent: str, name: str) -> str:
     """What Hydra wants before an override of the key `parent.name`.
 
@@ -127,6 +148,9 @@ def jobs(
     """
     given = list(overrides)
     first = next(expand(given)) if sweep is not False else given
+    if any(map(_nested, first)):  # the experiment may choose by its sweep what they belong to
+        words = [*_choices(first), *(word for word in first if word.startswith("hydra."))]
+        first = [word for word in words if not _nested(word)]
     node = (composed(*first) if composed else compose(first, with_hydra=True)).hydra
     if sweep or node.mode == RunMode.MULTIRUN:
         keys = {override.partition("=")[0] for override in given}
@@ -136,11 +160,16 @@ def jobs(
 
 def _choices(overrides: Sequence[str]) -> list[str]:
     """The choices of options among overrides."""
-    return [override for override in overrides if "." not in override.partition("=")[0]]
+    return [override for override in overrides if "." not in override.partition("=")[0] or _nested(override)]
+
+
+def _nested(override: str) -> bool:
+    """Whether it chooses an option of a node within another, `GROUP@PLACE=OPTION`."""
+    return "@" in override.partition("=")[0]
 
 
 def _is_of_a_group(override: str) -> bool:
-    key = override.partition("=")[0].lstrip("+~")
+    key = override.partition("=")[0].lstrip("+~").partition("@")[0]
     return "/" in key or any((root / key).is_dir() for root in folders())
 
 
@@ -164,8 +193,8 @@ def _texts_quoted(overrides: Sequence[str]) -> list[str]:
 
 
 def _chosen(overrides: Sequence[str]) -> DictConfig:
-    """The configuration that the choices of options alone compose; of a swept choice, the first."""
-    return compose(_choices(next(expand(overrides))))
+    """The configuration that the choices of options alone compose, but nested ones; of a swept choice, the first."""
+    return compose([override for override in _choices(next(expand(overrides))) if not _nested(override)])
 
 
 def parsed(overrides: Sequence[str]) -> list[Override]:

@@ -18,6 +18,20 @@ def test_a_sweep_is_checked_one_value_at_a_time():
     assert len(jobs) == 4
 
 
+@pytest.mark.parametrize("sweep", [True, False])
+def test_a_sweep_leaves_a_nested_option_to_the_jobs_that_have_its_place(sweep):
+    named = ["encoder@eval.encoder=pretrained", "eval.encoder.model=x"]  # of the tasks; captions have no such place
+    given = ["data=poetry,code", "family=copy"] if sweep else ["experiment=tasks", "family=copy"]
+    overrides = config.completed(config.late([*given, *named], sweep=sweep))
+    assert overrides[-2:] == ["encoder@eval.encoder=choice(pretrained)", "++eval.encoder.model=x"]
+    assert {config.compose(job).eval.encoder.model for job in config.jobs(overrides, sweep=sweep)} == {"x"}
+
+
+def test_one_run_takes_a_nested_option_as_it_is():
+    named = ["data=poetry", "encoder@eval.encoder=pretrained", "eval.encoder.model=x"]
+    assert config.completed(config.late(named, sweep=False)) == named
+
+
 def test_globs_expand_to_the_options():
     names = [job[0] for job in config.expand(["family=glob(*)"])]
     assert names == [f"family={name}" for name in sorted(config.groups()["family"])]
