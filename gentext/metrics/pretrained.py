@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class PretrainedEncoder:
     def __post_init__(self) -> None:
         checks.one_of("pooling", self.pooling, ("mean", "first", "last"))
         checks.at_least(1, batch_size=self.batch_size)
+        _place(self.model)  # a model that is not there is refused before a training, not after it
 
     @property
     def width(self) -> int:
@@ -96,22 +98,34 @@ class PretrainedEncoder:
         return f"{Path(self.model).name}-{_loaded(self.model, self.device)[2]}-{self.pooling}-v1"
 
 
+def _place(model: str) -> tuple[str, dict[str, str]]:
+    """What `from_pretrained` takes. Raises: ValueError where the model or transformers is not there, as far as seen."""
+    if find_spec("transformers") is None:
+        raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'")
+    try:
+        return located(model)
+    except ValueError as error:
+        raise _unread(model, error) from error
+
+
+def _unread(model: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"encoder {model!r} cannot be loaded: {error}. Give a folder that holds a model of transformers, "
+        "or a name on the Hugging Face hub"
+    )
+
+
 @cache
 def _loaded(model: str, device: str) -> tuple[Any, torch.nn.Module, str]:
     """Tokenizer, network and the first half of a checksum of its weights."""
+    name, file = _place(model)
+    from transformers import AutoModel, AutoTokenizer
+
     try:
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError as error:
-        raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'") from error
-    try:
-        name, file = located(model)
         tokenizer = AutoTokenizer.from_pretrained(name, **file)
         network = AutoModel.from_pretrained(name, **file, dtype=torch.float32).eval().to(device)
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"encoder {model!r} cannot be loaded: {error}. Give a folder that holds a model of transformers, "
-            "or a name on the Hugging Face hub"
-        ) from error
+        raise _unread(model, error) from error
     checksum = hashlib.sha256()
     for name, weights in sorted(network.state_dict().items()):
         checksum.update(name.encode() + weights.cpu().contiguous().numpy().tobytes())

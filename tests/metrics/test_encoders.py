@@ -145,7 +145,7 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
         PretrainedEncoder("nobody/knows", pooling="max")
 
 
-def test_a_model_that_is_not_there_is_told(tmp_path):
+def test_a_model_that_is_not_there_is_told_before_any_text_is_drawn(tmp_path):
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        PretrainedEncoder(str(tmp_path)).encode(["a"])
+        PretrainedEncoder(str(tmp_path))
