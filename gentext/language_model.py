@@ -19,7 +19,7 @@ from gentext.data.automaton import Automaton
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.panels import Panel
-from gentext.types import EOS, PAD, Batch, Canvas, Likelihood, Outputs, State, Step, Tokens
+from gentext.types import EOS, PAD, Batch, Canvas, FullConditionals, Likelihood, Outputs, State, Step, Tokens
 
 
 class LanguageModel(nn.Module):
@@ -386,6 +386,14 @@ class SupportsUnmasking(ABC):
     @abstractmethod
     def masked_logits(self, canvas: Canvas, places: Bool[Tensor, "n s"]) -> Float[Tensor, "m v"]:
         """The logits of these masked places, row by row; -inf for what is no word."""
+
+
+class SupportsFullConditionals(ABC):
+    """A model that reads a text from both sides, and says each of its tokens given all the others."""
+
+    @abstractmethod
+    def full_conditionals(self, batch: Batch) -> FullConditionals:
+        """Of one text, in one pass over as many rows as it has tokens. Raises: ValueError where it has none."""
 
 
 class SupportsAdversarial(ABC):

@@ -100,6 +100,14 @@ class Canvas(NamedTuple):
         return Canvas(*(part[index] for part in self))
 
 
+class FullConditionals(NamedTuple):
+    """The distribution of each token of one text given all its others."""
+
+    logits: Float[Tensor, "t v"]
+    tokens: Int[Tensor, " t"]  # that stand there
+    read: Int[Tensor, " s"]  # the line that was read, each row of it with another token masked
+
+
 @dataclass(frozen=True)
 class Outputs:
     """A family's scores of a batch under teacher forcing.

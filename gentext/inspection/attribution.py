@@ -10,12 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from gentext.inspection.token_scores import alone
-from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsLatent, SupportsUnmasking
+from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsFullConditionals, SupportsLatent
 from gentext.models import Pretrained
 from gentext.models.classifier.base import Classifier, texts_of
 from gentext.models.layers import Embedding
-from gentext.types import RESERVED, Batch
+from gentext.types import RESERVED, Batch, FullConditionals
 
 STEPS = 32  # of the path from no input to the input
 
@@ -46,7 +45,7 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
     """What each read vector adds to the log-probability of each token of one text, in nats.
 
     None for a family that reads no token by an embedding (n-grams, HMMs), or of which a text's tokens have no
-    probabilities. Of one that unmasks, it is of each word given all the others.
+    probabilities. Of one that reads a text from both sides, it is of each token given all the others.
 
     steps: None: the gradient times the vector; else integrated gradients from vectors of zeros, by the midpoints of
         so many parts of the path, whose columns add up to log p less that of the zeros (completeness).
@@ -55,9 +54,9 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
     every call of it counts, as a state machine makes one a token.
     """
     from_the_left = family.likelihood == "exact" and family.sequential
-    if not (from_the_left or isinstance(family, SupportsLatent | SupportsUnmasking)):
+    if not (from_the_left or isinstance(family, SupportsLatent | SupportsFullConditionals)):
         return None
-    score, rows = _target(family, batch)
+    score, rows, line = _target(family, batch)
     scales = [1.0] if steps is None else [(i + 0.5) / steps for i in range(steps)]
     total: Tensor | None = None
     with _reading(family) as reading:
@@ -74,29 +73,37 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
             ]
             part = torch.cat([part.reshape(rows, -1) for part in parts], 1) / len(scales)
             total = part if total is None else total + part
-        read = torch.cat([tokens.reshape(rows, -1)[0] for tokens in reading.tokens])
+        read = torch.cat([tokens.reshape(rows, -1)[0] for tokens in reading.tokens]) if line is None else line
     assert total is not None
     return Attributions(total.detach(), read)
 
 
-def _target(family: LanguageModel, batch: Batch) -> tuple[Callable[[], Float[Tensor, "r c"]], int]:
-    """What gives log p of every token (or label) in rows that are all the same text: each row asks for one of them."""
+def _target(
+    family: LanguageModel, batch: Batch
+) -> tuple[Callable[[], Float[Tensor, "r c"]], int, Int[Tensor, " s"] | None]:
+    """What gives log p of every token (or label) in rows that are all the same text: each row asks for one of them.
+
+    And how many rows there are; and what all of them read, where each reads a mask in another place.
+    """
     if isinstance(family, Classifier):
         texts = texts_of(batch).expand(family.labels, -1)
-        return lambda: family.scores(texts), family.labels
-    if isinstance(family, SupportsUnmasking):
-        canvas = alone(family, batch)
-        words = canvas.tokens[canvas.masked][:, None]
-        unmask = family.masked_logits
-        return lambda: unmask(canvas, canvas.masked).log_softmax(-1).gather(1, words)[:, 0].diag(), len(words)
+        return lambda: family.scores(texts), family.labels, None
+    if isinstance(family, SupportsFullConditionals):
+        with torch.no_grad():
+            _, tokens, read = family.full_conditionals(batch)
+        return lambda: _own(family.full_conditionals(batch)).diag(), len(tokens), read
     t = int(batch.lengths[0])
     index = torch.zeros(t, dtype=torch.long, device=batch.tokens.device)
     rows = batch.rows(index)
     if not isinstance(family, SupportsLatent):
-        return lambda: family(rows).log_prob, t
+        return lambda: family(rows).log_prob, t, None
     with torch.no_grad():
         z = family.encode(batch).mean
-    return lambda: family.given_latent(z.expand(t, -1))(rows).log_prob, t
+    return lambda: family.given_latent(z.expand(t, -1))(rows).log_prob, t, None
+
+
+def _own(found: FullConditionals) -> Float[Tensor, " t"]:
+    return found.logits.log_softmax(-1).gather(1, found.tokens[:, None])[:, 0]
 
 
 @contextmanager

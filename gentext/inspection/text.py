@@ -18,10 +18,10 @@ from gentext.inspection.token_scores import TokenScores, has_next_token, token_s
 from gentext.language_model import (
     LanguageModel,
     SupportsAdversarial,
+    SupportsFullConditionals,
     SupportsLatent,
     SupportsTextPanels,
     SupportsTexts,
-    SupportsUnmasking,
 )
 from gentext.models.classifier.base import Classifier, texts_of
 from gentext.panels import START, HeatLine, Heatmap, Panel, Table, numbered, spelling
@@ -106,13 +106,16 @@ def _prompt(model: TrainedModel, prompt: str) -> Int[Tensor, "1 p"]:
 def surprise(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> HeatLine:
     """How surprising each token of one text was, with its rank and what was expected."""
     scores = token_scores(family, batch)
-    words = spelling(tokenizer, _written(family, batch))
+    words = spelling(tokenizer, scores.tokens.tolist())
     total, n = float(scores.log_prob.sum()), len(words)
-    how, before, end = "", "those before it", ", the end included"
+    how, before = "", "those before it"
+    end = ", the end included" if EOS in scores.tokens else ""
     if isinstance(family, SupportsLatent):
         how = " They are under the mean of z given the text; its likelihood of the whole text is a bound."
-    elif isinstance(family, SupportsUnmasking):
-        before, end, how = "all the others", "", " Its likelihood of the whole text is another figure."
+    elif isinstance(family, SupportsFullConditionals):
+        before, how = "all the others", " Its likelihood of the whole text is another figure."
+        if family.likelihood == "pseudo":
+            how = " Their sum is its pseudo-likelihood, which is no probability of the text."
     elif family.likelihood != "exact":
         how = " They are of writing from left to right, of which its likelihood of the whole text says another figure."
     return HeatLine(
@@ -126,12 +129,6 @@ def surprise(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> HeatL
         ["log p", "rank", "bits expected", "expected"],
         list(map(list, zip(*_cells(scores, tokenizer), strict=True))),
     )
-
-
-def _written(family: LanguageModel, batch: Batch) -> list[int]:
-    """The tokens of one text that have a figure: of a family that unmasks, the words alone."""
-    tokens = batch.tokens[0][batch.mask[0]].tolist()
-    return [token for token in tokens if token != EOS] if isinstance(family, SupportsUnmasking) else tokens
 
 
 def _cells(scores: TokenScores, tokenizer: Tokenizer) -> tuple[list, list, list, list]:
@@ -178,6 +175,14 @@ def _maps(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> list[Pan
     return found
 
 
+def _written(family: LanguageModel, batch: Batch) -> list[int]:
+    """The tokens of one text that have a probability."""
+    if not isinstance(family, SupportsFullConditionals):
+        return batch.tokens[0][batch.mask[0]].tolist()
+    with torch.no_grad():
+        return family.full_conditionals(batch).tokens.tolist()
+
+
 def with_surprise(model: TrainedModel, n: int = 1, **how: Any) -> list[tuple[str, HeatLine]]:
     """`n` samples, each with the log-probability of its tokens under the model, however they were drawn.
 
@@ -192,7 +197,8 @@ def with_surprise(model: TrainedModel, n: int = 1, **how: Any) -> list[tuple[str
 
 def example(family: LanguageModel, corpus: Corpus) -> list[Panel]:
     """The surprise of one test text that fits a line or two; nothing where the family has no such figure."""
-    if not has_next_token(family) or isinstance(family, Classifier | SupportsTexts):
+    known = has_next_token(family) or isinstance(family, SupportsFullConditionals)
+    if not known or isinstance(family, Classifier | SupportsTexts):
         return []
     texts, sources = corpus.lines("test"), corpus.prompts("test")
     for i, text in enumerate(texts[:SEARCHED]):

@@ -8,20 +8,21 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.language_model import LanguageModel, SupportsLatent, SupportsUnmasking
-from gentext.types import EOS, Batch, Canvas
+from gentext.language_model import LanguageModel, SupportsFullConditionals, SupportsLatent
+from gentext.types import EOS, Batch
 
 EXPECTED = 3  # likeliest tokens that are named
 
 
 class TokenScores(NamedTuple):
-    """Of every token of one text, EOS included; of one written in any order, of every word, EOS left out."""
+    """Of every token of one text that has a probability; EOS too, but of masked diffusion, which is told the length."""
 
     log_prob: Float[Tensor, " t"]  # nats
     rank: Int[Tensor, " t"]  # 1: no token was likelier
     entropy: Float[Tensor, " t"]  # nats, of the distribution that it was drawn from
     expected: Int[Tensor, "t k"]  # the likeliest tokens, best first
     expected_log_prob: Float[Tensor, "t k"]
+    tokens: Int[Tensor, " t"]
 
 
 def has_next_token(family: LanguageModel) -> bool:
@@ -34,7 +35,7 @@ def has_next_token(family: LanguageModel) -> bool:
 def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
     """What a family says of one text, a batch of one row. Of a VAE, z is the mean of the text's posterior.
 
-    Of a family that unmasks, it is what it says of each word given all the others.
+    Of a family that reads a text from both sides, it is what it says of each token given all the others.
     Raises: ValueError where the family has no next-token probabilities.
 
     Example:
@@ -45,11 +46,9 @@ def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
         >>> token_scores(model, pad([[4, 5, 2]])).rank.tolist()  # 4 is said twice as often
         [1, 2, 2]
     """
-    if isinstance(family, SupportsUnmasking):
-        canvas = alone(family, batch)
-        logits = family.masked_logits(canvas, canvas.masked).double()
-        said = [_said(*each) for each in zip(logits, canvas.tokens[canvas.masked], strict=True)]
-        return TokenScores(*(torch.stack(parts) for parts in zip(*said, strict=True)))
+    if isinstance(family, SupportsFullConditionals):
+        logits, tokens, _ = family.full_conditionals(batch)
+        return _together([_said(*each) for each in zip(logits.double(), tokens, strict=True)], tokens)
     if not has_next_token(family):
         raise ValueError(
             f"{type(family).__name__} has no probability of the next token; take one that writes from left to right"
@@ -63,22 +62,15 @@ def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
         columns.append(_said(at.logits[0].double(), token))
         if i + 1 < len(tokens):
             at = model.step(at.state, token[None])
-    return TokenScores(*(torch.stack(parts) for parts in zip(*columns, strict=True)))
+    return _together(columns, tokens)
 
 
-def alone(family: SupportsUnmasking, batch: Batch) -> Canvas:
-    """One text in as many rows as it has words, each with another word masked. Raises: ValueError where it has none."""
-    canvas = family.canvas(batch)
-    places = canvas.text[0].nonzero()[:, 0]
-    if not len(places):
-        raise ValueError("the text is empty; give it a word")
-    masked = torch.zeros(len(places), canvas.tokens.shape[1], dtype=torch.bool, device=places.device)
-    masked[torch.arange(len(places)), places] = True
-    return canvas.rows(torch.zeros_like(places))._replace(masked=masked)
+def _together(columns: list[tuple[Tensor, ...]], tokens: Int[Tensor, " t"]) -> TokenScores:
+    return TokenScores(*(torch.stack(parts) for parts in zip(*columns, strict=True)), tokens)
 
 
 def _said(logits: Float[Tensor, " v"], token: Int[Tensor, ""]) -> tuple[Tensor, ...]:
-    """The parts of `TokenScores` of one token."""
+    """The parts of `TokenScores` of one token, but the token."""
     scores = logits.log_softmax(-1)
     own = scores[token]
     best = scores.topk(min(EXPECTED, len(scores) - EOS))

@@ -10,11 +10,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least, between
-from gentext.language_model import Decoder, LanguageModel, SupportsInfilling, SupportsPrepare, SupportsUnmasking
+from gentext.language_model import (
+    Decoder,
+    LanguageModel,
+    SupportsFullConditionals,
+    SupportsInfilling,
+    SupportsPrepare,
+    SupportsUnmasking,
+)
 from gentext.models.layers import Embedding
 from gentext.models.output import Output, token_log_prob
 from gentext.models.transformer.encoder import Encoder
-from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, Outputs, Step, Tokens, pad
+from gentext.types import ANY, BOS, EOS, GAP, PAD, UNK, Batch, Canvas, FullConditionals, Outputs, Step, Tokens, pad
 
 SEED = 20240611  # of the draws that a bound rests on
 
@@ -28,7 +35,7 @@ class Written(NamedTuple):
     next: Int[Tensor, " n"]
 
 
-class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, SupportsPrepare):
+class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsFullConditionals, SupportsInfilling, SupportsPrepare):
     """Masked (absorbing-state) diffusion: a text begins as masks alone, and places are unmasked until all are known.
 
     The length comes first: p(text) = p(length) p(words | length), in `start` and `step` too. Its logits are a bias,
@@ -166,6 +173,17 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsInfilling, Suppo
 
     def masked_logits(self, canvas: Canvas, places: Bool[Tensor, "n s"]) -> Float[Tensor, "m v"]:
         return self.output(self._read(canvas)[places]).float() + self.offset
+
+    def full_conditionals(self, batch: Batch) -> FullConditionals:
+        """Of the words; the length is known, and so is where the text ends."""
+        canvas = self.canvas(batch)
+        places = canvas.text[0].nonzero()[:, 0]
+        if not len(places):
+            raise ValueError("the text is empty; give it a word")
+        masked = torch.zeros(len(places), canvas.tokens.shape[1], dtype=torch.bool, device=places.device)
+        masked[torch.arange(len(places)), places] = True
+        rows = canvas.rows(torch.zeros_like(places))._replace(masked=masked)
+        return FullConditionals(self.masked_logits(rows, masked), canvas.tokens[0][places], canvas.tokens[0])
 
     def forward(self, batch: Batch) -> Outputs:
         """One time a text. The log-probabilities are divided by it; that of the length stands at the last token.

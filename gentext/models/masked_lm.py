@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of, share
-from gentext.language_model import Decoder, LanguageModel, SupportsPrepare, SupportsSubwords
+from gentext.language_model import Decoder, LanguageModel, SupportsFullConditionals, SupportsPrepare, SupportsSubwords
 from gentext.models.layers import Embedding
 from gentext.models.output import Output
 from gentext.models.transformer.encoder import Encoder
-from gentext.types import BOS, EOS, PAD, RESERVED, UNK, Batch, Outputs, Step, Tokens
+from gentext.types import BOS, EOS, PAD, RESERVED, UNK, Batch, FullConditionals, Outputs, Step, Tokens
 
 SAMPLERS = {"gibbs": 4, "mask_predict": 10}  # and their iterations
 ROWS = 512  # sequences drawn at once
@@ -36,7 +36,7 @@ class Filling(NamedTuple):
     last: Int[Tensor, " n"]  # where EOS stands
 
 
-class MaskedLM(LanguageModel, SupportsPrepare, SupportsSubwords):
+class MaskedLM(LanguageModel, SupportsFullConditionals, SupportsPrepare, SupportsSubwords):
     """An encoder that predicts tokens from all others around them; it has no likelihood, but a pseudo-likelihood.
 
     `forward` hides a share of each text's tokens and gives their log-probabilities divided by that share, which is in
@@ -142,6 +142,19 @@ class MaskedLM(LanguageModel, SupportsPrepare, SupportsSubwords):
                 self.output.log_prob(hidden.gather(1, at), batch.tokens[:, j : j + 1], batch.mask[:, j : j + 1])
             )
         return torch.cat(total, 1).sum(1)
+
+    def full_conditionals(self, batch: Batch) -> FullConditionals:
+        """Of every token, EOS included, whose log-probabilities add up to `log_prob`."""
+        t = int(batch.lengths[0])
+        if not t:
+            raise ValueError("the text is empty; give it a word")
+        rows = batch.rows(torch.zeros(t, dtype=torch.long, device=batch.tokens.device))
+        line = _line(rows)
+        own = torch.arange(t, device=batch.tokens.device)
+        here = torch.zeros_like(rows.mask)
+        here[own, own] = True
+        hidden = self._read(line.tokens, line.real, self._at(line, here))[own, line.columns[own, own]]
+        return FullConditionals(self.output(hidden), batch.tokens[0, :t], line.tokens[0][line.real[0]])
 
     def sample(
         self,

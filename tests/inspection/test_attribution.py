@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from gentext.inspection.attribution import attributions
-from gentext.models import HMM, LSTM, VAE, EncoderDecoder, NGram, RelationalMemory, Seq2Seq, Transformer
+from gentext.inspection.token_scores import token_scores
+from gentext.models import HMM, LSTM, VAE, EncoderDecoder, MaskedLM, NGram, RelationalMemory, Seq2Seq, Transformer
 from gentext.models.transformer.attention_panels import rollout
 from gentext.models.vae.encoders import LSTMEncoder
 from gentext.types import BOS, EOS, Batch, pad
@@ -18,6 +19,7 @@ FAMILIES = {
     "relational_memory": lambda: RelationalMemory(V, head_size=4),
     "seq2seq": lambda: Seq2Seq(V, width=8),
     "encoder_decoder": lambda: EncoderDecoder(V, layers=1, heads=2, width=8),
+    "masked_lm": lambda: MaskedLM(V, layers=2, heads=2, width=8),
     "vae": lambda: VAE(LSTMEncoder(V, width=8), LSTM(V, layers=1, width=8), latent=2),
 }
 
@@ -34,6 +36,8 @@ def loud(family):
 def tokenwise(family, batch):
     if isinstance(family, VAE):
         return family.decoder(batch, family.encode(batch).mean).log_prob[0]
+    if isinstance(family, MaskedLM):
+        return token_scores(family, batch).log_prob
     return family(batch).log_prob[0]
 
 
@@ -43,6 +47,9 @@ def replaced(family, batch, change, at):
 
     def hook(_, __, out):
         flat = out.reshape(-1, out.shape[-1]).clone()
+        if isinstance(family, MaskedLM):  # which reads the line in a row for each token
+            out[:, at] = change(out[:, at])
+            return out
         if seen[0] <= at < seen[0] + len(flat):
             flat[at - seen[0]] = change(flat[at - seen[0]])
         seen[0] += len(flat)
@@ -64,7 +71,7 @@ def test_gradient_times_input_is_what_a_small_change_does(name):
         batch = Batch(batch.tokens, batch.mask, torch.tensor([[6, 7, EOS]]))
     found = attributions(family, batch)
     source = [6, 7, EOS] if batch.prompt is not None else []
-    assert found.read.tolist() == [*source, BOS, 5, 4]
+    assert found.read.tolist() == [*source, BOS, 5, 4] + [EOS] * (name == "masked_lm")
     for at in range(len(found.read)):
         up, down = (replaced(family, batch, lambda x, h=h: x * (1 + h), at) for h in (0.003, -0.003))
         assert found.values[:, at].tolist() == pytest.approx(((up - down) / 0.006).tolist(), abs=2e-2, rel=2e-2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from gentext.inspection.beam_tree import beam_tree
 from gentext.inspection.token_scores import token_scores
 from gentext.models import HMM, LSTM, VAE, Human, MaskedDiffusion, MaskedLM, NGram, Transformer
 from gentext.models.vae.encoders import LSTMEncoder
-from gentext.types import EOS, Batch, pad
+from gentext.types import BOS, EOS, Batch, pad
 
 V = 9
 
@@ -74,13 +76,24 @@ def test_masked_diffusion_says_each_word_given_all_the_others():
         scores = family.masked_logits(canvas._replace(masked=masked), masked)[0].log_softmax(-1)
         assert float(found.log_prob[i]) == pytest.approx(float(scores[batch.tokens[0, i]]), abs=1e-5)
     assert len(found.log_prob) == 3
-    assert attributions(family.requires_grad_(True), batch).values.shape == (3, 5)  # BOS, the words, EOS are read
+    found = attributions(family.requires_grad_(True), batch)
+    assert found.values.shape == (3, 5)
+    assert found.read.tolist() == [BOS, 5, 4, 8, EOS]
 
 
-@pytest.mark.parametrize("family", [MaskedLM(V, layers=1, heads=2, width=8), Human(V)])
-def test_a_family_without_a_next_token_is_refused(family):
+@pytest.mark.parametrize("prompt", [None, torch.tensor([[4, 6]])])
+def test_a_masked_language_model_s_tokens_add_up_to_its_pseudo_likelihood(prompt):
+    torch.manual_seed(0)
+    family = MaskedLM(V, layers=1, heads=2, width=8).eval().requires_grad_(False)
+    batch = replace(pad([[5, 4, 8, EOS]]), prompt=prompt)
+    found = token_scores(family, batch)
+    assert found.tokens.tolist() == [5, 4, 8, EOS]
+    assert float(found.log_prob.sum()) == pytest.approx(float(family.log_prob(batch)), abs=1e-5)
+
+
+def test_a_family_without_a_next_token_is_refused():
     with pytest.raises(ValueError, match="has no probability of the next token"):
-        token_scores(family.eval(), pad([[5, EOS]]))
+        token_scores(Human(V).eval(), pad([[5, EOS]]))
 
 
 def test_a_beam_s_tree_holds_what_the_search_gives_back():
