@@ -164,7 +164,7 @@ def seed_test(
     spread = sum(((row - row.mean()) ** 2).sum() for row in means) / free * (1 / k[0] + 1 / k[1])
     shared = float((np.mean(runs[0], 0) - np.mean(runs[1], 0)).var(ddof=1)) / n if paired else 0.0
     error = float(np.sqrt(spread + shared))
-    df = (spread + shared) ** 2 / (spread**2 / free + shared**2 / (n - 1)) if error > 0 else float(free)
+    df = (spread + shared) ** 2 / (spread**2 / free + shared**2 / max(1, n - 1)) if error > 0 else float(free)
     difference = float(means[0].mean() - means[1].mean())
     name = f"seeds|{'paired' if paired else 'unpaired'}|seeds:{k[0]},{k[1]}|df:{df:.3g}"
     reach = t_quantile((1 + LEVEL) / 2, df) * error

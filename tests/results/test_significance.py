@@ -166,6 +166,14 @@ def test_one_test_over_seeds_is_students_and_the_other_is_welchs_or_paired():
     assert (found.kind, together.kind) == ("welch", "paired")
 
 
+def test_seeds_of_one_figure_each_are_compared():
+    """Such as Self-BLEU, which has no figure for each sentence."""
+    a, b = ([np.array([x]) for x in row] for row in ([0.87, 0.86, 0.89], [0.82, 0.83, 0.86]))
+    found = seed_test(a, b, paired=False, same_seeds=True)
+    reference = stats.ttest_ind(np.ravel(a), np.ravel(b))
+    assert found.comparison.p == pytest.approx(reference.pvalue)
+
+
 def test_sentences_that_all_seeds_share_do_not_average_out():
     shared = normal(50, 0) * 5
     a, b = ([shared * side + normal(50, 1 + i) * 0.01 for i in range(4)] for side in (1, -1))
