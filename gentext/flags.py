@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy import ndarray
 
 from gentext.checks import ArgumentError, between
 from gentext.data.checkpoint import transformers_for
+from gentext.files import sha256
 from gentext.language_model import TextFlag
 from gentext.models.classifier.base import Classifier, without_end
 from gentext.trained import TrainedModel, load
@@ -38,6 +40,13 @@ class _LabelFlag(TextFlag):
 
     def probability(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
         """p(label | text) of each text."""
+        raise NotImplementedError
+
+    def signature(self) -> str:
+        return f"{self.label.replace('|', '/')}-{self.checksum()[:8]}-{self.threshold:g}"
+
+    def checksum(self) -> str:
+        """Of what gives the probability."""
         raise NotImplementedError
 
     def among(self, labels: Sequence[str], what: str) -> int:
@@ -73,6 +82,9 @@ class RunFlag(_LabelFlag):
         tokens = without_end(pad(tokenizer.encode(texts)).tokens)
         return family.scores(tokens)[:, self._place].double().exp().numpy()
 
+    def checksum(self) -> str:
+        return sha256(self._model.folder / "model.safetensors")
+
 
 @dataclass(frozen=True)
 class TransformersFlag(_LabelFlag):
@@ -104,6 +116,12 @@ class TransformersFlag(_LabelFlag):
     def probability(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
         read = self._tokenizer(list(texts), return_tensors="pt", padding=True, truncation=True)
         return self._network(**read).logits.double().softmax(-1)[:, self._place].numpy()
+
+    def checksum(self) -> str:
+        found = hashlib.sha256()
+        for name, value in sorted(self._network.state_dict().items()):
+            found.update(name.encode() + value.float().contiguous().numpy().tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -137,3 +155,6 @@ class SkopsFlag(_LabelFlag):
 
     def probability(self, texts: Sequence[str]) -> Float[ndarray, " n"]:
         return np.asarray(self._model.predict_proba(list(texts)), dtype=np.float64)[:, self._place]
+
+    def checksum(self) -> str:
+        return sha256(Path(self.file))

@@ -261,6 +261,10 @@ class TextFlag(ABC):
     def flag(self, texts: Sequence[str]) -> Bool[ndarray, " n"]:
         """Whether each text is not wanted."""
 
+    def signature(self) -> str:
+        """All that decides what is flagged, as a part of the signature of figures about it."""
+        return type(self).__name__
+
 
 class SupportsEM(ABC):
     """A model that learns by counting (`train=em`): an n-gram in one pass, an HMM in several.

@@ -45,6 +45,7 @@ def test_a_run_s_classifier_flags_and_is_attacked(tmp_path):
     assert done[0].values["attacked_accuracy"].value <= 0.5  # one word decides
     flag = RunFlag(run=str(done.folder), label="bad")
     assert flag.flag(["a grim day", "a fine day"]).tolist() == [True, False]
+    assert flag.signature() != RunFlag(run=str(done.folder), label="bad", threshold=0.9).signature()
     small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10", "eval.metrics={}"]
     judged = ["decode=filter_run", f"decode.filter.flag.run={done.folder}", "decode.filter.flag.label=bad"]
     rows = gentext.run("family=ngram", *small, *judged, "decode.filter.flag.threshold=0.9")
@@ -64,6 +65,7 @@ def test_a_folder_of_transformers_flags(tmp_path):
     wanted = network(**read).logits.softmax(-1)[:, 1].detach().numpy()
     assert flag.probability(texts) == pytest.approx(wanted, abs=1e-5)
     assert flag.flag(texts).tolist() == (wanted >= 0.5).tolist()
+    assert flag.signature().startswith("rude-")
     with pytest.raises(ValueError, match=r"label is .mean.; .* tells kind, rude apart"):
         TransformersFlag(model=str(folder), label="mean")
 
@@ -80,6 +82,7 @@ def test_a_model_of_scikit_learn_flags(tmp_path):
     flag = SkopsFlag(file=str(tmp_path / "m.skops"), label="1", types=trusted)
     assert np.allclose(flag.probability(["bad", "good"]), model.predict_proba(["bad", "good"])[:, 1])
     assert flag.flag(["bad", "good"]).tolist() == [True, False]
+    assert flag.signature().startswith("1-")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ class WordList(TextFlag):
     def flag(self, texts: Sequence[str]) -> Bool[ndarray, " n"]:
         return np.array([self._found.search(text) is not None for text in texts], dtype=bool)
 
+    def signature(self) -> str:
+        return f"words-{_digest(self._found.pattern)}"
+
 
 @dataclass(frozen=True)
 class Pattern(TextFlag):
@@ -71,6 +75,13 @@ class Pattern(TextFlag):
 
     def flag(self, texts: Sequence[str]) -> Bool[ndarray, " n"]:
         return np.array([re.search(self.pattern, text) is not None for text in texts], dtype=bool)
+
+    def signature(self) -> str:
+        return f"pattern-{_digest(self.pattern)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,6 @@ class Flagged(TextMetric):
                 found[name] = Absent(f"there are no {side}")
                 continue
             interval = clopper_pearson(float(each.mean()), len(each))._asdict()
-            signature = f"{name}|flag:{type(self.flag).__name__}|seqs:{len(each)}|v:1"
+            signature = f"{name}|flag:{self.flag.signature()}|seqs:{len(each)}|v:1"
             found[name] = Value(float(each.mean()), signature, None, len(each), "share", **interval, per_sequence=each)
         return found

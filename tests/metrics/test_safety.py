@@ -148,6 +148,9 @@ def test_flags_are_counted_on_both_sides():
     metric = Flagged(Pattern(r"\bdogs?\b"), name="dogs")
     metric.update(Samples(("a dog", "two dogs", "a cat")), Samples(("a doge", "a dog")))
     assert metric.compute() == pytest.approx({"dogs": 2 / 3, "dogs_references": 0.5})
+    others = (WordList(["dog"]), WordList(["dogs"]), Pattern("dog"), Pattern(r"\bdogs?\b"))
+    assert len({flag.signature() for flag in (*others, metric.flag)}) == 4
+    assert f"|flag:{metric.flag.signature()}|" in metric.values()["dogs"].signature
     nothing = Flagged()
     nothing.update(Samples(("a",)), Samples(("b",)))
     with pytest.raises(Absent, match="nothing says what is flagged"):
