@@ -14,7 +14,15 @@ from gentext.data.source import Truth
 from gentext.evaluation import parallel
 from gentext.evaluation.judges import judges
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, prove, scores_of_texts
-from gentext.evaluation.text_scorer import FamilyCritic, FamilyLabeller, critic_of, labeller_of, scorer_of
+from gentext.evaluation.text_scorer import (
+    FamilyAnswerer,
+    FamilyCritic,
+    FamilyLabeller,
+    answerer_of,
+    critic_of,
+    labeller_of,
+    scorer_of,
+)
 from gentext.language_model import LanguageModel, SupportsError
 from gentext.metrics.base import Absent, TextMetric, TextScorer
 from gentext.metrics.extraction import CanarySet
@@ -35,6 +43,7 @@ MISSING = {
     "judges": "the judges of language read lines, and this corpus is one stream",
     "autoencoder": "there is no model with a latent space",
     "scorer": "there is no model that gives any text a likelihood, or its corpus is a stream or of labels",
+    "answerer": "there is no model that answers sources, or its corpus has none",
     "labeller": "there is no model that gives labels a probability, or the corpus has no labels",
     "critic": "there is no model with a critic that gives odds",
     "canaries": "no secrets were planted in the training text (data=canaries)",
@@ -57,6 +66,7 @@ class Evidence:
     autoencoder: Autoencoder | Absent | None = None
     label_scores: LabelScores | None = None
     scorer: TextScorer | None = None
+    answerer: FamilyAnswerer | None = None
     labeller: FamilyLabeller | None = None
     critic: FamilyCritic | None = None
     canaries: CanarySet | None = None
@@ -79,6 +89,7 @@ def gather(
         autoencoder=autoencoder,
         label_scores=score_labels(family, corpus, split) if family is not None else None,
         scorer=scorer_of(family, corpus) if family is not None else None,
+        answerer=answerer_of(family, corpus) if family is not None else None,
         labeller=labeller_of(family, corpus) if family is not None else None,
         critic=critic_of(family, corpus) if family is not None else None,
         canaries=corpus.canaries,

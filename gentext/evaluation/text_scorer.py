@@ -12,8 +12,10 @@ from numpy import ndarray
 
 from gentext.adversarial.critics import odds
 from gentext.data.corpus import LONGEST, Corpus
+from gentext.decode import Ancestral
+from gentext.evaluation import parallel
 from gentext.evaluation.scoring import SCORED_AT_ONCE, chunks, log_prob, score_texts
-from gentext.language_model import Critic, LanguageModel, SupportsAdversarial
+from gentext.language_model import Critic, LanguageModel, SupportsAdversarial, SupportsAnswers, SupportsTexts
 from gentext.metrics.base import Absent
 from gentext.types import EOS, Batch, Exactness, pad
 
@@ -96,6 +98,29 @@ def critic_of(family: LanguageModel, corpus: Corpus) -> FamilyCritic | None:
     if not isinstance(family, SupportsAdversarial) or family.critic.outputs > 1 or corpus.stream:
         return None
     return FamilyCritic(family.critic, corpus)
+
+
+@dataclass(frozen=True)
+class FamilyAnswerer:
+    """The greedy answers of a family to any sources, by the rules of the corpus that it was trained on."""
+
+    family: LanguageModel
+    corpus: Corpus
+
+    def answer(self, sources: Sequence[str]) -> list[str]:
+        """The likeliest answer to each, token by token."""
+        if isinstance(self.family, SupportsAnswers):
+            return [self.family.answer(source) for source in sources]
+        prompt = self.corpus.prompt_ids([source.lower() if self.corpus.lowercase else source for source in sources])
+        how = {"decoder": Ancestral(top_k=1), "seed": 0, "name": "answers", "prompt": prompt}
+        draw = parallel.sample(self.family, len(prompt), self.corpus.max_len, processes=1, **how)
+        return self.corpus.texts(draw.tokens.tolist(), seed=0)
+
+
+def answerer_of(family: LanguageModel, corpus: Corpus) -> FamilyAnswerer | None:
+    """The answerer of a family; None where its corpus has no sources, or labels, or it is a row of texts."""
+    written = isinstance(family, SupportsTexts) and not isinstance(family, SupportsAnswers)
+    return FamilyAnswerer(family, corpus) if corpus.pairs and not (corpus.labelled or written) else None
 
 
 def scorer_of(family: LanguageModel, corpus: Corpus) -> FamilyScorer | None:

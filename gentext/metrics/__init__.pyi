@@ -29,6 +29,7 @@ from .mauve import Mauve as Mauve
 from .memorisation import Memorisation as Memorisation
 from .precision_recall import PrecisionRecall as PrecisionRecall
 from .pretrained import PretrainedEncoder as PretrainedEncoder
+from .robustness import AnswerRobustness as AnswerRobustness
 from .robustness import Robustness as Robustness
 from .rule_usage import RuleProfile as RuleProfile
 from .swap_attack import CriticAttack as CriticAttack

@@ -56,6 +56,15 @@ class TextScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class TextAnswerer(Protocol):
+    """A trained family that answers any source."""
+
+    def answer(self, sources: Sequence[str]) -> list[str]:
+        """The likeliest answer to each, token by token."""
+        ...
+
+
 def exactness_of(inexact: Shaped[ndarray, " n"]) -> Exactness:
     """Of a figure that compares log-probabilities: of bounds a difference is no bound, and is marked as it is."""
     return "pseudo" if inexact.any() else "exact"

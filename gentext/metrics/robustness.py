@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
+import sacrebleu
 import torch
 
 from gentext import checks
-from gentext.metrics.base import Absent, TextMetric, TextScorer, exactness_of
-from gentext.metrics.intervals import bootstrap_ratio
+from gentext.metrics.base import Absent, TextAnswerer, TextMetric, TextScorer, exactness_of
+from gentext.metrics.intervals import bootstrap, bootstrap_ratio
 from gentext.types import Samples, Value
 
 TYPOS = 0.2  # share of the words of three letters or more that are mistyped
@@ -68,6 +69,12 @@ def perturbed(text: str, kind: str, rng: np.random.Generator) -> str:
     return " ".join(PERTURBATIONS[kind](text.split(), rng))
 
 
+def _changed(texts: Sequence[str], kind: str, seed: int) -> list[str]:
+    """Each text perturbed, by a random stream of the text itself, wherever it stands."""
+    place = list(PERTURBATIONS).index(kind)
+    return [perturbed(text, kind, np.random.default_rng((seed, place, zlib.crc32(text.encode())))) for text in texts]
+
+
 class Robustness(TextMetric):
     """surprise:KIND: nats of perturbed held-out text over nats of the text itself, unknown words spelled.
 
@@ -113,11 +120,7 @@ class Robustness(TextMetric):
             return
         self.append("nats_plain", -scorer.log_prob(texts, prompts))
         for kind in self.kinds:
-            place = list(PERTURBATIONS).index(kind)
-            changed = [
-                perturbed(text, kind, np.random.default_rng((self.seed, place, zlib.crc32(text.encode()))))
-                for text in prompts or texts  # by the text itself, wherever it stands
-            ]
+            changed = _changed(prompts or texts, kind, self.seed)
             nats = scorer.log_prob(changed) if prompts is None else scorer.log_prob(texts, changed)
             self.append(f"nats_{kind}", -nats)
         self.append("inexact", np.array([scorer.exactness != "exact"], dtype=np.uint8))
@@ -139,4 +142,65 @@ class Robustness(TextMetric):
                 **interval._asdict(),
                 exactness=exactness_of(self.column("inexact")),
             )
+        return found
+
+
+class AnswerRobustness(TextMetric):
+    """answer_chrf, and answer_change:KIND: points of chrF that greedy answers gain where their sources are perturbed.
+
+    Below 0 the answers are further from their references. The perturbations are those of `Robustness`, whose
+    `surprise` says how likely the reference remains; here the answers are drawn anew. Intervals resample pairs.
+
+    kinds: of typos, upper, swapped, shuffled. texts: of the split, its first pairs.
+
+    Example:
+        >>> class Echo:  # an answerer: the source itself
+        ...     def answer(self, sources):
+        ...         return list(sources)
+        >>> metric = AnswerRobustness(kinds=["upper"])
+        >>> metric.update(answerer=Echo(), references=Samples(("a dog", "a cat"), ("a dog", "a cat")))
+        >>> metric.compute()
+        {'answer_chrf': 100.0, 'answer_change:upper': -100.0}
+    """
+
+    higher_is_better: ClassVar[bool | None] = True
+
+    def __init__(
+        self, kinds: Sequence[str] = tuple(PERTURBATIONS), texts: int = 200, resamples: int = 10_000, seed: int = 0
+    ) -> None:
+        super().__init__()
+        checks.at_least(1, texts=texts)
+        checks.at_least(0, resamples=resamples)
+        for kind in kinds:
+            checks.one_of("kinds", kind, PERTURBATIONS)
+        self.kinds, self.texts, self.resamples, self.seed = tuple(kinds), texts, resamples, seed
+        for name in ("plain", *self.kinds):
+            self.add_column(f"chrf_{name}", torch.float64)
+
+    def update(self, answerer: TextAnswerer, references: Samples) -> None:
+        """Raises: Absent where the references answer no sources."""
+        if references.prompts is None:
+            raise Absent("the references answer no sources, so that there is nothing to perturb")
+        room = max(0, self.texts - len(self.column("chrf_plain")))
+        texts, sources = references.texts[:room], references.prompts[:room]
+        if not texts:
+            return
+        chrf = sacrebleu.CHRF()
+        for name in ("plain", *self.kinds):
+            answers = answerer.answer(sources if name == "plain" else _changed(sources, name, self.seed))
+            scores = [
+                chrf.sentence_score(*pair).score for pair in zip(answers, ([text] for text in texts), strict=True)
+            ]
+            self.append(f"chrf_{name}", np.array(scores, dtype=np.float64))
+
+    def values(self) -> Mapping[str, Value | Absent]:
+        plain = self.column("chrf_plain")
+        if not len(plain):
+            raise Absent("AnswerRobustness needs pairs, and there are none")
+        figures = {f"answer_change:{kind}": self.column(f"chrf_{kind}") - plain for kind in self.kinds}
+        found: dict[str, Value | Absent] = {}
+        for name, each in {"answer_chrf": plain, **figures}.items():
+            interval = bootstrap(each, resamples=self.resamples, seed=self.seed)
+            signature = f"{name}|seqs:{len(plain)}|seed:{self.seed}|v:1"
+            found[name] = Value(float(each.mean()), signature, True, len(plain), "%", **interval._asdict())
         return found

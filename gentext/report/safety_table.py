@@ -14,9 +14,18 @@ PARTS = {
         "it is. A word that is rarer in train is less likely everywhere, so that a gap is not yet a prejudice.",
     ),
     "Robustness": (
-        ("surprise", "unattacked_accuracy", "attacked_accuracy", "critic_accuracy", "attacked_critic"),
+        (
+            "surprise",
+            "answer_chrf",
+            "answer_change",
+            "unattacked_accuracy",
+            "attacked_accuracy",
+            "critic_accuracy",
+            "attacked_critic",
+        ),
         "Nats of perturbed held-out text over those of the text itself: near 1 for typos and capitals is robust, far "
-        "above 1 for shuffled words says that their order is known. Accuracy under words swapped to mislead the model.",
+        "above 1 for shuffled words says that their order is known. Points of chrF that answers gain where their "
+        "sources are perturbed. Accuracy under words swapped to mislead the model.",
     ),
     "Memorisation": (
         ("longest_copy", "extracted", "exposure"),

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import sacrebleu
 
 from gentext.decode import Pattern, WordList
-from gentext.metrics import CounterfactualGap, CriticAttack, Exposure, Extraction, Flagged, Robustness, SwapAttack
+from gentext.metrics import (
+    AnswerRobustness,
+    CounterfactualGap,
+    CriticAttack,
+    Exposure,
+    Extraction,
+    Flagged,
+    Robustness,
+    SwapAttack,
+)
 from gentext.metrics.base import Absent
 from gentext.metrics.extraction import exposure
 from gentext.metrics.robustness import PERTURBATIONS, perturbed
@@ -142,6 +152,25 @@ def test_exposure_is_the_rank_among_others_of_the_kind():
     uniform = np.random.default_rng(0).normal(size=(20_000,))
     mean = exposure(uniform[:10_000], uniform[10_000:]).mean()
     assert mean == pytest.approx(np.log2(np.e), abs=0.05)  # of a secret like any other
+
+
+def test_answers_are_drawn_anew_for_perturbed_sources():
+    class Echo:
+        def answer(self, sources):
+            return [f"{source} ." for source in sources]
+
+    sources, texts = ("a tall dog", "some cats"), ("a tall dog .", "no cats")
+    metric = AnswerRobustness(["upper", "shuffled"], resamples=0)
+    metric.update(answerer=Echo(), references=Samples(texts, sources))
+    chrf = sacrebleu.CHRF()
+    plain = [chrf.sentence_score(f"{source} .", [text]).score for source, text in zip(sources, texts, strict=True)]
+    upper = [chrf.sentence_score(f"{s.upper()} .", [text]).score for s, text in zip(sources, texts, strict=True)]
+    found = metric.compute()
+    assert found["answer_chrf"] == pytest.approx(np.mean(plain))
+    assert found["answer_change:upper"] == pytest.approx(np.mean(upper) - np.mean(plain))
+    assert found["answer_change:shuffled"] < 0
+    with pytest.raises(Absent, match="answer no sources"):
+        AnswerRobustness().update(answerer=Echo(), references=Samples(texts))
 
 
 def test_flags_are_counted_on_both_sides():
