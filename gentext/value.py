@@ -31,14 +31,18 @@ class Value:
     def of(cls, node: Mapping[str, Any]) -> Value:
         """The value of plain data, by field: in a quarter of the constructor's time, for a board reads half a million.
 
-        Raises: TypeError for a field that there is not, or that is missing.
+        Raises: TypeError, KeyError or ValueError for a field that there is not, that is missing or that is no number.
         """
         given = node.keys()
         if not given >= REQUIRED or not given <= FIELDS:
             raise TypeError(f"a figure has {', '.join(sorted(FIELDS))}; got {', '.join(sorted(given))}")
         made = object.__new__(cls)
-        made.__dict__.update(DEFAULTS)
-        made.__dict__.update(node)
+        held = made.__dict__
+        held.update(DEFAULTS)
+        held.update(node)
+        held["value"] = float(node["value"])
+        if node["interval"] is not None:
+            held["interval"] = tuple(map(float, node["interval"]))
         return made
 
 

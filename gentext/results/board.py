@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from statistics import NormalDist
@@ -146,7 +146,8 @@ def _filter(records: Sequence[Record], where: Mapping[str, str]) -> list[Record]
 
 def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str | None, group: str) -> Board:
     notes: list[str] = []
-    held = [values_of(record) for record in records]
+    asked = [*(columns or figures.SHOWN[records[0].track]), *filter(None, [sort])]
+    held = [values_of(record, asked) for record in records]
     present = {name for values in held for name in values}
     wanted = [name for name in (columns or figures.SHOWN[records[0].track]) if name in present]
     if columns is None:
@@ -183,15 +184,16 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     return Board(records[0].data, records[0].track, tuple(shown), about, tuple(rows), tuple(notes), over, kept, group)
 
 
-def values_of(record: Record) -> dict[str, Value]:
-    """A record's values, and its costs and efficiencies as values."""
+def values_of(record: Record, names: Collection[str] | None = None) -> dict[str, Value]:
+    """A record's values, and its costs and efficiencies as values; of the latter those of these names."""
     costs = {
         name: Value(value, f"{name}|v:1", higher_is_better=False, n=1, unit=name.rsplit("_", 1)[-1])
         for name, value in record.cost.items()
-        if math.isfinite(value)
+        if math.isfinite(value) and (names is None or name in names)
     }
     per = {}
-    for name, value in record.efficiency.items():
+    ratios = record.efficiency if names is None or any("/" in name for name in names) else {}
+    for name, value in ratios.items():
         of, _, cost = name.partition("/")
         whole = record.values[of]
         per[name] = Value(value, f"{whole.signature}|per:{cost}", higher_is_better=True, n=whole.n)

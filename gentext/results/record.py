@@ -30,7 +30,7 @@ FORMAT = 2
 BAD_FOR_FILES = str.maketrans(dict.fromkeys(' /\\:*?"<>|=', "-"))
 LONGEST_STEM = 180  # bytes; file systems allow 255 for a whole name
 COMPANIONS = {"values": ".npz", "samples": ".txt"}  # what is stored beside a record -> how its file's name ends
-KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "Mapping": Mapping}  # of a record's fields
+KINDS: dict[str, type] = {"str": str, "int": int, "bool": bool, "Mapping": Mapping}
 
 log = logging.getLogger("gentext")
 
@@ -80,6 +80,9 @@ class Record:
     def split(self) -> str:
         """The split that it was judged on."""
         return (self.config.get("eval") or {}).get("split", "test")
+
+
+FIELD_KINDS = {f.name: KINDS[str(f.type).partition("[")[0]] for f in fields(Record)}
 
 
 def file_stem(name: str) -> str:
@@ -266,27 +269,25 @@ def _record(found: Any, text: bytes, path: Path, where: str) -> Record:
 def _checked(found: dict[str, Any], folder: str) -> Record:
     """The record of plain data. Raises: TypeError, KeyError, ValueError or AttributeError where it is none."""
     values, absent = {}, dict(found["absent"])
-    for name, value in found["values"].items():
-        interval = tuple(map(float, value["interval"])) if value["interval"] is not None else None
-        made = Value.of({**value, "value": float(value["value"]), "interval": interval})
-        if math.isnan(made.value):
+    for name, node in found["values"].items():
+        value = Value.of(node)
+        if math.isnan(value.value):
             absent[name] = "its figure is not a number"
-        else:
-            values[name] = made
-    known = {f.name for f in fields(Record)} - {"folder"}
-    kept = {key: value for key, value in found.items() if key in known}
+            continue
+        better = value.higher_is_better
+        words = isinstance(value.signature, str) and isinstance(value.unit, str)
+        if not (words and isinstance(value.n, int) and (better is None or isinstance(better, bool))):
+            raise TypeError(f"its figure {name} is {value!r:.80}")
+        values[name] = value
+    kept = {key: value for key, value in found.items() if key in FIELD_KINDS and key != "folder"}
     kept["cost"] = {name: float(amount) for name, amount in found.get("cost", {}).items()}
     record = Record(**{**kept, "values": values, "absent": absent}, folder=folder)
-    for f in fields(record):
-        if not isinstance(getattr(record, f.name), KINDS[str(f.type).partition("[")[0]]):
-            raise TypeError(f"its {f.name} is {getattr(record, f.name)!r:.40}")
-    for name, value in values.items():
-        words = isinstance(value.signature, str) and isinstance(value.unit, str)
-        if not (words and isinstance(value.n, int) and isinstance(value.higher_is_better, bool | None)):
-            raise TypeError(f"its figure {name} is {value!r:.80}")
+    for name, kind in FIELD_KINDS.items():
+        if not isinstance(getattr(record, name), kind):
+            raise TypeError(f"its {name} is {getattr(record, name)!r:.40}")
     if not all(isinstance(reason, str) for reason in absent.values()):
         raise TypeError("a reason in absent is no text")
-    _ = record.corpus_key, record.efficiency  # what they rest on is there too
+    _ = record.corpus_key  # what it rests on is there too
     return record
 
 

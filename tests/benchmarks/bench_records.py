@@ -44,7 +44,8 @@ def made(i: int, rng: np.random.Generator) -> Record:
     values = {}
     for name in dict.fromkeys(names()):
         value = level + float(rng.normal(0, 0.01))
-        signature = f"{name}|refs:10000|hyps:10000|smooth:method1|tok:treebank+lower|v:1"
+        version = 2 if name in ("bits_per_char", "bits_per_byte") else 1
+        signature = f"{name}|refs:10000|hyps:10000|smooth:method1|tok:treebank+lower|v:{version}"
         ends = (value - 0.01, value + 0.01)
         values[name] = Value(value, signature, None, 10_000, "share", ends, "jackknife:20")
     config = {
