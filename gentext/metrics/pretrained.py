@@ -101,7 +101,7 @@ class PretrainedEncoder:
 def _place(model: str) -> tuple[str, dict[str, str]]:
     """What `from_pretrained` takes. Raises: ValueError where the model or transformers is not there, as far as seen."""
     if find_spec("transformers") is None:
-        raise ValueError(f"encoder {model!r} needs transformers; install it with: pip install 'gentext[hf]'")
+        raise ValueError(f"encoder {model!r} needs transformers, which is not installed; pip install 'gentext[hf]'")
     try:
         return located(model)
     except ValueError as error:
