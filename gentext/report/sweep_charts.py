@@ -26,12 +26,15 @@ class Named:
     name: str
 
 
-def draw(rows: Sequence[Row], metric: str, families: Sequence[str]) -> list[Chart]:
-    """A chart for every key of the command line that takes three numbers or more while all else of a name stays.
+def draw(rows: Sequence[Row], metrics: Sequence[str], families: Sequence[str]) -> list[Chart]:
+    """A chart for every key that takes three numbers or more while all else of a name stays.
+
+    Keys are those of the command line, and those by which rows are named (`data.train`, of a corpus).
 
     Rows with other numbers of it are points of their own, rows without it levels.
     """
-    return _drawn([Named(row, _parts(row.records[0].variant), row.family) for row in rows], metric, families)
+    named = [Named(row, _parts(f"{row.records[0].variant} {row.family}"), row.family) for row in rows]
+    return [chart for metric in metrics for chart in _drawn(named, metric, families)]
 
 
 def draw_decoding(

@@ -150,6 +150,15 @@ def test_a_swept_number_is_drawn_as_a_curve_and_other_rows_as_levels():
     assert curve["encoding"]["x"]["scale"]["type"] == "log"
 
 
+def test_a_swept_number_of_the_corpus_is_a_curve_too():
+    rows = [replace(along("lstm", "", 400 - n), config={"data": {"train": n}}) for n in (30, 100, 300)]
+    (section,) = page.build(rows, {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Along what was swept"]
+    (chart,) = block.charts
+    assert chart.title == "word perplexity along data.train"
+    assert [point["x"] for point in chart.spec["data"]["values"]] == [30, 100, 300]
+
+
 def test_the_numbers_of_decode_settings_are_drawn_as_curves_beside_plain_sampling():
     def drawn(family, decode, bleu):
         values = {name: Value(bleu, f"{name}|v:1", None, 9) for name in ("bleu4", "selfbleu4")}

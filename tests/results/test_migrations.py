@@ -164,9 +164,8 @@ def test_a_metric_that_was_told_other_words_keeps_them():
 
 
 def test_records_of_games_of_format_1_have_todays_names():
-    records = Path(__file__).parents[2] / "experiments" / "coco_gan" / "records.jsonl"
-    games = [one.config["train"]["game"] for one in record.find([records]) if "game" in one.config["train"]]
-    assert games
+    games = [one.config["train"]["game"] for one in record.find([FORMAT1 / "games.jsonl"])]
+    assert len(games) == 2
     assert all("watch" not in game and "selfbleu" in game["valid_metrics"] for game in games)
 
 
