@@ -288,6 +288,9 @@ def test_a_report_reads_samples_against_the_text_that_they_are_of(caplog, capsys
     write_text("red green white")
     assert write.material(found) == {}
     assert "mine cannot be opened here (it is other text now, by sha256: train was" in caplog.text
+    caplog.clear()
+    assert write.material([*found, *found]) == {}
+    assert caplog.text.count("cannot be opened here") == 1  # of as many records as there are of one text
 
 
 def test_a_process_killed_after_its_record_leaves_the_rest_to_the_next():

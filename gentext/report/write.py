@@ -58,9 +58,14 @@ def material(found: Sequence[Record], trusted: Collection[str] = ()) -> dict[str
     It is the text that the records are of, or none; a report without it shows samples bare.
     """
     texts: dict[str, Material] = {}
+    tried: set[str] = set()  # the same text by the same options: ten thousand records are mostly of a few
     for record in found:
         if record.data in texts or not record.config:
             continue
+        key = repr((record.data, record.config.get("data"), record.config.get("tokenizer"), record.fingerprints))
+        if key in tried:
+            continue
+        tried.add(key)
         try:
             corpus = open_corpus(OmegaConf.create(dict(record.config)), trusted=trusted)
             if differences := changes(record.fingerprints, corpus.fingerprint(), tokenizer=False):
