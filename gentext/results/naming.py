@@ -13,6 +13,7 @@ NOT_IDENTITY = (
     *("seed", "out", "resume", "tracker", "device", "processes", "title", "show_samples", "decode", "name"),
     *("experiment", "published"),
 )
+FOUND = ("vocab_size", "context", "labels")  # what a run finds in its text, wherever its classes are told
 WORDS = {"temperature": "T", "top_p": "top-p", "top_k": "top-k", "min_p": "min-p", "typical": "typical"}
 
 
@@ -21,8 +22,7 @@ def identity(record: Record) -> Hashable:
 
     Data settings, split and eval belong to it: 2,000 and 200 training lines are two rows, not two seeds.
     """
-    kept = {key: value for key, value in record.config.items() if key not in NOT_IDENTITY}
-    return record.name, record.decode, json.dumps(kept, sort_keys=True, default=str)
+    return record.name, record.decode, json.dumps(_settings(record), sort_keys=True)
 
 
 def names(records: Sequence[Record]) -> list[str]:
@@ -66,7 +66,8 @@ def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
 
 
 def _settings(record: Record) -> dict[str, str]:
-    return dict(flatten({key: value for key, value in record.config.items() if key not in NOT_IDENTITY}))
+    pairs = flatten({key: value for key, value in record.config.items() if key not in NOT_IDENTITY})
+    return {key: value for key, value in pairs if key.rpartition(".")[2] not in FOUND or key.startswith("tokenizer.")}
 
 
 def shared(records: Sequence[Record]) -> list[str]:

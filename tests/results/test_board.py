@@ -250,6 +250,19 @@ def test_latex_compiles(tmp_path, capsys):
     assert (tmp_path / "page.pdf").stat().st_size > 1000
 
 
+def test_what_a_run_finds_in_its_text_sets_no_rows_apart():
+    """Seeds that draw a corpus of their own have other vocabularies, and are seeds of one row."""
+    runs = [
+        replace(made(seed=i), config={"seed": i, "family": {"vocab_size": 90 + i, "order": 3}, "vocab_size": 90 + i})
+        for i in range(3)
+    ]
+    (one,) = board.rank(runs)
+    assert [(row.family, row.seeds) for row in one.rows] == [("ngram", (0, 1, 2))]
+    cut = [replace(made(seed=i), config={"tokenizer": {"vocab_size": 90 + i}}) for i in range(2)]
+    (one,) = board.rank(cut)
+    assert {row.family for row in one.rows} == {f"ngram tokenizer.vocab_size={90 + i}" for i in range(2)}
+
+
 def test_texts_with_line_breaks_come_back(tmp_path):
     texts = ["a b", "", "two\nlines", "back\\slash \\n", "carriage\r"]
     write_texts(texts, tmp_path / "s.txt")
