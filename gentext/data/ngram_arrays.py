@@ -127,13 +127,19 @@ def sort(key: Int[ndarray, " t"]) -> tuple[UInt64[ndarray, " t"], Int[ndarray, "
     """
     above = key.view(np.uint64) - key.min().view(np.uint64)
     bits = len(key).bit_length()
-    order = None
-    for done in range(0, max(int(above.max()).bit_length(), 1), 64 - bits):
-        packed = (above if order is None else above[order]) >> done
-        packed <<= bits
-        packed |= np.arange(len(key), dtype=np.uint64)
-        packed.sort()
-        step = (packed & ((1 << bits) - 1)).view(np.int64)
-        order = step if order is None else order[step]
-    packed >>= bits
-    return packed if done == 0 else above[order], order
+    order, packed = _placed(above, bits)
+    wide = int(above.max()).bit_length()
+    if wide <= 64 - bits:
+        packed >>= bits
+        return packed, order
+    for done in range(64 - bits, wide, 64 - bits):
+        order = order[_placed(above[order] >> done, bits)[0]]
+    return above[order], order
+
+
+def _placed(key: UInt64[ndarray, " t"], bits: int) -> tuple[Int[ndarray, " t"], UInt64[ndarray, " t"]]:
+    """The places of keys in ascending order of what is left of them above `bits` bits, and the integers sorted."""
+    packed = key << bits
+    packed |= np.arange(len(key), dtype=np.uint64)
+    packed.sort()
+    return (packed & ((1 << bits) - 1)).view(np.int64), packed

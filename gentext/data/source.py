@@ -104,9 +104,8 @@ def in_splits(
     assert whole is not None
     missing = {split: split not in bodies for split in ("valid", "test")}
     if "all" in bodies or any(missing.values()) or cut.train is not None:
-        sizes = (size if missing[split] else 0 for split, size in (("valid", cut.valid), ("test", cut.test)))
-        needed = Cut(cut.how, *sizes, cut.seed, cut.train)
-        yield from needed.rows(whole, stream=stream, name=name)
+        valid, test = cut.valid if missing["valid"] else 0, cut.test if missing["test"] else 0
+        yield from Cut(cut.how, valid, test, cut.seed, cut.train).rows(whole, stream=stream, name=name)
     else:
         yield from (("train", row) for row in whole())
     for split in ("valid", "test"):

@@ -66,7 +66,8 @@ def token_scores(family: LanguageModel, batch: Batch) -> TokenScores:
 
 
 def _together(columns: list[tuple[Tensor, ...]], tokens: Int[Tensor, " t"]) -> TokenScores:
-    return TokenScores(*(torch.stack(parts) for parts in zip(*columns, strict=True)), tokens)
+    own, rank, entropy, ids, values = (torch.stack(parts) for parts in zip(*columns, strict=True))
+    return TokenScores(own, rank, entropy, ids, values, tokens)
 
 
 def _said(logits: Float[Tensor, " v"], token: Int[Tensor, ""]) -> tuple[Tensor, ...]:
