@@ -22,7 +22,7 @@ def identity(record: Record) -> Hashable:
 
     Data settings, split and eval belong to it: 2,000 and 200 training lines are two rows, not two seeds.
     """
-    return record.name, record.decode, json.dumps(_settings(record), sort_keys=True)
+    return record.name, record.decode, json.dumps(_decided(record), sort_keys=True, default=str)
 
 
 def names(records: Sequence[Record]) -> list[str]:
@@ -66,8 +66,19 @@ def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
 
 
 def _settings(record: Record) -> dict[str, str]:
-    pairs = flatten({key: value for key, value in record.config.items() if key not in NOT_IDENTITY})
-    return {key: value for key, value in pairs if key.rpartition(".")[2] not in FOUND or key.startswith("tokenizer.")}
+    return dict(flatten(_decided(record)))
+
+
+def _decided(record: Record) -> dict[str, Any]:
+    """The part of a record's configuration that sets rows apart; a tokenizer's own vocab_size is a setting."""
+    kept = {key: value for key, value in record.config.items() if key not in NOT_IDENTITY and key not in FOUND}
+    return {key: value if key == "tokenizer" else _without_found(value) for key, value in kept.items()}
+
+
+def _without_found(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {key: _without_found(value) for key, value in node.items() if key not in FOUND}
 
 
 def shared(records: Sequence[Record]) -> list[str]:
