@@ -16,7 +16,7 @@ from gentext.checks import ArgumentError, at_least, one_of
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.ancestral import Ancestral
 from gentext.decode.chunks import check, join
-from gentext.decode.reweighted import Reweighted, SupportsReweighting, Weigh, reweighted
+from gentext.decode.reweighted import SupportsReweighting, Weigh
 from gentext.language_model import Decoder, Judge, LanguageModel
 from gentext.types import Batch
 
@@ -133,7 +133,7 @@ class ChosenDecoder(JudgedDecoder):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rerank(ChosenDecoder, SupportsReweighting):
+class Rerank(SupportsReweighting, ChosenDecoder):
     """The best of several draws.
 
     Of k candidates a text of score s is given with its own probability times (F(s)^k - F(s-)^k) / (F(s) - F(s-)), F the
@@ -177,9 +177,6 @@ class Rerank(ChosenDecoder, SupportsReweighting):
         best = self.score(family, batch).view(-1, self.candidates).argmax(1)
         return best + torch.arange(len(best), device=best.device) * self.candidates
 
-    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
-        return reweighted(family, self, length)
-
     @property
     def convention(self) -> str:
         return f"best:{self.candidates}"
@@ -199,7 +196,7 @@ class Rerank(ChosenDecoder, SupportsReweighting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resample(ChosenDecoder, SupportsReweighting):
+class Resample(SupportsReweighting, ChosenDecoder):
     """One of several draws, by the odds that a discriminator gives each of being people's text.
 
     A discriminator of people's and the model's text is a noise-contrastive critic: its odds estimate p(x) / q(x), so
@@ -236,9 +233,6 @@ class Resample(ChosenDecoder, SupportsReweighting):
         odds = self.score(family, batch).view(-1, self.candidates).softmax(1)
         drawn = torch.multinomial(odds.to(rng.device), 1, generator=rng)[:, 0].to(odds.device)
         return drawn + torch.arange(len(drawn), device=drawn.device) * self.candidates
-
-    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
-        return reweighted(family, self, length)
 
     @property
     def convention(self) -> str:

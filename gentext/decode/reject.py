@@ -12,13 +12,13 @@ from torch import Tensor
 from gentext.checks import ArgumentError, at_least
 from gentext.decode.candidates import JudgedDecoder, draw_until, needs_odds, one_prompt
 from gentext.decode.chunks import check
-from gentext.decode.reweighted import Reweighted, SupportsReweighting, Weigh, fixed_draws, reweighted
+from gentext.decode.reweighted import SupportsReweighting, Weigh, fixed_draws
 from gentext.language_model import Judge, LanguageModel
 from gentext.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reject(JudgedDecoder, SupportsReweighting):
+class Reject(SupportsReweighting, JudgedDecoder):
     """Draws that are kept with a probability that grows with a discriminator's odds.
 
     A text of log-odds d is kept with probability a(d) = sigmoid(d - m - log(1 - exp(d - m - 1e-6)) - gamma), m the
@@ -88,9 +88,6 @@ class Reject(JudgedDecoder, SupportsReweighting):
 
     def score(self, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
         return self.judge.score(batch).double()
-
-    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
-        return reweighted(family, self, length)
 
     @property
     def convention(self) -> str:

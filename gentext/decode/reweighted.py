@@ -38,6 +38,13 @@ class SupportsReweighting(ABC):
     def convention(self) -> str:
         """Which function, for a signature."""
 
+    def distribution(self, family: LanguageModel, length: int | None = None) -> Reweighted | None:
+        """What it draws from; None where its base has no likelihood, or where every text has one `length`."""
+        drawn = self.base.distribution(family)
+        if drawn is None or drawn.likelihood == "none" or length is not None:
+            return None
+        return Reweighted(family, self, drawn)
+
 
 class Reweighted(LanguageModel, SupportsError):
     """r(x) = q(x) h(s(x)): q what candidates are drawn from, s the score, h what a choice among them makes of it.
@@ -85,11 +92,3 @@ def fixed_draws(family: LanguageModel, decoder: Decoder, n: int, stream: str) ->
     """`n` draws without a prompt, the same ones at every call."""
     device = next(family.parameters(), torch.empty(0)).device
     return family.sample(n, LONGEST, decoder=decoder, rng=Streams(0)(stream, device))
-
-
-def reweighted(family: LanguageModel, decoder: SupportsReweighting, length: int | None) -> Reweighted | None:
-    """What a decoder draws from; None where its base has no likelihood, or where every text has one `length`."""
-    drawn = decoder.base.distribution(family)
-    if drawn is None or drawn.likelihood == "none" or length is not None:
-        return None
-    return Reweighted(family, decoder, drawn)
