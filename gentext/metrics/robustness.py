@@ -75,7 +75,23 @@ def _changed(texts: Sequence[str], kind: str, seed: int) -> list[str]:
     return [perturbed(text, kind, np.random.default_rng((seed, place, zlib.crc32(text.encode())))) for text in texts]
 
 
-class Robustness(TextMetric):
+class _Perturbing(TextMetric):
+    """What metrics of perturbed text share: their settings, and a column of figures for the text and for each kind."""
+
+    figure: ClassVar[str]  # what its columns hold
+
+    def __init__(self, kinds: Sequence[str], texts: int, resamples: int, seed: int) -> None:
+        super().__init__()
+        checks.at_least(1, texts=texts)
+        checks.at_least(0, resamples=resamples)
+        for kind in kinds:
+            checks.one_of("kinds", kind, PERTURBATIONS)
+        self.kinds, self.texts, self.resamples, self.seed = tuple(kinds), texts, resamples, seed
+        for name in ("plain", *self.kinds):
+            self.add_column(f"{self.figure}_{name}", torch.float64)
+
+
+class Robustness(_Perturbing):
     """surprise:KIND: nats of perturbed held-out text over nats of the text itself, unknown words spelled.
 
     Above 1 the model finds the perturbed text harder: of typos and case near 1 is robust, of word order far above 1
@@ -97,19 +113,13 @@ class Robustness(TextMetric):
         {'surprise:upper': 1.0}
     """
 
+    figure = "nats"
     higher_is_better: ClassVar[bool | None] = None
 
     def __init__(
         self, kinds: Sequence[str] = tuple(PERTURBATIONS), texts: int = 500, resamples: int = 10_000, seed: int = 0
     ) -> None:
-        super().__init__()
-        checks.at_least(1, texts=texts)
-        checks.at_least(0, resamples=resamples)
-        for kind in kinds:
-            checks.one_of("kinds", kind, PERTURBATIONS)
-        self.kinds, self.texts, self.resamples, self.seed = tuple(kinds), texts, resamples, seed
-        for name in ("plain", *self.kinds):
-            self.add_column(f"nats_{name}", torch.float64)
+        super().__init__(kinds, texts, resamples, seed)
         self.add_column("inexact", torch.uint8)
 
     def update(self, scorer: TextScorer, references: Samples) -> None:
@@ -145,7 +155,7 @@ class Robustness(TextMetric):
         return found
 
 
-class AnswerRobustness(TextMetric):
+class AnswerRobustness(_Perturbing):
     """answer_chrf, and answer_change:KIND: points of chrF that greedy answers gain where their sources are perturbed.
 
     Below 0 the answers are further from their references. The perturbations are those of `Robustness`, whose
@@ -163,19 +173,13 @@ class AnswerRobustness(TextMetric):
         {'answer_chrf': 100.0, 'answer_change:upper': -100.0}
     """
 
+    figure = "chrf"
     higher_is_better: ClassVar[bool | None] = True
 
     def __init__(
         self, kinds: Sequence[str] = tuple(PERTURBATIONS), texts: int = 200, resamples: int = 10_000, seed: int = 0
     ) -> None:
-        super().__init__()
-        checks.at_least(1, texts=texts)
-        checks.at_least(0, resamples=resamples)
-        for kind in kinds:
-            checks.one_of("kinds", kind, PERTURBATIONS)
-        self.kinds, self.texts, self.resamples, self.seed = tuple(kinds), texts, resamples, seed
-        for name in ("plain", *self.kinds):
-            self.add_column(f"chrf_{name}", torch.float64)
+        super().__init__(kinds, texts, resamples, seed)
 
     def update(self, answerer: TextAnswerer, references: Samples) -> None:
         """Raises: Absent where the references answer no sources."""
