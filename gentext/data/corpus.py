@@ -105,7 +105,7 @@ class Corpus:
             log.info("%s", note)
         if text_meta["skipped"]:
             log.warning(
-                "%s: %d rows are not text and are left out, as data.skip_bad asks; the first: %s",
+                "%s: %d rows are not text and are left out (a pair needs text on both sides); the first: %s",
                 *(source.name, text_meta["skipped"], text_meta["first_skipped"]),
             )
         key = hashlib.sha256(f"{ENCODING}/{text_meta['sha256']}/{fitted.sha256}/{source.stream}".encode()).hexdigest()

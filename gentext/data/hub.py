@@ -90,7 +90,7 @@ class HubText(Source):
         cells = text_cells(
             file, ([record[column] for column in self._columns] for record in data), self._columns, self._bad
         )
-        return TextReader(lowercase=self.lowercase).tidy(cells)
+        return TextReader(target=self.target, source=self.source, lowercase=self.lowercase).tidy(cells)
 
     def _loaded(self) -> dict[str, Any]:
         try:

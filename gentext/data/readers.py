@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from gentext.data.prompts import Prompt, beginning, check_prompt
@@ -51,7 +52,7 @@ class TextReader:
     lowercase: bool = False
     blank: bool = False  # keep blank lines
     spaces: bool = True  # false: text whose characters are set apart by spaces loses them
-    bad: BadRows = field(default_factory=BadRows, compare=False)  # what becomes of rows that are not text
+    bad: BadRows = field(default_factory=BadRows, compare=False)  # what becomes of rows that are of no use
     join: str = " | "
     prompt: Prompt = None  # how much of a text is its source, see `beginning`; None: the source is a column, or none
     characters: bool = False  # prompt counts characters, and not words
@@ -123,10 +124,24 @@ class TextReader:
             rows = separated(path, lines, self.columns, "," if kind == "csv" else "\t", self.bad)
         read = False
         for cells in rows:
+            if lacking := self._lacking(cells):
+                self.bad.leave_out(str(path), lacking)
+                continue
             read = True
             yield cells
         if self.bad.counts[str(path)] and not read:
             raise ValueError(f"{path} has no row of text; the first that is left out: {self.bad.first}")
+
+    def _lacking(self, cells: Sequence[Cell]) -> str | None:
+        """What a record of a pair lacks: its source, or the text that answers it; None where it has both."""
+        if self.source is None or self.target is None:
+            return None
+        text, source = (["".join(_listed(cell)).strip() for cell in part] for part in (cells[:1], cells[1:]))
+        if any(text) and any(source):
+            return None
+        empty, given = (self.sources, text) if any(text) else ((self.target,), source)
+        beside = f" beside {shorten(' '.join(given), 60)!r}" if any(given) else ""
+        return f"{' and '.join(map(repr, empty))} {'is' if len(empty) == 1 else 'are'} empty{beside}"
 
     def tidy(self, cells: Iterable[Sequence[Cell]]) -> Iterator[TextRow]:
         """Rows of cells, white space at their ends taken off.

@@ -26,7 +26,7 @@ SPLIT_NAMES = {
 }
 
 
-READING = 2  # how rows are read; a cache that was written by another way of reading is not used
+READING = 3  # how rows are read; a cache that was written by another way of reading is not used
 
 
 @runtime_checkable
@@ -64,7 +64,7 @@ class Source(Protocol):
         ...
 
     def skipped(self) -> BadRows:
-        """What the last reading left out because the user asked for it."""
+        """The rows that the last reading left out: pairs that lack a side, and what the user asked to skip."""
         return BadRows()
 
     def about(self) -> dict[str, Any]:

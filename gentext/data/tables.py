@@ -19,7 +19,7 @@ LONGEST_CELL = 1 << 30  # characters; the csv module stops at 131,072 unless it 
 
 @dataclass
 class BadRows:
-    """What becomes of a row that is not text: it ends the reading or, with `skip`, is left out and counted.
+    """What becomes of rows that are of no use: one that is no text ends the reading or, with `skip`, is left out.
 
     >>> bad = BadRows(skip=True)
     >>> bad.begin("a.jsonl")
@@ -37,11 +37,14 @@ class BadRows:
         self.counts[file] = 0
 
     def __call__(self, file: str, place: str, problem: str) -> None:
-        message = f"{file}, {place}: {problem}"
         if not self.skip:
-            raise ValueError(f"{message}. Mend it, or leave such rows out with data.skip_bad=true")
+            raise ValueError(f"{file}, {place}: {problem}. Mend it, or leave such rows out with data.skip_bad=true")
+        self.leave_out(file, f"{place}: {problem}")
+
+    def leave_out(self, file: str, problem: str) -> None:
+        """Count a row that is left out whether or not that was asked for: a pair that lacks its source or its text."""
         self.counts[file] += 1
-        self.first = self.first or message
+        self.first = self.first or f"{file}, {problem}"
 
     @property
     def total(self) -> int:
@@ -111,16 +114,24 @@ def separated(
 ) -> Iterator[list[str]]:
     """The columns of a CSV file, which has quotes, or of a TSV file, which as found in the wild has none.
 
-    Columns given as numbers mean that there is no header.
+    Columns given as numbers mean that there is no header; where there is one, no row may have more cells than it.
     """
     table = _tsv(path, lines, bad) if delimiter == "\t" else _csv(path, lines, bad)
-    at = [column for column in columns if isinstance(column, int)]
+    at, most = [column for column in columns if isinstance(column, int)], None
     if len(at) < len(columns):
-        _, header = next(table, (1, []))
+        header = next(table, (1, None))[1]
+        if header is None:
+            raise ValueError(f"{path} is empty; its first line names the columns")
+        if len(header) == 1 and delimiter == "," and ";" in header[0]:
+            raise ValueError(f"{path}, line 1: semicolons stand between its columns; save it with commas, or as TSV")
         at = [header.index(known_column(f"{path}, line 1", column, header)) for column in columns]
+        most = len(header)
     for number, cells in table:
         if len(cells) <= max(at):
             bad(str(path), f"line {number}", f"{len(cells)} columns; column {max(at)} (from 0) was asked for")
+        elif most is not None and any(cells[most:]):
+            how = "no cell of a TSV file holds a tab" if delimiter == "\t" else "a cell that holds a comma is quoted"
+            bad(str(path), f"line {number}", f"{len(cells)} cells under a header of {most} columns; {how}")
         else:
             yield [cells[i] for i in at]
 

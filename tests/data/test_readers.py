@@ -94,7 +94,8 @@ def test_a_stream_keeps_its_text_in_pieces_of_bounded_size(tmp_path, text):
         ("a.jsonl", b'{"txt": "a"}\n', "no column 'text'; it has 'txt'.*data.target"),
         ("a.jsonl", b"[1]\n", "no column 'text'; it has none"),
         ("a.csv", b"a,b\n1,2\n", "no column 'text'; it has 'a', 'b'"),
-        ("a.csv", b"", "no column 'text'"),
+        ("a.csv", b"", r"a\.csv is empty; its first line names the columns"),
+        ("a.csv", b"a;text\n1;2\n", "line 1: semicolons stand between its columns; save it with commas"),
     ],
 )
 def test_bad_files_say_what_is_wrong(tmp_path, name, content, message):
@@ -184,6 +185,31 @@ def test_an_unclosed_quote_never_swallows_rows(tmp_path, skip):
     for content in ('text\nfirst\n"open\n' + many, 'text\nfirst\n"open\n' + many + 'say "yes"\n' + many):
         with pytest.raises(ValueError, match=r"a\.csv, line 3: a quote opens in this row and is not closed"):
             rows(tmp_path / "a.csv", content, bad=BadRows(skip=skip))
+
+
+@pytest.mark.parametrize(("name", "row"), [("a.csv", "one, two,b\n"), ("a.tsv", "one\ttwo\tb\n")])
+def test_a_row_with_more_cells_than_the_header_is_refused(tmp_path, name, row):
+    """The comma of an unquoted text moves every cell after it, and the model would learn another column."""
+    mark = row[3]
+    good = f"a{mark}b\n" + f"c{mark}d{mark}\n"
+    message = r"line 3: 3 cells under a header of 2 columns; .* (comma is quoted|tab)"
+    with pytest.raises(ValueError, match=message):
+        rows(tmp_path / name, good + row, target="b", source="a")
+    bad = BadRows(skip=True)
+    assert rows(tmp_path / name, good + row, target="b", source="a", bad=bad) == [TextRow("d", "c")]
+    assert bad.total == 1
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_pairs_without_a_side_are_left_out_and_counted(tmp_path, skip):
+    table = "".join(json.dumps({"a": a, "b": b}) + "\n" for a, b in (("x", "y"), ("long source", " "), ("", ["z"])))
+    bad = BadRows(skip=skip)
+    assert rows(tmp_path / "a.jsonl", table, target="b", source="a", bad=bad) == [TextRow("y", "x")]
+    assert bad.total == 2
+    assert bad.first.endswith("a.jsonl, 'b' is empty beside 'long source'")
+    with pytest.raises(ValueError, match=r"no row of text; the first that is left out: .*'a' is empty beside 'y'"):
+        rows(tmp_path / "a.csv", "a,b\n,y\n", target="b", source="a")
+    assert rows(tmp_path / "a.csv", "a,b\n,y\nx,z\n", target="b") == [TextRow("y"), TextRow("z")]
 
 
 def test_a_file_with_no_good_row_is_refused_even_where_bad_ones_are_left_out(tmp_path):

@@ -18,6 +18,7 @@ from gentext.data import download
 from gentext.data.corpus import Corpus
 from gentext.data.hub import HubText
 from gentext.data.source import Source, describe
+from gentext.data.splits import TextRow
 from gentext.data.text_files import LocalText, PublishedCorpus
 from gentext.data.tokenizer import BPE, Char, Word
 from gentext.truth.generated import GeneratedCorpus
@@ -348,6 +349,10 @@ def test_the_hub_reads_columns_and_splits(monkeypatch):
     source = HubText("owner/name", skip_bad=True)
     assert texts(source)["test"] == ["Last one"]
     assert source.skipped().total == 1
+    made["train"] = Table({"n": f"source {i}", "text": line} for i, line in enumerate(LINES))
+    made["test"] = Table([{"n": "source", "text": "Last one"}])
+    pairs = HubText("owner/name", source="n", valid=4, cut="tail").rows()
+    assert next(row for _, row in pairs) == TextRow(LINES[0], "source 0")
 
 
 def test_rows_left_out_are_counted_and_said_also_from_the_cache(tmp_path, caplog):
