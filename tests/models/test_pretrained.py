@@ -259,6 +259,23 @@ def test_a_prefix_is_read_and_not_scored(folders, opened):
             shown.log_prob(batch), family.log_prob(Batch(batch.tokens, batch.mask, before)), atol=1e-4
         )
         assert torch.allclose(shown.start(3).logits, family.prime(before).logits, atol=1e-4)
+    assert torch.allclose(shown.log_prob(batch), family.log_prob(Batch(batch.tokens, batch.mask, before)), atol=1e-4)
+
+
+def test_what_stands_before_every_text_is_read_once_for_all_of_them(folders, opened, monkeypatch):
+    ours = opened("gpt2")[1]
+    shown = Pretrained(ours.vocab_size, model=str(folders["gpt2"]), prefix="two dogs walk on the beach.").eval()
+    read, whole = [], shown.network.forward
+
+    def counted(*, input_ids, **options):
+        read.append(input_ids.numel())
+        return whole(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(shown.network, "forward", counted)
+    batch = rows(ours)
+    with torch.no_grad():
+        shown.log_prob(batch)
+    assert sum(read) == len(shown.begins) - 1 + batch.tokens.numel()
 
 
 @pytest.mark.parametrize(

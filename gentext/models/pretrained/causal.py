@@ -92,7 +92,14 @@ class PretrainedCausal(Pretrained, SupportsHidden, SupportsTextPanels):
         ids = torch.cat([before, self.vocabulary.ids(inputs[:, 1:])], 1)
         self._fits(ids.shape[1])
         read = torch.ones_like(ids)  # padding stands last, where no real token reads it
-        logits = self.network(input_ids=ids, attention_mask=read, use_cache=False).logits[:, before.shape[1] - 1 :]
+        shared = before.shape[1] - 1
+        if shared and not torch.is_grad_enabled():  # what stands before every text is computed once for all of them
+            cache = self.network(input_ids=before[:1, :shared], use_cache=True).past_key_values
+            cache.batch_repeat_interleave(len(ids))
+            out = self.network(input_ids=ids[:, shared:], attention_mask=read, past_key_values=cache, use_cache=True)
+            logits = out.logits
+        else:
+            logits = self.network(input_ids=ids, attention_mask=read, use_cache=False).logits[:, shared:]
         return self.vocabulary.log_prob(at_columns(logits, columns), batch.tokens, batch.mask)
 
     def _advance(
