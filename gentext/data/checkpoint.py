@@ -90,6 +90,12 @@ def _too_large(model: str) -> str:
     )
 
 
+@lru_cache(maxsize=4)  # of a .gguf file reading it takes seconds
+def hub_config(model: str) -> Any:
+    """The checkpoint's configuration, as transformers has it. Raises: ValueError where there is none."""
+    return loaded(model, transformers_for(model).AutoConfig.from_pretrained)
+
+
 @lru_cache(maxsize=4)
 def hub_tokenizer(model: str) -> Any:
     """The checkpoint's own tokenizer, as transformers has it. Raises: ValueError where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of
-from gentext.data.checkpoint import PretrainedTokenizer, hub_tokenizer, loaded, transformers_for
+from gentext.data.checkpoint import PretrainedTokenizer, hub_config, hub_tokenizer, loaded, transformers_for
 from gentext.language_model import LanguageModel
 from gentext.models.pretrained.vocabulary import Vocabulary
 
@@ -131,7 +132,7 @@ def kind_of(model: str) -> str:
     Raises: ValueError where it is none of them.
     """
     library = transformers_for(model)
-    config = loaded(model, library.AutoConfig.from_pretrained)
+    config = hub_config(model)
     names = [str(name) for name in getattr(config, "architectures", None) or []]
     if getattr(config, "is_encoder_decoder", False):
         return "encoder_decoder"
@@ -149,10 +150,10 @@ def kind_of(model: str) -> str:
 def _network(model: str, kind: str) -> nn.Module:
     """The checkpoint's network in single precision; without weights where a configuration is only checked."""
     library = transformers_for(model)
-    loader = getattr(library, LOADERS[kind])
+    loader, config = getattr(library, LOADERS[kind]), copy.deepcopy(hub_config(model))
     if torch.empty(0).is_meta:
-        return loader.from_config(loaded(model, library.AutoConfig.from_pretrained))
-    return loaded(model, loader.from_pretrained, dtype=torch.float32).eval()
+        return loader.from_config(config)
+    return loaded(model, loader.from_pretrained, config=config, dtype=torch.float32).eval()
 
 
 def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Module:
