@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from omegaconf import DictConfig
 from torch import Tensor
 
 from gentext import files
@@ -72,7 +73,8 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     Args:
         model: what `gentext.load` gives.
         corpus: that it was trained on, whose rules say what a word is and what an unknown one costs.
-        file: a text a line, or a table (JSONL, CSV, TSV, Parquet); of pairs a table with the run's own columns.
+        file: a text a line, or a table (JSONL, CSV, TSV, Parquet); of pairs a table with the run's own columns (text and
+          label where it has none), or the texts of which the run is given the beginning.
         target: the column of a table, by its name or number.
 
     Raises: ValueError for a file without text, or with a line that the family cannot read.
@@ -80,7 +82,7 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     family = model.family
     if family.likelihood == "none":
         raise ValueError(f"{model.folder} is a {type(family).__name__}, which gives texts no likelihood")
-    texts, prompts = _read(model, file, target)
+    texts, prompts = read_texts(model, file, target)
     scores = scores_of(family, corpus, texts, prompts, model.device)
     metric = HeldOutLikelihood()
     metric.update(scores)
@@ -102,23 +104,34 @@ def scores_of(
     return score_texts(family, corpus, texts, prompts)
 
 
-def _read(model: TrainedModel, file: Path, target: str) -> tuple[list[str], list[str] | None]:
+def read_texts(model: TrainedModel, file: Path, target: str = "text") -> tuple[list[str], list[str] | None]:
+    """The texts of a file and, where the run is of pairs, their sources. Raises: ValueError where it holds none."""
     data = model.config.data
-    reader = TextReader(
-        target=int(target) if target.isdecimal() else target,
-        lowercase=bool(data.get("lowercase", False)),
-        spaces=bool(data.get("spaces", True)),
-    )
+    tidied = {name: bool(data[name]) for name in ("lowercase", "spaces") if name in data}
     if not model.pairs:
         stream = data.get("unit") == "stream"
+        reader = TextReader(target=int(target) if target.isdecimal() else target, **tidied)
         texts = read_samples(file, reader, stream=stream)
         return ([f"{text}\n" for text in texts] if stream else [text for text in texts if text.strip()]), None
+    reader = _pairs(data, tidied)
+    wanted = "a file of texts"
+    if reader.source is not None:
+        wanted = f"a table with the columns {', '.join(map(str, (*reader.sources, *reader.columns[:1])))}"
     if not file.is_file():
-        raise ValueError(f"{file} is no file; give a table with the columns {data.source} and {data.target}")
-    rows = list(TextReader(target=data.target, source=data.source, lowercase=reader.lowercase).rows(file))
+        raise ValueError(f"{file} is no file; give {wanted}")
+    rows = list(reader.rows(file))
     if not rows:
-        raise ValueError(f"{file} holds no pair; give a table with the columns {data.source} and {data.target}")
+        raise ValueError(f"{file} holds no pair; give {wanted}")
     return [row.text for row in rows], [row.prompt or "" for row in rows]
+
+
+def _pairs(data: DictConfig, tidied: Mapping[str, bool]) -> TextReader:
+    """Reads pairs as the run's corpus did; those of a corpus with no columns of its own, whose texts have labels."""
+    if "source" not in data and "prompt" not in data:
+        return TextReader(source="text", target="label", **tidied)
+    parts = {name: data[name] for name in ("join", "prompt", "keep_lines") if name in data}
+    characters = data.get("words") == "char"
+    return TextReader(source=data.get("source"), target=data.target, characters=characters, **tidied, **parts)
 
 
 def _check(family: LanguageModel, corpus: Corpus, texts: Sequence[str], prompts: Sequence[str] | None) -> None:

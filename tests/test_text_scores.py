@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 import gentext
+from gentext import text_scores
 from gentext.cli import main
 from gentext.types import EOS, pad
 
@@ -80,6 +84,37 @@ def test_an_inspection_is_a_notebook_s_page(run):
     assert [table.table.title for table in found] == ["Surprise, token by token", "What it backed off to"]
     report = gentext.write_report(run.folder, out=str(run.folder / "report.html"))
     assert "Surprise, token by token" in report[0].read_text()  # of one test text, in the family's own part
+
+
+@pytest.mark.parametrize(
+    ("data", "row", "pair", "wanted"),
+    [
+        (
+            {"_target_": "gentext.truth.LabelledCorpus"},
+            {"text": "a dog", "label": "animal"},
+            ("animal", "a dog"),
+            "a table with the columns text, label",
+        ),
+        (
+            {"source": None, "target": "text", "prompt": "line", "spaces": False},
+            {"text": "春风吹，秋 月明。"},
+            ("秋月明。", "春风吹，"),
+            "a file of texts",
+        ),
+        (
+            {"source": ["a", "b"], "target": "c", "join": " ## ", "lowercase": True},
+            {"a": "X", "b": "y", "c": "Z"},
+            ("z", "x ## y"),
+            "a table with the columns a, b, c",
+        ),
+    ],
+)
+def test_pairs_are_read_as_the_run_s_corpus_was(run, data, row, pair, wanted, tmp_path):
+    model = replace(run.load(), config=OmegaConf.create({"data": data}))
+    (tmp_path / "mine.jsonl").write_text(json.dumps(row) + "\n")
+    assert text_scores.read_texts(model, tmp_path / "mine.jsonl") == ([pair[0]], [pair[1]])
+    with pytest.raises(ValueError, match=f"nowhere is no file; give {wanted}"):
+        text_scores.read_texts(model, Path("nowhere"))
 
 
 @pytest.mark.parametrize(

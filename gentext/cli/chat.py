@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gentext.language_model import Decoder
     from gentext.trained import TrainedModel
 
 ASKED = "> "
@@ -17,10 +18,9 @@ ASKED = "> "
 def chat(
     model: TrainedModel,
     *,
-    decoder: str,
+    decoder: Decoder,
     seed: int,
     stop: Sequence[str],
-    settings: Mapping[str, Any],
     shown: Callable[[str], str] = str,
 ) -> None:
     """Answer each line of standard input until it ends; of a dialogue given the turns before it.
@@ -29,10 +29,9 @@ def chat(
 
     Args:
         model: that answers.
-        decoder: an option of conf/decode, which `settings` change.
+        decoder: that draws the answers.
         seed: each answer has a random stream of its own.
         stop: strings before which an answer ends.
-        settings: of the decoder.
         shown: what is written of a piece of text.
     """
     from gentext.seeding import Streams
@@ -62,8 +61,8 @@ def chat(
             turns = turns[1:]  # what it cannot read any more, it forgets
         prompt = (join or "").join(turns)
         try:
-            how = {"decoder": decoder, "seed": Streams(seed).derive(f"chat/{i}"), "stop": stop, **settings}
-            turns += model.sample(1, prompt=prompt, stream=show, **how)
+            own = Streams(seed).derive(f"chat/{i}")
+            turns += model.sample(1, prompt=prompt, stream=show, decoder=decoder, seed=own, stop=stop)
         except ValueError as error:
             print(f"gentext: {error}", file=sys.stderr)
             turns = turns[:-1]

@@ -86,8 +86,8 @@ def _chat(args: argparse.Namespace) -> None:
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
     model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
     own = "greedy" if "greedy" in (model.config.get("decode") or {}) else "ancestral"  # as the run itself was judged
-    how = {"decoder": args.decode or own, "seed": args.seed, "stop": args.stop, "settings": settings}
-    chat(model, **how, shown=_shown)
+    decoder = config.decoder(args.decode or own, settings, max_len=int(model.config.max_len))
+    chat(model, decoder=decoder, seed=args.seed, stop=args.stop, shown=_shown)
 
 
 def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) -> Iterator[str]:

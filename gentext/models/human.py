@@ -91,6 +91,8 @@ class Human(LanguageModel, SupportsEM, SupportsTexts):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
+        if prompt is not None:
+            raise ValueError("family=human holds texts that people wrote, and answers no prompt; leave it out")
         if n > len(self.ends):
             raise ValueError(
                 f"eval.samples is {n}, but the held-out text has {len(self.ends)} sequences, and drawing any twice "

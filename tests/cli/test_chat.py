@@ -135,6 +135,15 @@ def test_a_chat_of_a_model_writes_its_own_answers(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--decode", "nosuch"], "no decoder is called 'nosuch'"), (["temperature=-1"], "temperature is -1")],
+)
+def test_a_wrong_decoder_is_refused_before_a_line_is_read(monkeypatch, capsys, words, message):
+    assert talk(model(), monkeypatch, [AssertionError("a line was read")], *words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("data", "expected"),
     [
         ({"source": ["context", "question"], "join": " | "}, "Write context | question"),
