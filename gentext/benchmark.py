@@ -6,42 +6,59 @@ import gc
 import logging
 import math
 import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from jaxtyping import Float, Int
 from torch import nn
 
 from gentext import compression
 from gentext.compression import Form
 from gentext.decode import Ancestral
 from gentext.language_model import LanguageModel
-from gentext.metrics.likelihood import HeldOutLikelihood
+from gentext.metrics.intervals import bootstrap_ratio
 from gentext.models import NGram
 from gentext.panels import Points, Table
 from gentext.results.cost import PeakMemory
 from gentext.run_pipeline import open_corpus
 from gentext.seeding import Streams
-from gentext.text_scores import scores_of
+from gentext.text_scores import LN2, scores_of
 from gentext.trained import TrainedModel, load
-from gentext.types import EOS, Value, pad
+from gentext.types import EOS, pad
 
 BATCHES = (1, 64)  # texts drawn at once
-REPEATS = 3  # of each draw, after one that warms up; the median counts
+REPEATS = 6  # of each draw, after one to warm up: their median is between least and largest in 97 of 100 cases
 LONGEST = 64  # tokens of a draw
 NEURAL = ("fp32", "bf16", "int8", "int8_weights", "int8_dynamic")
 COUNTED = ("fp32", "count=2", "prune=1e-6", "prune=1e-5", "bits=8", "bits=4")
 TORCHAO = {"int8_weights": "Int8WeightOnlyConfig", "int8_dynamic": "Int8DynamicActivationInt8WeightConfig"}
 COLUMNS = (
-    *("run", "form", "bits a character", "change", "tokens/s, 1", "tokens/s, 64", "first token, ms"),
-    *("numbers", "on disk, MB", "peak, MB"),
+    *("run", "form", "bits a character", "change", "speed, 1", "speed, 64", "on disk, MB", "peak, MB", "numbers"),
+    *("tokens/s, 1", "tokens/s, 64", "first token, ms"),
 )
 FLAGS = ("amx_bf16", "avx512_bf16")  # of a processor that multiplies bfloat16 itself
 MEGABYTE = 1e6
+
+
+class Ratio(NamedTuple):
+    """A figure of a form over that of what it is compared with, and the ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def level(self) -> bool:
+        """Whether the two cannot be told apart."""
+        return self.low <= 1 <= self.high
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,8 @@ class Measured:
     size: float  # numbers that the model holds
     disk: float  # bytes of its file
     peak: float  # bytes that the process holds more than before it read the model
+    change: Ratio | None = None  # of bits to those of what it is compared with; None of the first row
+    speed: dict[int, Ratio] = field(default_factory=dict)  # of tokens a second, by texts at once, drawn in turns
 
 
 def bench(
@@ -67,7 +86,9 @@ def bench(
 ) -> tuple[Table, Points]:
     """A row for each form of each run (speed, memory, size, bits a character), and size against quality as a picture.
 
-    Each form is measured in a process of its own, with as many threads as torch takes here.
+    Each form is measured in a process of its own, with as many threads as torch takes here. Its bits and its speed
+    are compared with those of fp32 of its run, and fp32 of a further run with that of the first: both draw in turns,
+    so that what else the machine does slows both.
 
     Args:
         runs: folders of trained runs; all are judged on the test text of the first.
@@ -92,18 +113,23 @@ def bench(
         chosen = forms or _forms(model.family)
         found: dict[str, Measured] = {}
         for form in chosen:
-            done = _in_form(model, form, (str(runs[0]), texts, device, tuple(trusted)))
+            beside = str(runs[0]) if form == "fp32" else str(run)
+            whole = None if form == "fp32" and run == runs[0] else beside
+            done = _in_form(model, form, (str(runs[0]), texts, device, tuple(trusted), whole))
             if isinstance(done, str):
                 notes.append(f"{Path(run).name} has no {form}: {done}.")
                 continue
             found[form] = done
             places.append((Path(run).name, done))
-            rows.append(_row(Path(run).name, done, found.get("fp32", done)))
+            rows.append(_row(Path(run).name, done))
         notes += _slower(found, device)
     note = (
-        f"Bits a character of {texts} test texts, and how they differ from fp32. Tokens a second when 1 and "
-        f"{BATCHES[1]} texts are drawn at once, threads: {torch.get_num_threads()}. Peak: memory beyond what a process "
-        f"holds before it reads the model. {' '.join(notes)}"
+        f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "
+        f"of fp32 of a further run to that of the first: the change with half its 95 % interval over texts, the speed "
+        f"as the median of {REPEATS} draws in turns, from the least to the largest; level where they cannot be told "
+        f"apart. Speed: of drawing 1 text at once, or {BATCHES[1]}. Tokens a second and seconds are "
+        f"those of this machine{_load()}, threads: {torch.get_num_threads()}. Peak: memory beyond what a process holds "
+        f"before it reads the model. {' '.join(notes)}"
     )
     drawn = [(name, one) for name, one in places if math.isfinite(one.disk) and math.isfinite(one.bits)]
     picture = Points(
@@ -126,26 +152,47 @@ def _forms(family: LanguageModel) -> tuple[str, ...]:
     return NEURAL if any(p.dim() > 1 for p in family.parameters()) else ("fp32",)
 
 
-def _row(name: str, one: Measured, whole: Measured) -> list[str | float]:
+def _row(name: str, one: Measured) -> list[str | float]:
+    change = "-" if one.change is None else _marked(_percent(one.change), one.change)
+    ratios = [_marked(_span(one.speed[n]), one.speed[n]) if n in one.speed else "-" for n in BATCHES]
+    sizes = [bytes_ / MEGABYTE if math.isfinite(bytes_) else "-" for bytes_ in (one.disk, one.peak)]
     speeds = [one.per_second[n] for n in BATCHES]
-    change = f"{100 * (one.bits / whole.bits - 1):+.2f} %"
-    sizes = [int(one.size), *(bytes_ / MEGABYTE if math.isfinite(bytes_) else "-" for bytes_ in (one.disk, one.peak))]
-    return [name, one.form, one.bits, change, *speeds, 1000 * one.first, *sizes]
+    return [name, one.form, one.bits, change, *ratios, *sizes, int(one.size), *speeds, 1000 * one.first]
+
+
+def _percent(ratio: Ratio) -> str:
+    return f"{100 * (ratio.value - 1):+.2f}±{50 * (ratio.high - ratio.low):.2f} %"
+
+
+def _span(ratio: Ratio) -> str:
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _marked(shown: str, ratio: Ratio) -> str:
+    return f"{shown} level" if ratio.level else shown
+
+
+def _load() -> str:
+    """How busy the machine is, in words; nothing where the system does not tell."""
+    try:
+        return f", busy as it was (a load of {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores)"
+    except (AttributeError, OSError):
+        return ", as busy as it was"
 
 
 def _slower(found: dict[str, Measured], device: str) -> list[str]:
     """Where bfloat16 does not pay, and how to tell from the processor."""
-    if not {"fp32", "bf16"} <= found.keys():
+    if "bf16" not in found or torch.device(device).type != "cpu":
         return []
-    whole, half = (statistics.mean(found[form].per_second.values()) for form in ("fp32", "bf16"))
-    if half >= whole or torch.device(device).type != "cpu":
+    speed = [ratio.value for ratio in found["bf16"].speed.values()]
+    if not speed or (half := statistics.geometric_mean(speed)) >= 1:
         return []
     flags = cpu_flags()
     held = [flag for flag in FLAGS if flag in flags]
     why = f"it has none of {', '.join(FLAGS)} among the flags of /proc/cpuinfo, so that every product is converted"
     if held:
         why = f"it has {', '.join(held)}, but matrices so small gain nothing by it"
-    return [f"bf16 draws {whole / half:.1f} times slower than fp32 on this processor: {why}."]
+    return [f"bf16 draws {1 / half:.1f} times slower than fp32 on this processor: {why}."]
 
 
 def cpu_flags() -> set[str]:
@@ -155,7 +202,7 @@ def cpu_flags() -> set[str]:
     return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
 
 
-def _in_form(model: TrainedModel, form: str, how: tuple[str, int, str, tuple[str, ...]]) -> Measured | str:
+def _in_form(model: TrainedModel, form: str, how: tuple[str, int, str, tuple[str, ...], str | None]) -> Measured | str:
     """What a process of its own measured of a form of a model; where the model has no such form, why."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "form"
@@ -169,7 +216,9 @@ def _in_form(model: TrainedModel, form: str, how: tuple[str, int, str, tuple[str
             return pool.apply(_measure, (str(place), form, *how))
 
 
-def _measure(run: str, form: str, first: str, texts: int, device: str, trusted: tuple[str, ...]) -> Measured | str:
+def _measure(
+    run: str, form: str, first: str, texts: int, device: str, trusted: tuple[str, ...], whole: str | None = None
+) -> Measured | str:
     judge = load(first, trusted=trusted)
     corpus = open_corpus(judge.config, judge.tokenizer, trusted=trusted)
     lines, sources = corpus.lines("test")[:texts], corpus.prompts("test")
@@ -186,22 +235,43 @@ def _measure(run: str, form: str, first: str, texts: int, device: str, trusted: 
             _by_torchao(family, form)
         elif form == "bf16":
             family.to(torch.bfloat16)
-        first_token = _seconds(model, 1, 1, prompts)[0]
-        speeds = {}
-        for n in BATCHES:
-            seconds, tokens = _seconds(model, n, LONGEST, prompts)
-            speeds[n] = tokens / seconds
+        (first_token,) = _seconds([model], 1, 1, prompts)
+        _seconds([model], BATCHES[-1], LONGEST, prompts, repeats=1)
         most = torch.cuda.max_memory_allocated(device) if on_gpu else peak.bytes() - held
-        own = open_corpus(model.config, model.tokenizer, trusted=trusted)
-        scores = scores_of(family, own, lines, prompts, device)
+        drawing = [model] if whole is None else [model, load(whole, device=device, trusted=trusted)]
+        per_token = {n: _seconds(drawing, n, LONGEST, prompts) for n in BATCHES}
+        bits, chars = _bits(model, lines, prompts, trusted)
+        change = None if whole is None else _change(bits, _bits(drawing[1], lines, prompts, trusted)[0])
     except (RuntimeError, NotImplementedError, ValueError) as error:
         return str(error).splitlines()[0]
-    metric = HeldOutLikelihood()
-    metric.update(scores)
-    bits = metric.values()["bits_per_char"]
+    speeds = {n: 1 / statistics.median(times[0]) for n, times in per_token.items()}
+    ratios = {} if whole is None else {n: _median(times[1], times[0]) for n, times in per_token.items()}
     disk = math.nan if form in TORCHAO else float((Path(run) / "model.safetensors").stat().st_size)
-    value = bits.value if isinstance(bits, Value) else math.nan
-    return Measured(form, value, speeds, first_token, family.size(), disk, most)
+    value = float(bits.sum() / chars.sum())
+    waited = statistics.median(first_token)
+    return Measured(form, value, speeds, waited, family.size(), disk, most, change, ratios)
+
+
+def _bits(
+    model: TrainedModel, lines: Sequence[str], prompts: list[str] | None, trusted: Collection[str]
+) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """The bits of each text under a model, the spelling of words that it does not know included; its characters."""
+    corpus = open_corpus(model.config, model.tokenizer, trusted=trusted)
+    scores = scores_of(model.family.eval(), corpus, lines, prompts, model.device)
+    spelled = scores.log_prob if scores.spelling is None else scores.log_prob - scores.spelling
+    return -spelled.double().numpy() / LN2, scores.chars.numpy()
+
+
+def _change(bits: Float[np.ndarray, " n"], whole: Float[np.ndarray, " n"]) -> Ratio:
+    """The bits of all texts over those that they are compared with, text by text."""
+    ratio = float(bits.sum() / whole.sum())
+    return Ratio(ratio, *(bootstrap_ratio(bits, whole).interval or (ratio, ratio)))
+
+
+def _median(above: Sequence[float], below: Sequence[float]) -> Ratio:
+    """The median of the ratios of pairs, between the least and the largest of them."""
+    ratios = [a / b for a, b in zip(above, below, strict=True)]
+    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
 
 
 def _by_torchao(family: LanguageModel, form: str) -> None:
@@ -217,24 +287,28 @@ def _by_torchao(family: LanguageModel, form: str) -> None:
     quantization.quantize_(family, getattr(quantization, TORCHAO[form])())
 
 
-def _seconds(model: TrainedModel, n: int, longest: int, prompts: list[str] | None) -> tuple[float, int]:
-    """The median time of drawing `n` texts, and the tokens that were drawn."""
-    given = None
-    if prompts is not None:
-        ids = model.tokenizer.encode([prompts[i % len(prompts)] for i in range(n)])
-        given = pad([[*row, EOS] for row in ids]).tokens.to(model.device)
-    times, tokens = [], 0
-    for i in range(REPEATS + 1):
-        rng = Streams(0)("bench", model.device)
-        begun = time.perf_counter()
-        with torch.inference_mode():
-            draw = model.family.sample(n, longest, decoder=Ancestral(), rng=rng, prompt=given)
-        if torch.device(model.device).type == "cuda":
-            torch.cuda.synchronize()
-        if i:
-            times.append(time.perf_counter() - begun)
-        tokens = int(draw.lengths.sum())
-    return statistics.median(times), tokens
+def _seconds(
+    models: Sequence[TrainedModel], n: int, longest: int, prompts: list[str] | None, repeats: int | None = None
+) -> list[list[float]]:
+    """Seconds for a token of `n` texts, of each model at each repeat; they draw in turns, after one to warm up."""
+    given = [None if prompts is None else _given(model, n, prompts) for model in models]
+    times: list[list[float]] = [[] for _ in models]
+    for i in range((repeats or REPEATS) + 1):
+        for model, prompt, found in zip(models, given, times, strict=True):
+            rng = Streams(0)("bench", model.device)
+            begun = time.perf_counter()
+            with torch.inference_mode():
+                draw = model.family.sample(n, longest, decoder=Ancestral(), rng=rng, prompt=prompt)
+            if torch.device(model.device).type == "cuda":
+                torch.cuda.synchronize()
+            if i:
+                found.append((time.perf_counter() - begun) / int(draw.lengths.sum()))
+    return times
+
+
+def _given(model: TrainedModel, n: int, prompts: list[str]) -> Int[torch.Tensor, "n p"]:
+    ids = model.tokenizer.encode([prompts[i % len(prompts)] for i in range(n)])
+    return pad([[*row, EOS] for row in ids]).tokens.to(model.device)
 
 
 def _held() -> float:

@@ -95,12 +95,33 @@ def test_a_form_is_measured_by_what_it_draws_and_scores(runs, monkeypatch):
     assert found.bits == pytest.approx(record.values["bits_per_char"].value)
     assert found.disk == (runs["ngram"] / "model.safetensors").stat().st_size
     assert min(found.first, *found.per_second.values()) > 0
+    assert (found.change, found.speed) == (None, {})
+
+
+def test_a_form_draws_in_turns_with_what_it_is_compared_with(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmark, "REPEATS", 2)
+    whole = str(runs["ngram"])
+    same = benchmark._measure(whole, "fp32", whole, 20, "cpu", (), whole)
+    assert same.change == (1, 1, 1)
+    assert same.change.level
+    small = gentext.export_model(whole, tmp_path / "small", compress="count=9")
+    found = benchmark._measure(str(small), "count=9", whole, 20, "cpu", (), whole)
+    assert found.change.value == pytest.approx(found.bits / same.bits)
+    assert found.change.low < found.change.value < found.change.high
+    row = benchmark._row("a", found)
+    assert row[3] == benchmark._marked(benchmark._percent(found.change), found.change)
+    assert all(ratio.low <= ratio.value <= ratio.high for ratio in found.speed.values())
+    assert benchmark._marked("1.1", benchmark.Ratio(1.1, 0.9, 1.2)) == "1.1 level"
+    assert benchmark._percent(benchmark.Ratio(1.02, 1.01, 1.03)) == "+2.00±1.00 %"
 
 
 def test_bfloat16_that_does_not_pay_is_told_with_the_reason(monkeypatch):
     found = {
-        name: Measured(name, 1.0, dict.fromkeys(benchmark.BATCHES, speed), 0.1, 1, 1, 1)
-        for name, speed in (("fp32", 100.0), ("bf16", 50.0))
+        name: Measured(
+            *(name, 1.0, dict.fromkeys(benchmark.BATCHES, 1.0), 0.1, 1, 1, 1, None),
+            speed=dict.fromkeys(benchmark.BATCHES, benchmark.Ratio(speed, speed, speed)),
+        )
+        for name, speed in (("fp32", 1.0), ("bf16", 0.5))
     }
     monkeypatch.setattr(benchmark, "cpu_flags", lambda: {"avx2"})
     (said,) = benchmark._slower(found, "cpu")
