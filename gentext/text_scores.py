@@ -73,8 +73,8 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     Args:
         model: what `gentext.load` gives.
         corpus: that it was trained on, whose rules say what a word is and what an unknown one costs.
-        file: a text a line, or a table (JSONL, CSV, TSV, Parquet); of pairs a table with the run's own columns (text and
-          label where it has none), or the texts of which the run is given the beginning.
+        file: a text a line, or a table (JSONL, CSV, TSV, Parquet); of pairs a table with the run's own columns (text
+          and label where it has none), or the texts of which the run is given the beginning.
         target: the column of a table, by its name or number.
 
     Raises: ValueError for a file without text, or with a line that the family cannot read.
