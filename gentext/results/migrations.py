@@ -2,7 +2,8 @@
 
 Format 1 was written before the packages were named after ideas; format 2 names classes by package,
 gentext.models.LSTM, so that a file can move without touching a record, has `epochs` in `train` alone, and leaves it to
-the corpus to say how metrics cut words.
+the corpus to say how metrics cut words. In format 3 the sha256 of a record is of its text in the order of its keys; in
+format 2 they were sorted.
 """
 
 from __future__ import annotations
@@ -156,8 +157,8 @@ OF_WHOLE_TEXTS = (*CLOSED, *TOKENS, *SPELT, "h_pq", "kl_pq", "js", "tv")
 
 def record(found: dict[str, Any]) -> dict[str, Any]:
     """The plain data of a record of an older format as today's format has it."""
-    if found.get("format") == 1:
-        found = {**found, "format": 2}
+    if found.get("format") != 3:
+        found = {**found, "format": 3}
     if isinstance(found.get("config"), Mapping):
         found = {**found, "config": configuration(found["config"])}
     if any(_version(found, name) == "v:1" for name in SPELT):

@@ -9,7 +9,6 @@ Run: python tests/benchmarks/bench_records.py [--records 200,10000] [--report 20
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from gentext.results.columns import FIGURES, ORDERS
-from gentext.results.record import Record, plain
+from gentext.results.record import Record, to_jsonl
 from gentext.value import Value
 
 FAMILIES = ("ngram", "hmm", "lstm", "seq2seq", "transformer", "vae", "seqgan_gumbel")
@@ -88,7 +87,7 @@ def main() -> None:
             path = Path(folder) / f"{count}.jsonl"
             with path.open("w", encoding="utf-8") as file:
                 for i in range(count):
-                    file.write(json.dumps(plain(made(i, rng))) + "\n")
+                    file.write(to_jsonl([made(i, rng)]))
             return str(path)
 
         for count in counts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -117,6 +118,28 @@ def test_a_file_that_is_no_record_is_named_and_left_out(tmp_path, caplog, conten
 def test_a_changed_byte_of_a_record_is_seen(tmp_path):
     path = record.write(made(0.5), tmp_path)
     path.write_text(path.read_text().replace('"value": 0.5', '"value": 0.9'))
+    with pytest.raises(ValueError, match="damaged"):
+        record.read(path)
+
+
+@pytest.mark.parametrize("line", [record.to_jsonl, lambda records: json.dumps(record.plain(records[0]))])
+def test_a_changed_byte_of_a_line_is_seen(tmp_path, line):
+    path, text = tmp_path / "records.jsonl", line([made(0.5, command="gentext run 'title=Größe'")])
+    path.write_text(text)
+    assert len(record.find([path])) == 1
+    path.write_text(text.replace('"value": 0.5', '"value": 0.9'))
+    with pytest.raises(ValueError, match="damaged"):
+        record.find([path])
+
+
+def test_the_digest_of_a_record_of_format_2_is_of_its_sorted_keys(tmp_path):
+    node = {**record.plain(made(0.5)), "format": 2}
+    del node["sha256"]
+    node["sha256"] = hashlib.sha256(json.dumps(node, sort_keys=True).encode()).hexdigest()
+    path = tmp_path / "record.ancestral.json"
+    path.write_text(json.dumps(node))
+    assert record.read(path).values["bleu4"].value == 0.5
+    path.write_text(json.dumps(node).replace('"value": 0.5', '"value": 0.9'))
     with pytest.raises(ValueError, match="damaged"):
         record.read(path)
 
