@@ -9,13 +9,16 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gentext.results.board import Board, Cell, configurations, table, text
+from gentext.results.board import Board, Cell, configurations, recorded, table, text
 from gentext.results.latex import booktabs, tex
 from gentext.results.record import samples
 
@@ -68,6 +71,8 @@ def inert(word: str) -> str:
         >>> inert("red: \x1b[31m")
         'red: \\x1b[31m'
     """
+    if word.isprintable():
+        return word
     acts = [unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in TURNS for char in word]
     return "".join(c.encode("unicode_escape").decode() if act else c for c, act in zip(word, acts, strict=True))
 
@@ -103,8 +108,11 @@ def _terminal(board: Board, whole: bool, signatures: bool, brief: bool) -> None:
     for i in kept:
         shown.add_column(header[i], justify="left" if i < 2 else "right", overflow="fold", width=widths[i])
     marked = _marked(board, body, "[bold]{}[/bold]".format, "[underline]{}[/underline]".format, _safe)
-    for cells in marked:
-        shown.add_row(*(cells[i] for i in kept))
+    fits = [room >= 0 and all(cell_len(inert(cells[i])) <= widths[i] for i in kept) for cells in body]
+    for single, rows in groupby(zip(fits, marked, strict=True), key=itemgetter(0)):
+        found = [[cells[i] for i in kept] for _, cells in rows]
+        for lines in [found] if single else [[cells] for cells in found]:  # rows of one line are laid out together
+            shown.add_row(*map("\n".join, zip(*lines, strict=True)))
     out.print(f"[bold]{_safe(board.title)}[/bold]: {_safe(board.header)}", highlight=False)
     out.print(shown)
     if brief:
@@ -118,7 +126,7 @@ def _terminal(board: Board, whole: bool, signatures: bool, brief: bool) -> None:
         for name, signature in computed(board).items():
             out.print(f"{_safe(name)}: {_safe(signature)}", highlight=False)
     more = [name for i, name in enumerate(board.columns, 3) if i not in kept]
-    more += sorted({name for row in board.rows for r in row.records for name in r.values} - set(board.columns))
+    more += sorted(recorded(board.rows) - set(board.columns))
     if more and not whole:
         out.print(f"also recorded, for --columns: {_safe(', '.join(more))}", style="dim", highlight=False)
 

@@ -404,6 +404,18 @@ def test_the_terminals_board_fits_eighty_columns(capsys):
     assert "bits a" in out
 
 
+def test_a_name_of_several_lines_leaves_every_row_its_own(capsys):
+    names = ["e", "b", "a family of a name too long for a line", "c", "漢字" * 7, "d"]
+    rows = [replace(made(name), config={"name": name}, cost={}) for name in names]
+    rows = [replace(one, values={"bleu4": Value(i / 10, "bleu4|v:1", True, 9)}) for i, one in enumerate(rows)]
+    render_board.show(board.rank(rows), brief=True)
+    lines = capsys.readouterr().out.splitlines()
+    firsts = ["e ", "b ", "a family of a name too", "c ", "漢字" * 6, "d "]
+    assert [next(line for line in lines if line.startswith(first)).split()[-1] for first in firsts] == [
+        "0", "0.1000", "0.2000", "0.3000", "0.4000", "0.5000"
+    ]  # fmt: skip
+
+
 def test_control_characters_are_shown_and_formulas_are_text(capsys):
     evil = replace(made("=cmd|calc"), decode="\x1b[31mred\u202e")
     for form in ("terminal", "markdown", "csv", "latex"):
