@@ -225,6 +225,13 @@ def _score_text(args: argparse.Namespace) -> None:
 
 
 def _board(args: argparse.Namespace) -> None:
+    from gentext.results import record
+
+    with record.no_collection():  # until all that is read is gone
+        _show_board(args)
+
+
+def _show_board(args: argparse.Namespace) -> None:
     import gentext
     from gentext.results import record, render_board
 

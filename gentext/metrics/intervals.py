@@ -6,6 +6,7 @@ corpus share: of the samples, and of the held-out text. tests/benchmarks/bench_c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -219,7 +220,7 @@ def t_quantile(p: float, df: float) -> float:
 
     By scipy.special: importing scipy.stats takes longer than most boards.
     """
-    return float(special.stdtrit(df, p) if np.isfinite(df) else special.ndtri(p))
+    return float(special.stdtrit(df, p) if math.isfinite(df) else special.ndtri(p))
 
 
 def standard_error(per_sequence: Float[ndarray, " n"]) -> float:

@@ -151,7 +151,8 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     present = {name for values in held for name in values}
     wanted = [name for name in (columns or figures.SHOWN[records[0].track]) if name in present]
     if columns is None:
-        wanted = [name for name in wanted if _meaningful(name, held)]
+        numbered = any("nll_oracle" in record.values for record in records)
+        wanted = [name for name in wanted if _meaningful(name, held, numbered)]
     refused = {name: mixed(name, records) for name in wanted}
     notes += [note for note in refused.values() if note]
     shown = [name for name in wanted if not refused[name]]
@@ -185,19 +186,23 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
 
 
 def values_of(record: Record, names: Collection[str] | None = None) -> dict[str, Value]:
-    """A record's values, and its costs and efficiencies as values; of the latter those of these names."""
+    """A record's values, and its costs, efficiencies and shares as values: all, or those of these names."""
     costs = {
         name: Value(value, f"{name}|v:1", higher_is_better=False, n=1, unit=name.rsplit("_", 1)[-1])
         for name, value in record.cost.items()
         if math.isfinite(value) and (names is None or name in names)
     }
     per = {}
-    ratios = record.efficiency if names is None or any("/" in name for name in names) else {}
+    ratios = record.efficiency if names is None or "/" in " ".join(names) else {}
     for name, value in ratios.items():
         of, _, cost = name.partition("/")
         whole = record.values[of]
         per[name] = Value(value, f"{whole.signature}|per:{cost}", higher_is_better=True, n=whole.n)
-    return {**costs, **per, **_shares(record), **record.values}
+    made = {**costs, **per, **_shares(record)}
+    if names is None:
+        return {**made, **record.values}
+    found = {name: record.values[name] for name in names if name in record.values}
+    return {**{name: value for name, value in made.items() if name in names}, **found}
 
 
 def _shares(record: Record) -> dict[str, Value]:
@@ -211,8 +216,8 @@ def _shares(record: Record) -> dict[str, Value]:
     }
 
 
-def _meaningful(name: str, held: Sequence[Mapping[str, Value]]) -> bool:
-    """Whether a column says something of this corpus.
+def _meaningful(name: str, held: Sequence[Mapping[str, Value]], numbered: bool) -> bool:
+    """Whether a column says something of this corpus; `numbered`: its tokens are numbers, not words.
 
     No share of accepted texts does where every text is accepted, none of unknown tokens, cut texts or samples where
     there are none, and no characters or words of numbered tokens.
@@ -221,7 +226,7 @@ def _meaningful(name: str, held: Sequence[Mapping[str, Value]]) -> bool:
         return any(values[name].value > 0 for values in held if name in values)
     if name == "grammatical":
         return any(values[name].value < 1 for values in held if name in values)
-    return not (name in SPELT and any("nll_oracle" in values for values in held))
+    return not (name in SPELT and numbered)
 
 
 def mixed(name: str, records: Sequence[Record]) -> str:
@@ -253,15 +258,17 @@ def _cell(values: Sequence[Value], over: str) -> Cell | None:
     if not values:
         return None
     first = values[0]
-    of_sentences = [standard_error(value) for value in values]
     if len(values) == 1:
         interval = first.interval if over == "sentences" else None
         signature = _signed(first.signature, first.interval_kind if interval else "")
-        return Cell(first.value, interval, first.exactness, 1, error=of_sentences[0], signature=signature)
+        return Cell(first.value, interval, first.exactness, 1, error=standard_error(first), signature=signature)
     seen = np.array([value.value for value in values], dtype=np.float64)
-    k, mean = len(seen), float(seen.mean())
-    spread = float(seen.var(ddof=1)) / k if np.isfinite(seen).all() else math.nan
-    text = float(np.mean(np.square(of_sentences))) if first.paired and not np.isnan(of_sentences).any() else 0.0
+    k, mean = len(seen), float(np.add.reduce(seen) / len(seen))  # the ufuncs alone: mean() and var() take far longer
+    spread = math.nan
+    if math.isfinite(mean):
+        spread = float(np.add.reduce(np.square(seen - mean))) / (k - 1) / k
+    of_sentences = [standard_error(value) for value in values] if first.paired else [math.nan]
+    text = float(np.mean(np.square(of_sentences))) if not np.isnan(of_sentences).any() else 0.0
     error = math.sqrt(spread + text)
     df = (spread + text) ** 2 / (spread**2 / (k - 1)) if spread else math.inf if text else k - 1.0
     reach = t_quantile(0.975, df) * error if math.isfinite(error) else math.nan
@@ -386,8 +393,9 @@ def _ties(rows: Sequence[Row], about: Mapping[str, Column]) -> list[str]:
 def _older(rows: Sequence[Row]) -> list[str]:
     """Which rows hold figures that a later gentext calls otherwise, and what they are called now."""
     found: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        renamed = sorted({name for record in row.records for name in record.values if name.startswith("closed_")})
+    closed = sorted(name for name in recorded(rows) if name.startswith("closed_"))
+    for row in rows if closed else ():
+        renamed = [name for name in closed if any(name in record.values for record in row.records)]
         if renamed:
             version = row.records[0].versions.get("gentext", "an older version")
             found.setdefault((version, ", ".join(renamed)), []).append(row.family)
@@ -396,6 +404,11 @@ def _older(rows: Sequence[Row]) -> list[str]:
         + ("all rows" if len(families) == len(rows) else ", ".join(dict.fromkeys(families)))
         for (version, renamed), families in found.items()
     ]
+
+
+def recorded(rows: Sequence[Row]) -> set[str]:
+    """The figures that any record of these rows holds."""
+    return set().union(*(record.values for row in rows for record in row.records))
 
 
 def _doubled(row: Row) -> str:

@@ -52,12 +52,12 @@ def names(records: Sequence[Record]) -> list[str]:
 
 def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
     """The names, with what differs in the configurations added where two different rows would share one."""
-    flat = [_settings(record) for record in records]
     groups: dict[str, list[int]] = {}
     for i, name in enumerate(found):
         groups.setdefault(name, []).append(i)
     made = list(found)
-    for members in groups.values():
+    for members in (members for members in groups.values() if len(members) > 1):
+        flat = {i: _settings(records[i]) for i in members}
         keys = [key for key in flat[members[0]] if len({flat[i].get(key) for i in members}) > 1]
         keys += sorted({key for i in members for key in flat[i]} - set(flat[members[0]]))
         for i in members:

@@ -19,6 +19,7 @@ from gentext.metrics.intervals import LEVEL, percentiles, resample, t_quantile
 Key = TypeVar("Key", bound=Hashable)
 Score = Callable[[np.ndarray], np.ndarray]  # means of statistics [..., k] -> figures [...]
 CELLS = 2_000_000  # random numbers held at once: a resample is n of them
+CACHED = 2**15  # of them worked on at once: so many stay in the processor's cache
 MOST = 2 * CELLS  # random numbers of a column's simulation, as long as that leaves 1,000 draws
 
 
@@ -250,12 +251,14 @@ def not_worse(
     free = np.where(np.isfinite(df), df, 1.0)
     pooled = np.full(len(errors), np.sqrt(np.square(errors).mean()))
     largest: tuple[list[np.ndarray], ...] = ([], [])
+    step = max(CACHED // len(scores), 1)
     for start in range(0, draws, max(CELLS // len(scores), 1)):
         size = (min(max(CELLS // len(scores), 1), draws - start), len(scores))
         drawn = rng.standard_normal(size)
         varied = np.where(np.isfinite(df), rng.chisquare(free, size) / free, 1.0)
-        for found, true in zip(largest, (errors, pooled), strict=True):
-            found.append(_distances(drawn * true, varied * np.square(true)).max(1))
+        for part in (slice(at, at + step) for at in range(0, len(drawn), step)):
+            for found, true in zip(largest, (errors, pooled), strict=True):
+                found.append(_distances(drawn[part] * true, varied[part] * np.square(true)).max(1))
     limit = max(np.quantile(np.concatenate(found), LEVEL) for found in largest)
     return _distances(scores[None], np.square(errors)[None])[0] <= limit
 
