@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from jaxtyping import TypeCheckError
 
 from gentext.models import output as output_layer
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
@@ -9,6 +10,12 @@ from gentext.models.output import Output, token_log_prob
 from gentext.models.seq2seq import Seq2Seq
 from gentext.models.transformer.model import Transformer
 from gentext.types import BOS, EOS, PAD, UNK, Batch, pad
+
+
+def test_the_tests_check_shapes_at_run_time():
+    """tests/typecheck.py wraps what the other tests of this folder call."""
+    with pytest.raises(TypeCheckError, match="n t d"):
+        locked(torch.ones(2, 3), 0.5, training=True)
 
 
 def problem(dtype=torch.float64):
