@@ -1,7 +1,7 @@
 """The run-time type check of the tests: jaxtyping's shapes, and the rest by beartype; an int may stand for a float.
 
-It covers the modules that name shapes, in the tests of the rooms where arrays are computed: it takes a third of the time of
-what it watches, and files, tables and commands are checked for their types before they run (`make check`).
+It covers the modules that name shapes, in the tests of the rooms where arrays are computed: it takes a third of the
+time of what it watches, and files, tables and commands are checked for their types before they run (`make check`).
 """
 
 from pathlib import Path

@@ -26,7 +26,7 @@ DEFAULTS = {  # of format 1, where a search has found better ones since
     "family=lstm": ["family.layers=2", "family.width=256", "family.drop_output=0.2", "train=gradient"],
     "family=transformer": ["family.width=128", "family.dropout=0.1", "train=gradient"],
     "family=vae": ["family.decoder.width=256", "family.encoder.width=256", "family.latent=32", "train=gradient"],
-    "family=seq2seq": ["family.width=256", "family.dropout=0.3"],
+    "family=seq2seq": ["family.width=256", "family.dropout=0.3", "train=gradient"],
     "train=muon": ["train=muon", "train.lr=6e-3", "train.ema=0.0"],
 }
 
