@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gentext.models.ngram.kneser_ney import Counts
+from gentext.models.ngram.kneser_ney import Counts, positions
 from gentext.models.ngram.smoothing import Smoothing
 
 MIX = -7046029254386353131  # 2^64 over the golden ratio, as a signed number (Knuth, volume 3, section 6.4)
@@ -149,14 +149,17 @@ class NgramTable(nn.Module):
         for contexts, part in self.parts():
             self.keys[part] = self.parents_of(contexts).long() * self.vocab_size + self.words[part]
             home[part] = self._home(self.keys[part]).int()
-        slots, free, width = torch.empty_like(home), 0, 2 * PART
-        for begin in range(0, self.homes, width):  # so many homes at a time: a sort of all takes much memory
-            numbers = ((home >= begin) & (home < begin + width)).nonzero()[:, 0]
+        width = 2 * PART  # so many homes at a time: a sort of all takes much memory
+        many = torch.bincount(home // width, minlength=-(-self.homes // width))
+        grouped = positions(home // width, many)
+        slots, free = torch.empty_like(home), 0
+        for numbers in grouped.split(many.tolist()):
             wanted, order = home.index_select(0, numbers).long().sort()
             places = torch.arange(len(wanted), device=device)
             own = torch.cummax((wanted - places).clamp_min_(free), 0).values.add_(places) if len(wanted) else wanted
-            slots[numbers.index_select(0, order)] = own.int()
+            slots[numbers.index_select(0, order).long()] = own.int()
             free = int(own[-1]) + 1 if len(own) else free
+        del grouped
         self.reach = int((slots - home).max())
         del home
         self.table = torch.full((self.homes + self.reach,), n, dtype=torch.int32, device=device)
