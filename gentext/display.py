@@ -256,8 +256,10 @@ class Measurements(Tabular):
 
 def _page(title: str, body: str, path: str | Path) -> Path:
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    style = "body{font:16px/1.6 system-ui,sans-serif;margin:2rem}table{border-collapse:collapse;margin:1rem 0}"
-    style += "td,th{padding:.15rem .5rem;text-align:left}caption{text-align:left;font-weight:600}"
+    head += '<meta name="viewport" content="width=device-width,initial-scale=1">'
+    style = "body{font:16px/1.6 system-ui,sans-serif;margin:min(2rem,4vw)}svg{max-width:100%;height:auto}"
+    style += "table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}"
+    style += "td,th{padding:.15rem .5rem;text-align:left;white-space:nowrap}caption{text-align:left;font-weight:600}"
     files.write_text(f"{head}<style>{style}</style>{body}</html>", Path(path))
     return Path(path)
 
@@ -280,7 +282,7 @@ def _panel_html(panel: Panel) -> str:
         head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *panel.columns))
         body = "".join(
             f"<tr><th>{html.escape(name)}</th>"
-            + "".join(f"<td {_coloured(next(shades))}>{value:.2f}</td>" for value in row)
+            + "".join(f"<td {_coloured(next(shades))}>{value:z.2f}</td>" for value in row)
             + "</tr>"
             for name, row in zip(panel.rows, panel.values, strict=True)
         )

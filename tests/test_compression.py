@@ -138,6 +138,8 @@ def test_a_bench_is_a_page_with_its_picture(tmp_path):
     page = Measurements(table, picture).save(tmp_path / "bench.html").read_text()
     assert "<svg" in page
     assert "<td>int8</td>" in page
+    assert 'name="viewport"' in page  # a phone shows it at its own width, and a wide table scrolls by itself
+    assert "overflow-x:auto" in page
 
 
 @pytest.mark.slow

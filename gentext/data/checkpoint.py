@@ -40,8 +40,8 @@ def located(model: str) -> tuple[str, dict[str, str]]:
     path = Path(model).expanduser()
     if (model.startswith((".", "/", "~")) or model.count("/") > 2) and not path.exists():
         raise ValueError(
-            f"{path} does not exist; family.model names a folder of transformers, a .gguf file, or a model "
-            "of the Hugging Face hub such as gpt2"
+            f"{path} does not exist; a model is a folder of transformers, a .gguf file, or a name "
+            "on the Hugging Face hub such as gpt2"
         )
     if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
         held = sorted(file.name for file in path.glob("*.gguf"))

@@ -51,5 +51,6 @@ def tables(board: Board) -> list[Table]:
             holding = [record for record in holding if id(record) in plain]
         (ranked,) = boards.rank(holding, columns=columns)
         header, *body = boards.table(ranked)
-        made.append(Table(title, " ".join([f"{title}.", note, *ranked.notes]), header, body))
+        notes = [f"{said[:1].upper()}{said[1:]}." for said in ranked.notes]
+        made.append(Table(title, " ".join([f"{title}.", note, *notes]), header, body))
     return made
