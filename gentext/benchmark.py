@@ -127,9 +127,8 @@ def bench(
         f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "
         f"of fp32 of a further run to that of the first: the change with half its 95 % interval over texts, the speed "
         f"as the median of {REPEATS} draws in turns, from the least to the largest; level where they cannot be told "
-        f"apart. Speed: of drawing 1 text at once, or {BATCHES[1]}. Tokens a second and seconds are "
-        f"those of this machine{_load()}, threads: {torch.get_num_threads()}. Peak: memory beyond what a process holds "
-        f"before it reads the model. {' '.join(notes)}"
+        f"apart. Speed: of drawing 1 text at once, or {BATCHES[1]}. Seconds are {_load(device)}: compare speeds rather "
+        f"than tokens a second. Peak: memory beyond what a process holds before it reads the model. {' '.join(notes)}"
     )
     drawn = [(name, one) for name, one in places if math.isfinite(one.disk) and math.isfinite(one.bits)]
     picture = Points(
@@ -172,12 +171,15 @@ def _marked(shown: str, ratio: Ratio) -> str:
     return f"{shown} level" if ratio.level else shown
 
 
-def _load() -> str:
-    """How busy the machine is, in words; nothing where the system does not tell."""
+def _load(device: str) -> str:
+    """What the seconds are of, and how busy the machine is where the system tells."""
+    seconds = (
+        "of processor time, of one thread" if _alone(device) else f"of a clock, of {torch.get_num_threads()} threads"
+    )
     try:
-        return f", busy as it was (a load of {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores)"
+        return f"{seconds}, on a machine with a load of {os.getloadavg()[1]:.1f} on {os.cpu_count()} cores"
     except (AttributeError, OSError):
-        return ", as busy as it was"
+        return seconds
 
 
 def _slower(found: dict[str, Measured], device: str) -> list[str]:
@@ -293,17 +295,23 @@ def _seconds(
     """Seconds for a token of `n` texts, of each model at each repeat; they draw in turns, after one to warm up."""
     given = [None if prompts is None else _given(model, n, prompts) for model in models]
     times: list[list[float]] = [[] for _ in models]
+    clock = time.process_time if _alone(models[0].device) else time.perf_counter
     for i in range((repeats or REPEATS) + 1):
         for model, prompt, found in zip(models, given, times, strict=True):
             rng = Streams(0)("bench", model.device)
-            begun = time.perf_counter()
+            begun = clock()
             with torch.inference_mode():
                 draw = model.family.sample(n, longest, decoder=Ancestral(), rng=rng, prompt=prompt)
             if torch.device(model.device).type == "cuda":
                 torch.cuda.synchronize()
             if i:
-                found.append((time.perf_counter() - begun) / int(draw.lengths.sum()))
+                found.append((clock() - begun) / int(draw.lengths.sum()))
     return times
+
+
+def _alone(device: str) -> bool:
+    """Whether one thread does all the work, whose processor time is free of what else the machine does."""
+    return torch.device(device).type == "cpu" and torch.get_num_threads() == 1
 
 
 def _given(model: TrainedModel, n: int, prompts: list[str]) -> Int[torch.Tensor, "n p"]:
