@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from gentext.train.em import EMTrainer
 QUICK = ["eval.samples=50", "family.order=2"]
 HOLD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from gentext.results.run_folder import at_work
 from gentext.trackers import logging_to, log
@@ -291,6 +293,9 @@ def test_a_report_reads_samples_against_the_text_that_they_are_of(caplog, capsys
     caplog.clear()
     assert write.material([*found, *found]) == {}
     assert caplog.text.count("cannot be opened here") == 1  # of as many records as there are of one text
+    caplog.clear()
+    assert write.material([replace(one, folder="elsewhere") for one in found]) == {}
+    assert caplog.text == ""  # no samples lie there, and no text is looked for
 
 
 def test_a_process_killed_after_its_record_leaves_the_rest_to_the_next():

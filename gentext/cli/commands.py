@@ -281,6 +281,7 @@ def _frontier(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     import gentext
     from gentext.report.check import older
+    from gentext.results.record import no_collection
 
     if args.check:
         for path in gentext.check_report(*args.runs):
@@ -288,10 +289,11 @@ def _report(args: argparse.Namespace) -> None:
         for note in older(args.runs):
             print(f"older than the code: {note}")
         return
-    if args.update:
-        written = gentext.update_report(*args.runs)
-    else:
-        written = gentext.write_report(*args.runs, out=args.out, trusted=args.trust)
+    with no_collection():
+        if args.update:
+            written = gentext.update_report(*args.runs)
+        else:
+            written = gentext.write_report(*args.runs, out=args.out, trusted=args.trust)
     for path in written:
         print(path)
 

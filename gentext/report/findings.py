@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from gentext.results import board as boards
@@ -26,8 +27,8 @@ def plain(board: Board) -> list[Row]:
     That is the setting that most families have, ancestral sampling before others; human text is no rival.
     """
     rows = [row for row in board.rows if not row.human]
-    settings = [row.decode for row in rows]
-    common = max(settings, key=lambda setting: (settings.count(setting), setting == "ancestral"), default="")
+    many = Counter(row.decode for row in rows)
+    common = max(many, key=lambda setting: (many[setting], setting == "ancestral"), default="")
     return [row for row in rows if row.decode == common]
 
 

@@ -6,15 +6,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from gentext.data.ngram_arrays import hashed, orders
-from gentext.data.source import Truth
 from gentext.results.board import Board, Row
 from gentext.results.record import samples
+
+if TYPE_CHECKING:
+    from gentext.data.source import Truth
 
 log = logging.getLogger("gentext")
 
@@ -108,6 +109,8 @@ def _pieces(words: Sequence[str], copied: Sequence[bool], text: str) -> tuple[tu
 
 def _nearest(flat: Sequence[str], training: Sequence[str]) -> tuple[list[str], list[float]]:
     """The training text nearest to each text by the cosine of their TF-IDF vectors, and that cosine."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # slow to load, and most records store no samples
+
     vectors = TfidfVectorizer(token_pattern=r"\S+", lowercase=False)
     try:
         known: Any = vectors.fit_transform(training)

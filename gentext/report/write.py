@@ -14,7 +14,6 @@ from gentext.results import board, render_board
 from gentext.results import record as records
 from gentext.results.record import Record
 from gentext.results.run_folder import changes
-from gentext.run_pipeline import open_corpus
 
 PUBLISHED = {"csv": "csv", "json": "json", "md": "markdown"}  # ending -> form
 
@@ -53,19 +52,21 @@ def publish(found: Sequence[Record], folder: str | Path, *, trusted: Collection[
 
 
 def material(found: Sequence[Record], trusted: Collection[str] = ()) -> dict[str, Material]:
-    """Human and training text of every corpus that can be opened here, by the records' `data`.
+    """Human and training text of every corpus that can be opened here, by the records' `data`, where they have samples.
 
     It is the text that the records are of, or none; a report without it shows samples bare.
     """
     texts: dict[str, Material] = {}
     tried: set[str] = set()  # the same text by the same options: ten thousand records are mostly of a few
     for record in found:
-        if record.data in texts or not record.config:
+        if record.data in texts or not (record.config and records.has_samples(record)):
             continue
         key = repr((record.data, record.config.get("data"), record.config.get("tokenizer"), record.fingerprints))
         if key in tried:
             continue
         tried.add(key)
+        from gentext.run_pipeline import open_corpus  # loads torch, which records alone do not need
+
         try:
             corpus = open_corpus(OmegaConf.create(dict(record.config)), trusted=trusted)
             if differences := changes(record.fingerprints, corpus.fingerprint(), tokenizer=False):

@@ -124,10 +124,9 @@ def rank(
     kept = _filter(records, where or {})
     if not kept:
         raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
-    asked = [*(columns or ()), *filter(None, [sort])]
-    known = {name for record in kept for name in values_of(record)} if asked else set()
-    for name in asked:
-        if name not in known:
+    for name in [*(columns or ()), *filter(None, [sort])]:
+        if not any(name in values_of(record, [name]) for record in kept):
+            known = {name for record in kept for name in values_of(record)}
             raise ValueError(f"no record has {name}. {figures.known(known, name)}")
     boards: dict[tuple[str, str], list[Record]] = {}
     for record in kept:

@@ -196,6 +196,12 @@ def whole(record: Record) -> bool:
     return all(_stored(record, kind) is not None for kind in COMPANIONS)
 
 
+def has_samples(record: Record) -> bool:
+    """Whether samples are stored beside a record; they are not read."""
+    path = _companion(Path(record.folder), record.decode, "samples")
+    return path.exists() or _next(path).exists()
+
+
 def samples(record: Record) -> list[str] | None:
     """The texts of a record; None where they are not stored. Raises: ValueError where they are damaged."""
     path = _stored(record, "samples")
