@@ -110,6 +110,7 @@ def bench(
         model = load(run, trusted=trusted)
         if model.family.likelihood == "none":
             raise ValueError(f"{run} is a {type(model.family).__name__}, which gives texts no likelihood")
+        called = str(model.config.get("name") or Path(run).name)
         chosen = forms or _forms(model.family)
         found: dict[str, Measured] = {}
         for form in chosen:
@@ -117,11 +118,11 @@ def bench(
             whole = None if form == "fp32" and run == runs[0] else beside
             done = _in_form(model, form, (str(runs[0]), texts, device, tuple(trusted), whole))
             if isinstance(done, str):
-                notes.append(f"{Path(run).name} has no {form}: {done}.")
+                notes.append(f"{called} has no {form}: {done}.")
                 continue
             found[form] = done
-            places.append((Path(run).name, done))
-            rows.append(_row(Path(run).name, done))
+            places.append((called, done))
+            rows.append(_row(called, done))
         notes += _slower(found, device)
     note = (
         f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "
