@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -59,7 +61,8 @@ def loaded(model: str, load: Callable[..., Any], **options: Any) -> Any:
     """
     name, file = located(model)
     try:
-        return load(name, **file, **options)
+        with _hub_silent():
+            return load(name, **file, **options)
     except MemoryError as error:
         raise ValueError(_too_large(model)) from error
     except ImportError as error:
@@ -70,13 +73,25 @@ def loaded(model: str, load: Callable[..., Any], **options: Any) -> Any:
         if "alloc" in str(error) or "memory" in str(error):
             raise ValueError(_too_large(model)) from error
         raise ValueError(f"model {model!r} cannot be loaded: {_first(error)}") from error
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the libraries that read its files make of broken ones
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             raise ValueError(_too_large(model)) from error
         raise ValueError(
             f"model {model!r} cannot be loaded: {_first(error)}. Give a folder that holds a checkpoint, a "
             ".gguf file, or a name on the Hugging Face hub, which wants the network once"
         ) from error
+
+
+@contextmanager
+def _hub_silent() -> Iterator[None]:
+    """Without the hub's line or two on each of its tries, whose end is one error."""
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        hub.setLevel(level)
 
 
 def _first(error: BaseException) -> str:
@@ -102,6 +117,10 @@ def hub_tokenizer(model: str) -> Any:
     found = loaded(model, transformers_for(model).AutoTokenizer.from_pretrained)
     if not getattr(found, "is_fast", False):
         raise ValueError(f"the tokenizer of {model!r} has no fast version, which is needed; take another checkpoint")
+    if len(found) <= len(found.all_special_ids):
+        raise ValueError(
+            f"model {model!r} has no tokenizer, or an empty one; put its tokenizer.json beside its config.json"
+        )
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -71,8 +72,8 @@ def gpt2(folder: Path) -> Path:
     return save(transformers.GPT2LMHeadModel(config), folder)
 
 
-def llama(folder: Path) -> Path:
-    made = byte_level(folder, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}, before=["<s>"])
+def llama(folder: Path, unknown: str = "<unk>") -> Path:
+    made = byte_level(folder, {"bos_token": "<s>", "eos_token": "</s>", "unk_token": unknown}, before=["<s>"])
     config = transformers.LlamaConfig(
         vocab_size=len(made), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64,
@@ -117,6 +118,44 @@ def bert(folder: Path) -> Path:
         max_position_embeddings=64, pad_token_id=made.pad_token_id,
     )  # fmt: skip
     return save(transformers.BertForMaskedLM(config), folder)
+
+
+def gguf(folder: Path) -> Path:
+    """The file that holds the weights and the tokenizer of `llama`, as llama.cpp writes them."""
+    writers = pytest.importorskip("gguf")
+    whole = folder / "whole"
+    whole.mkdir()
+    network = transformers.LlamaForCausalLM.from_pretrained(llama(whole, "<|endoftext|>"))
+    held, config = json.loads((whole / "tokenizer.json").read_text()), network.config
+    theirs = transformers.AutoTokenizer.from_pretrained(whole)
+    writer = writers.GGUFWriter(str(folder / "model.gguf"), "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(len(theirs))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(theirs.convert_ids_to_tokens(range(len(theirs))))
+    writer.add_token_types([3 if i in theirs.all_special_ids else 1 for i in range(len(theirs))])
+    writer.add_token_merges([" ".join(merge) for merge in held["model"]["merges"]])
+    writer.add_bos_token_id(theirs.bos_token_id)
+    writer.add_eos_token_id(theirs.eos_token_id)
+    writer.add_unk_token_id(theirs.unk_token_id)
+    names = writers.get_tensor_name_map(writers.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    for name, weight in network.state_dict().items():
+        if name.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp turns pairs of neighbours, not halves
+            rows = weight.view(-1, 2, config.head_dim // 2, config.hidden_size)
+            weight = rows.transpose(1, 2).reshape(weight.shape)
+        writer.add_tensor(names.get_name(name, (".weight",)), weight.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return folder / "model.gguf"
 
 
 MAKERS = {"gpt2": gpt2, "llama": llama, "t5": t5, "bart": bart, "bert": bert}

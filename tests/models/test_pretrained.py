@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_model, save_model
@@ -11,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 from models import checkpoints  # noqa: E402 - it wants transformers
 
 from gentext import contract  # noqa: E402
-from gentext.data.checkpoint import PretrainedTokenizer  # noqa: E402
+from gentext.data.checkpoint import PretrainedTokenizer, loaded  # noqa: E402
 from gentext.data.tokenizer import Tokenizer  # noqa: E402
 from gentext.decode import Ancestral, Beam  # noqa: E402
 from gentext.language_model import LanguageModel  # noqa: E402
@@ -95,6 +98,17 @@ def test_a_causal_score_is_that_of_transformers(opened):
             ids = torch.tensor([[end, *theirs(text).input_ids, end]])
             expected = network(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).sum()
             assert float(nats) == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_a_gguf_file_is_the_model_that_it_was_written_from(tmp_path):
+    file = checkpoints.gguf(tmp_path)
+    read, told = (PretrainedTokenizer(str(path)) for path in (file, tmp_path / "whole"))
+    assert read.encode(TEXTS) == told.encode(TEXTS)
+    assert {**read.rules.marks, "pad": None} == {**told.rules.marks, "pad": None}
+    again, family = (Pretrained(read.vocab_size, model=str(path)).eval() for path in (file, tmp_path / "whole"))
+    assert again.kind == "causal"
+    with torch.no_grad():
+        assert torch.allclose(again.log_prob(rows(read)), family.log_prob(rows(read)), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["t5", "bart"])
@@ -298,6 +312,40 @@ def test_what_is_no_generator_is_refused_in_one_line(model, said, folders, tmp_p
     with pytest.raises(ValueError, match=said) as refused:
         Pretrained(50, model=model)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("tokenizer.json", "has no tokenizer"),
+        ("model.safetensors", "cannot be loaded"),
+        ("cut.gguf", "cannot be loaded"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_refused_in_one_line(file, said, tmp_path):
+    if file == "cut.gguf":
+        model = checkpoints.gguf(tmp_path).rename(tmp_path / file)
+        os.truncate(model, 3000)
+    else:
+        model = checkpoints.gpt2(tmp_path)
+        os.truncate(model / file, 5000)
+        if file == "tokenizer.json":
+            for held in model.glob("tokenizer*"):
+                held.unlink()
+    with pytest.raises(ValueError, match=said) as refused:
+        Pretrained(304, model=str(model))
+    assert "\n" not in str(refused.value)
+
+
+def test_the_hub_that_nobody_reaches_is_told_of_in_one_line(capfd):
+    def load(name):
+        logging.getLogger("huggingface_hub.utils").warning("Retrying in 1s")
+        raise OSError("We couldn't connect\nto the hub")
+
+    with pytest.raises(ValueError, match=r"'gpt2' cannot be loaded: We couldn't connect\. Give") as refused:
+        loaded("gpt2", load)
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_prompt_that_is_too_long_is_refused_in_one_line(opened):

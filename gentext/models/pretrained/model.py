@@ -153,7 +153,13 @@ def _network(model: str, kind: str) -> nn.Module:
     loader, config = getattr(library, LOADERS[kind]), copy.deepcopy(hub_config(model))
     if torch.empty(0).is_meta:
         return loader.from_config(config)
-    return loaded(model, loader.from_pretrained, config=config, dtype=torch.float32).eval()
+    network, found = loaded(model, loader.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True)
+    if lacking := sorted(found["missing_keys"]):  # transformers draws them at random
+        raise ValueError(
+            f"model {model!r} lacks {len(lacking)} weights of a {type(network).__name__}, such as {lacking[0]}; give a "
+            "checkpoint that holds the whole model"
+        )
+    return network.eval()
 
 
 def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Module:
