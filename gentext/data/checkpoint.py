@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +108,10 @@ def _too_large(model: str) -> str:
 
 @lru_cache(maxsize=4)  # of a .gguf file reading it takes seconds
 def hub_config(model: str) -> Any:
-    """The checkpoint's configuration, as transformers has it. Raises: ValueError where there is none."""
+    """The checkpoint's configuration, of an adapter its base's. Raises: ValueError where there is none."""
+    folder = Path(located(model)[0])
+    if (adapter := folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return hub_config(str(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]))
     return loaded(model, transformers_for(model).AutoConfig.from_pretrained)
 
 

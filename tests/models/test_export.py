@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from gentext.cli import main
+from gentext.data.checkpoint import PretrainedTokenizer
 from gentext.data.tokenizer import BPE
 from gentext.export import export, hmm_arrays
 from gentext.models import HMM, Pretrained, Transformer
@@ -54,6 +55,31 @@ def test_transformers_reads_a_transformer_with_equal_logits_and_back(options, ti
     said = transformers.GenerationConfig.from_pretrained(out)
     assert (said.bos_token_id, said.eos_token_id, said.suppress_tokens) == (1, 2, [0, 1])
     assert "# Transformer of gentext" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("lora", [None, 2])
+def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, tmp_path):
+    pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    from models import checkpoints
+
+    base = str(checkpoints.gpt2(tmp_path))
+    tokenizer = PretrainedTokenizer(base)
+    family = Pretrained(tokenizer.vocab_size, model=base, lora=lora).eval()
+    torch.manual_seed(0)
+    for parameter in family.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+    model = TrainedModel(family, tokenizer, OmegaConf.create({"max_len": 32}), tmp_path)
+    out = export(model, tmp_path / "out")
+    assert (out / "adapter_config.json").exists() == (lora is not None)
+    back = Pretrained(tokenizer.vocab_size, model=str(out)).eval()
+    assert PretrainedTokenizer(str(out)).encode(TEXTS) == tokenizer.encode(TEXTS)
+    batch = pad([[*ids, EOS] for ids in tokenizer.encode(TEXTS)])
+    with torch.no_grad():
+        assert torch.allclose(back.log_prob(batch), family.log_prob(batch), atol=1e-4)
+        untrained = Pretrained(tokenizer.vocab_size, model=base).eval()
+        assert not torch.allclose(back.log_prob(batch), untrained.log_prob(batch), atol=1e-2)
 
 
 def test_what_no_class_computes_is_refused_in_one_line(tmp_path):
