@@ -123,7 +123,7 @@ def bench(
             found[form] = done
             places.append((called, done))
             rows.append(_row(called, done))
-        notes += _slower(found, device)
+        notes += (f"{called}: {said}" for said in _slower(found, device))
     note = (
         f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "
         f"of fp32 of a further run to that of the first: the change with half its 95 % interval over texts, the speed "
