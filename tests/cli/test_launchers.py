@@ -14,9 +14,10 @@ from gentext.config.advice import one_line
 
 PLUGINS = {"joblib": "joblib", "slurm_local": "submitit", "ray": "ray"}
 TINY = ["data=text", "eval.samples=20", "tracker=jsonl"]
+RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}  # at 15, as it is, jobs starve on a crowded machine
 
 
-def sweep(folder, launcher: str, *more: str) -> subprocess.CompletedProcess:
+def sweep(folder, launcher: str, *more: str, **variables: str) -> subprocess.CompletedProcess:
     for name in ("a", "b"):
         lines = [f"{word} {name} {i % 7} goes on" for i in range(60) for word in ("one", "two")]
         (folder / f"{name}.txt").write_text("\n".join(lines) + "\n")
@@ -32,7 +33,7 @@ def sweep(folder, launcher: str, *more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "gentext", *words],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", **RAY, **variables},
         capture_output=True,
         text=True,
         timeout=500,
@@ -61,6 +62,51 @@ def test_a_sweep_ends_alike_under_every_launcher(tmp_path, launcher):
     assert (tmp_path / launcher / "report.html").is_file()
     assert len(figures(tmp_path / "basic")) == 2
     assert figures(tmp_path / launcher) == figures(tmp_path / "basic")
+
+
+MEETING = """import time
+from pathlib import Path
+
+import ray
+
+from gentext.models import NGram
+
+
+def family(vocab_size, order=3, **rest):
+    if ray.is_initialized():  # not where the sweep's options are checked, before any job
+        nodes = Path({nodes!r})
+        nodes.mkdir(exist_ok=True)
+        (nodes / ray.get_runtime_context().get_node_id()).touch()
+        ends = time.time() + 300
+        while len(list(nodes.iterdir())) < 2 and time.time() < ends:
+            time.sleep(0.1)
+    return NGram(vocab_size, order=order, **rest)
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_on_two_nodes_of_a_ray_cluster(tmp_path, monkeypatch):
+    """Two nodes of one processor each; each job of two waits until the other is at work on the other node."""
+    pytest.importorskip("hydra_plugins.hydra_ray_launcher")
+    cluster_utils = pytest.importorskip("ray.cluster_utils")
+    monkeypatch.chdir(tmp_path)  # jobs find relative paths from where their node was started
+    for name, value in RAY.items():
+        monkeypatch.setenv(name, value)
+    mine = tmp_path / "mine"
+    (mine / "family").mkdir(parents=True)
+    (mine / "family" / "meeting.yaml").write_text("defaults: [ngram, _self_]\n_target_: meeting.family\norder: 3\n")
+    (mine / "meeting.py").write_text(MEETING.format(nodes=str(tmp_path / "nodes")))
+    words = ["family=meeting", "--config-dir", str(mine)]
+    cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        ended = sweep(tmp_path, "ray_cluster", *words, RAY_ADDRESS=cluster.address)
+    finally:
+        cluster.shutdown()
+    assert ended.returncode == 2, ended.stderr
+    assert "1 of 3 jobs failed" in ended.stderr
+    assert len(list((tmp_path / "nodes").iterdir())) == 2
+    assert len(figures(tmp_path / "ray_cluster")) == 2
 
 
 @pytest.mark.slow
