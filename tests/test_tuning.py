@@ -228,9 +228,12 @@ def test_a_search_that_cannot_begin_says_so_before_any_work(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", "joblib", "slurm_local", "ray"])
 def test_trials_are_pruned_under_every_launcher(tmp_path, monkeypatch, launcher):
+    if launcher in ("slurm_local", "ray"):
+        pytest.importorskip(f"hydra_plugins.hydra_{'ray' if launcher == 'ray' else 'submitit'}_launcher")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # at 15, as it is, jobs starve on a crowded machine
     words = ["family=lstm", "family.width=16", "family.layers=1", "train.steps=40", "train.valid_every=10"]
     rates = "train.lr=0.01,0.011,0.012,0.013,0.014,0.015,1e-7,2e-7,3e-7,4e-7,5e-7"
     assert main(["tune", *words, rates, *SMALL, "--trials", "11", "--jobs", "2", f"hydra/launcher={launcher}"]) == 0
