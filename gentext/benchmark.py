@@ -141,6 +141,7 @@ def bench(
         [name for name, _ in drawn],
         "MB on disk",
         "bits a character",
+        log_x=True,
     )
     return Table("What each form costs", note.strip(), list(COLUMNS), rows), picture
 

@@ -70,6 +70,7 @@ class Points:
     groups: Sequence[str] = ()
     x_name: str = "x"
     y_name: str = "y"
+    log_x: bool = False
 
     def __post_init__(self) -> None:
         sizes = {len(self.x), len(self.y), len(self.labels), len(self.groups or self.x)}

@@ -71,8 +71,9 @@ def _points(panel: Points) -> tuple[alt.LayerChart | alt.FacetChart, int, str]:
         {"x": x, "y": y, "label": label, "group": group}
         for x, y, label, group in zip(panel.x, panel.y, panel.labels, groups, strict=True)
     ]
+    across = alt.Scale(type="log") if panel.log_x else alt.Scale(zero=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("x:Q", title=panel.x_name, scale=alt.Scale(zero=False)),
+        x=alt.X("x:Q", title=panel.x_name, scale=across),
         y=alt.Y("y:Q", title=panel.y_name, scale=alt.Scale(zero=False)),
     )
     colour = colours(list(dict.fromkeys(groups)), "group") if panel.groups else alt.value("#0072B2")
