@@ -74,6 +74,7 @@ def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, tmp_path):
     out = export(model, tmp_path / "out")
     assert (out / "adapter_config.json").exists() == (lora is not None)
     back = Pretrained(tokenizer.vocab_size, model=str(out)).eval()
+    assert all(parameter.requires_grad for parameter in back.parameters())  # it may be fine-tuned again
     assert PretrainedTokenizer(str(out)).encode(TEXTS) == tokenizer.encode(TEXTS)
     batch = pad([[*ids, EOS] for ids in tokenizer.encode(TEXTS)])
     with torch.no_grad():

@@ -159,7 +159,7 @@ def _network(model: str, kind: str) -> nn.Module:
             f"model {model!r} lacks {len(lacking)} weights of a {type(network).__name__}, such as {lacking[0]}; give a "
             "checkpoint that holds the whole model"
         )
-    return network.eval()
+    return network.requires_grad_(True).eval()  # of an adapter transformers freezes all
 
 
 def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Module:
