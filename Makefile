@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/gentext run experiment=demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/ready
 	$(BIN)/ruff check .
