@@ -107,7 +107,7 @@ def scores_of(
 def read_texts(model: TrainedModel, file: Path, target: str = "text") -> tuple[list[str], list[str] | None]:
     """The texts of a file and, where the run is of pairs, their sources. Raises: ValueError where it holds none."""
     data = model.config.data
-    tidied = {name: bool(data[name]) for name in ("lowercase", "spaces") if name in data}
+    tidied: dict[str, Any] = {name: data[name] for name in ("lowercase", "spaces") if name in data}
     if not model.pairs:
         stream = data.get("unit") == "stream"
         reader = TextReader(target=int(target) if target.isdecimal() else target, **tidied)
@@ -125,7 +125,7 @@ def read_texts(model: TrainedModel, file: Path, target: str = "text") -> tuple[l
     return [row.text for row in rows], [row.prompt or "" for row in rows]
 
 
-def _pairs(data: DictConfig, tidied: Mapping[str, bool]) -> TextReader:
+def _pairs(data: DictConfig, tidied: Mapping[str, Any]) -> TextReader:
     """Reads pairs as the run's corpus did; those of a corpus with no columns of its own, whose texts have labels."""
     if "source" not in data and "prompt" not in data:
         return TextReader(source="text", target="label", **tidied)
