@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gentext.data.ngram_arrays import sort
 from gentext.models.ngram.smoothing import Smoothing
 from gentext.types import BOS, EOS
 
@@ -172,14 +174,12 @@ def _extend(
         word = text.index_select(0, at + length)
         inside = (word != BOS).nonzero()[:, 0]  # an n-gram ends with its sentence
         at, word = at.index_select(0, inside), word.index_select(0, inside)
-        own = rank.index_select(0, at).long()
-        least = int(own[0]) if len(own) else 0  # n-grams of a chunk are numbered one after the other
-        key, index = _sorted((own - least) * vocab_size + word)
+        key, index = _sorted(rank.index_select(0, at).long() * vocab_size + word)
         at = at.index_select(0, index)
         key, number, raw = torch.unique_consecutive(key, return_inverse=True, return_counts=True)
         suffixes = rank.index_select(0, at.index_select(0, raw.cumsum(0) - raw) + 1).int()
         preceding.index_add_(0, suffixes, torch.ones_like(suffixes))
-        for column, values in zip(columns, (key // vocab_size + least, key % vocab_size, raw), strict=True):
+        for column, values in zip(columns, (key // vocab_size, key % vocab_size, raw), strict=True):
             column.append(values.int())
         if not last:
             numbers[at.long()] = (number + found).int()
@@ -192,17 +192,11 @@ def _extend(
 
 
 def _sorted(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys in order and where each stood, as numbers of both at once, which sort in a fraction of the time.
-
-    Keys of a chunk lie under 2^18 contexts times a vocabulary, and their places under 2^31: no product overflows before
-    both are at their limits.
-    """
-    bits = max(len(keys) - 1, 1).bit_length()
-    if len(keys) and int(keys.max()) >> (63 - bits):
-        return torch.sort(keys, stable=True)
-    both = (keys << bits) | torch.arange(len(keys))
-    both.numpy().sort()
-    return both >> bits, both & ((1 << bits) - 1)
+    """Keys in ascending order, and where each stood."""
+    if not len(keys):
+        return keys, keys
+    above, order = sort(keys.numpy())
+    return torch.from_numpy(above.view(np.int64)) + keys.min(), torch.from_numpy(order)
 
 
 def _prune(seen: _Seen, adjusted: Tensor, contexts: Tensor, kept: Tensor) -> Counts:
