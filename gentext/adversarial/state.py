@@ -74,6 +74,7 @@ class AdversarialState:
     ) -> None:
         assert isinstance(family, LanguageModel)
         self.options, self.players, self.corpus = options, family, corpus
+        self.valid_every = options.valid_every
         self.playing = of_length(family, None if corpus.truth is None else corpus.truth.length)
         self.streams, self.monitor = streams, monitor
         self.group = ProcessGroup()

@@ -87,7 +87,6 @@ class FitOptions(Protocol):
     """What the loop asks of a trainer's options, in steps."""
 
     log_every: int
-    valid_every: int
 
 
 @runtime_checkable
@@ -117,6 +116,7 @@ class TrainState(Protocol):
     optimizers: list[torch.optim.Optimizer]
     ema: EMA
     streams: Streams
+    valid_every: int  # steps
     long_steps: bool  # each step shows a progress bar of its own
 
     @property

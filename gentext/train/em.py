@@ -50,7 +50,7 @@ class EMTrainer:
 
     key = "train"
     allowance: Track | None = None
-    log_every = valid_every = 1  # in iterations
+    log_every = 1  # in iterations
 
     def __init__(
         self,
@@ -114,7 +114,6 @@ class EMOptions(Protocol):
     every: int | None
     restarts: int
     log_every: int
-    valid_every: int
     allowance: Track | None
 
 
@@ -123,6 +122,7 @@ class EMState:
 
     loader = None
     optimizers: list[torch.optim.Optimizer] = []  # noqa: RUF012 - nothing is ever put in
+    valid_every = 1
     long_steps = True
     validates_first = False
 

@@ -36,7 +36,7 @@ def fit(state: TrainState) -> None:
             last = budget.spent == 1
             if budget.progress.step % options.log_every == 0 or last:
                 shown |= state.report()
-            if budget.progress.step % options.valid_every == 0 or last:
+            if budget.progress.step % state.valid_every == 0 or last:
                 _book(state)
                 shown["valid/nll"], better = state.validate()
                 save(state, best=better)

@@ -28,7 +28,8 @@ class GradientTrainer:
     lr_embedding: the rate of embeddings that are not the output layer too; null: `lr`.
     clip: the longest gradient; null for any.  ema: decay of the averaged weights, which are judged and kept; 0: off.
     warmup: steps; cooldown: wsd's last share of the run; floor: the rate's share at the end.
-    valid_every: steps; patience: validations without an improvement of `tolerance` nats/token; null: to the end.
+    valid_every: steps between validations; null: an epoch, but at least 50 steps and at most 250.
+    patience: validations without an improvement of `tolerance` nats/token; null: to the end.
     save_every: seconds between checkpoints; one is written at every validation too.
     processes: how many train together on this machine, one to a GPU where there are any. `batch_size` is of all.
     sharded: each process holds a part of the weights only (FSDP2), for a model that does not fit otherwise.
@@ -79,7 +80,7 @@ class GradientTrainer:
         ema: float = 0.0,
         precision: str = "fp32",
         compile: bool = False,
-        valid_every: int = 250,
+        valid_every: int | None = None,
         patience: int | None = None,
         tolerance: float = 0.0,
         log_every: int = 50,
@@ -148,3 +149,9 @@ class GradientTrainer:
         if self.epochs is not None:
             bounds.append(max(1, round(self.epochs * batches / self.accumulate)))
         return min(bounds, default=None)
+
+    def validation_interval(self, batches: int) -> int:
+        """The steps between two validations, of an epoch of so many batches."""
+        if self.valid_every is not None:
+            return self.valid_every
+        return min(max(50, round(batches / self.accumulate)), 250)  # of little text the best lies early

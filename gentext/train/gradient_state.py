@@ -56,7 +56,6 @@ class GradientOptions(Protocol):
     ema: float
     precision: str
     compile: bool
-    valid_every: int
     patience: int | None
     tolerance: float
     log_every: int
@@ -64,6 +63,8 @@ class GradientOptions(Protocol):
     allowance: Track | None
 
     def steps_over(self, batches: int) -> int | None: ...
+
+    def validation_interval(self, batches: int) -> int: ...
 
     @property
     def aggressive(self) -> EarlyUpdates | None: ...
@@ -118,6 +119,7 @@ class GradientState:
         self.optimizers = options.optimizer.build(family)
         self.ema = EMA(family, options.ema)
         steps = options.steps_over(self.loader.per_epoch)
+        self.valid_every = options.validation_interval(self.loader.per_epoch)
         self.budget = Budget(
             steps,
             options.seconds,

@@ -31,11 +31,13 @@ DEFAULTS = {  # of format 1, where a search has found better ones since
 }
 
 
-def impatient(trainer: DictConfig, key: str) -> list[str]:
-    """The keys of the trainers that end early by default, which none of format 1 did but EM."""
-    found = [key] if trainer.get("patience") == 10 else []
+def former(trainer: DictConfig, key: str) -> list[str]:
+    """Format 1's validations: none of its trainers ended early by default but EM, and none knew an epoch."""
+    found = [f"{key}.patience=null"] if trainer.get("patience") == 10 else []
+    if "valid_every" in trainer and trainer.valid_every is None:
+        found.append(f"{key}.valid_every=250")
     parts = [name for name in trainer if OmegaConf.is_dict(trainer[name])]
-    return found + [one for name in parts for one in impatient(trainer[name], f"{key}.{name}")]
+    return found + [one for name in parts for one in former(trainer[name], f"{key}.{name}")]
 
 
 def today(command: str) -> list[str]:
@@ -47,7 +49,7 @@ def today(command: str) -> list[str]:
         group, _, option = word.partition("=")
         word = f"{group}={migrations.OPTIONS.get(group, {}).get(option, option)}"
         words.append(word.replace("epochs=", "train.epochs=") if group == "epochs" else word)
-    words += [f"{trainer}.patience=null" for trainer in impatient(config.compose(words).train, "train")]
+    words += former(config.compose(words).train, "train")
     words_known = any(word.startswith("tokenizer=") for word in words)
     return words if words_known else [*words, "tokenizer.min_count=1"]  # its default for words was 1
 

@@ -129,6 +129,22 @@ def test_without_a_valid_split_the_last_weights_are_kept(corpus, notes, caplog):
     assert not torch.equal(family.output.weight, longer.output.weight)
 
 
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(8, 1), (1, 1), (1, 2)])
+def test_validations_follow_the_length_of_an_epoch(corpus, notes, batch_size, accumulate):
+    """90 lines less valid's and test's: less than 50 batches of 8, and more of 1."""
+    monitor = notes()
+    _train(corpus, monitor, steps=101, batch_size=batch_size, accumulate=accumulate, valid_every=None, log_every=200)
+    epoch = corpus.size("train") // batch_size
+    assert (batch_size == 1) == (50 < epoch < 100)
+    every = epoch if batch_size == accumulate == 1 else 50
+    assert [step for step, values in monitor.log_ if "valid/nll" in values] == [*range(every, 101, every), 101]
+
+
+def test_of_a_long_text_validations_come_every_250_steps():
+    loop = tiny.loop(valid_every=None)
+    assert [loop.validation_interval(batches) for batches in (3, 249, 250, 10**6)] == [50, 249, 250, 250]
+
+
 def test_patience_ends_it(corpus, notes):
     monitor = notes()
     _train(corpus, monitor, steps=500, lr=1e-9, valid_every=1, patience=3, tolerance=1e-3)
