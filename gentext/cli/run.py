@@ -274,6 +274,8 @@ def _note(job: dict[str, Any]) -> None:
 
 def _broken(error: Exception) -> str:
     """What ended a sweep before its jobs, such as a worker process that was killed, and what to do."""
+    if "object_store_memory must not be provided" in str(error):  # Ray's, of what hydra/launcher=ray sets
+        return "a Ray cluster runs already, and hydra/launcher=ray starts its own: write hydra/launcher=ray_cluster"
     lines = explain(error).splitlines()
     reason = explain(error) if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {lines[0]}"
     return f"the sweep ended before its jobs did ({reason}). The same command goes on with those that are not done"

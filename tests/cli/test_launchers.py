@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from hydra.errors import ConfigCompositionException
 
+from gentext.cli import run
 from gentext.config.advice import one_line
 
 PLUGINS = {"joblib": "joblib", "slurm_local": "submitit", "ray": "ray"}
@@ -101,12 +103,16 @@ def test_a_sweep_runs_on_two_nodes_of_a_ray_cluster(tmp_path, monkeypatch):
     try:
         cluster.add_node(num_cpus=1)
         ended = sweep(tmp_path, "ray_cluster", *words, RAY_ADDRESS=cluster.address)
+        refused = sweep(tmp_path, "ray", *words, RAY_ADDRESS=cluster.address)
     finally:
         cluster.shutdown()
     assert ended.returncode == 2, ended.stderr
     assert "1 of 3 jobs failed" in ended.stderr
     assert len(list((tmp_path / "nodes").iterdir())) == 2
     assert len(figures(tmp_path / "ray_cluster")) == 2
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert refused.stderr.splitlines()[-1].startswith("gentext: a Ray cluster runs already")
 
 
 @pytest.mark.slow
@@ -139,3 +145,14 @@ def test_a_killed_worker_leaves_the_summary_and_a_line(tmp_path):
 def test_a_launcher_that_is_not_installed_names_its_extra(needed, extra):
     error = ConfigCompositionException(f"In 'hydra/config': Could not find 'hydra/launcher/{needed}'\n\nAvailable")
     assert f"pip install 'gentext[{extra}]'" in str(one_line(error, ["hydra/launcher=slurm"]))
+
+
+def test_a_ray_cluster_that_runs_names_its_launcher(tmp_path, monkeypatch, capsys):
+    def start():
+        raise ValueError("When connecting to an existing cluster, object_store_memory must not be provided.")
+
+    monkeypatch.setattr(run, "check", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(run, "_hydra", lambda _: nullcontext(start))
+    assert run.launch(["-m", "hydra/launcher=ray", "seed=0,1"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "hydra/launcher=ray_cluster" in line
