@@ -181,10 +181,12 @@ class Decoder(ABC):
     plain: it draws from the model's own distribution: neither a search, nor truncated, tempered or under rules.
     tokenwise: it draws each token by `choose` alone, whatever was said: what a family asks for that does not write from
       left to right.
+    min_len: tokens before which it ends no text.
     """
 
     plain: bool = False
     tokenwise: bool = False
+    min_len: int = 0
 
     @abstractmethod
     def __call__(
@@ -201,6 +203,10 @@ class Decoder(ABC):
     def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
         """A token for each row of logits, as this decoder draws one. Raises: NotImplementedError unless `tokenwise`."""
         raise NotImplementedError(f"{type(self).__name__} searches over sequences")
+
+    def ending(self) -> Decoder:
+        """The decoder without its `min_len`."""
+        return self
 
     def unmasking(self) -> Unmasker | None:
         """The decoder as one that fills masks in any order; None where it writes from left to right alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gentext.checks import at_least
 from gentext.decode.logit_rules import LogitRules
@@ -22,6 +22,9 @@ class BaseDecoder(Decoder):
     def __post_init__(self) -> None:
         at_least(1, batch_size=self.batch_size)
         _ = self.rules  # checks its own fields
+
+    def ending(self) -> Decoder:
+        return replace(self, min_len=0)
 
     @property
     def rules(self) -> LogitRules:

@@ -11,6 +11,7 @@ from safetensors.torch import load_model, save_model
 from scipy import stats
 
 from gentext.decode import Ancestral
+from gentext.decode.tempered import Tempered
 from gentext.language_model import LanguageModel
 from gentext.models.ngram.model import NGram
 from gentext.types import EOS, PAD, Batch, pad
@@ -77,17 +78,24 @@ def test_a_prompt_is_counted_and_not_scored(texts):
 
 @pytest.mark.parametrize("cache", [0.0, 0.4])
 @pytest.mark.parametrize("prune", [(), (0, 0, 2)])
-def test_sampling_top_down_is_exact(fitted, texts, cache, prune):
+@pytest.mark.parametrize("min_len", [0, 2])
+def test_sampling_top_down_is_exact(fitted, texts, cache, prune, min_len, monkeypatch):
+    monkeypatch.setattr(Ancestral, "__call__", None)  # by which every token has the whole vocabulary's logits
     family = fitted(texts(10, 200), order=4, cache=cache, history=3, prune=prune)
     n, prompt = 8_000, [4, 5]
     draw = family.sample(
-        n, 2, decoder=Ancestral(), rng=torch.Generator().manual_seed(0), prompt=torch.tensor([prompt] * n)
+        n,
+        2,
+        decoder=Ancestral(min_len=min_len),
+        rng=torch.Generator().manual_seed(0),
+        prompt=torch.tensor([prompt] * n),
     )
-    outcomes = [(EOS,), *itertools.product(range(3, V), range(2, V))]
+    outcomes = [*itertools.product(range(3, V), range(3 if min_len else 2, V)), *([] if min_len else [(EOS,)])]
     seen = dict.fromkeys(outcomes, 0)
     for row in draw.tokens.tolist():
         seen[tuple(token for token in row if token != PAD)] += 1
-    expected = family.log_prob(with_prompt([prompt] * len(outcomes), [list(row) for row in outcomes])).exp() * n
+    own = Tempered(family, 1.0, min_len) if min_len else family
+    expected = own.log_prob(with_prompt([prompt] * len(outcomes), [list(row) for row in outcomes])).exp() * n
     assert float(expected.sum()) == pytest.approx(n, rel=1e-4)
     observed = torch.tensor([seen[row] for row in outcomes]).double()
     likely = expected >= 5

@@ -149,8 +149,11 @@ class NGram(LanguageModel, SupportsEM, Guiding, SupportsTextPanels):
         rng: torch.Generator,
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
-        """A draw of `n` sequences; from an interpolated model's own distribution (`plain`) in O(order) per token."""
-        if not decoder.plain or self.smoothing.backs_off:
+        """A draw of `n` sequences; from an interpolated model's own distribution (`plain`) in O(order) per token.
+
+        Before `min_len` tokens an EOS is drawn again from the distribution of all others.
+        """
+        if not decoder.ending().plain or self.smoothing.backs_off:
             return super().sample(n, max_len, decoder=decoder, rng=rng, prompt=prompt)
         if n < 1 or max_len < 1 or (prompt is not None and len(prompt) != n):
             given = "no" if prompt is None else len(prompt)
@@ -162,6 +165,9 @@ class NGram(LanguageModel, SupportsEM, Guiding, SupportsTextPanels):
         tokens = torch.full((n, max_len), PAD, device=rows.device)
         for i in range(max_len):
             drawn = self._draw(state, rng)
+            if i < decoder.min_len and len(ended := (drawn == EOS).nonzero()[:, 0]):
+                logits = self._at(select(state, ended)).logits.index_fill(1, drawn.new_tensor([EOS]), -torch.inf)
+                drawn[ended] = logits.softmax(-1).multinomial(1, generator=rng)[:, 0]
             tokens[rows, i] = drawn
             live = (drawn != EOS).nonzero()[:, 0]
             if not len(live):
