@@ -36,7 +36,7 @@ from gentext.types import EOS, pad
 
 BATCHES = (1, 64)  # texts drawn at once
 REPEATS = 6  # of each draw, after one to warm up: their median is between least and largest in 97 of 100 cases
-LONGEST = 64  # tokens of a draw
+LENGTH = 64  # tokens of a text, at which all end: the work of a draw hangs on no luck
 NEURAL = ("fp32", "bf16", "int8", "int8_weights", "int8_dynamic")
 COUNTED = ("fp32", "count=2", "prune=1e-6", "prune=1e-5", "bits=8", "bits=4")
 TORCHAO = {"int8_weights": "Int8WeightOnlyConfig", "int8_dynamic": "Int8DynamicActivationInt8WeightConfig"}
@@ -128,8 +128,9 @@ def bench(
         f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "
         f"of fp32 of a further run to that of the first: the change with half its 95 % interval over texts, the speed "
         f"as the median of {REPEATS} draws in turns, from the least to the largest; level where they cannot be told "
-        f"apart. Speed: of drawing 1 text at once, or {BATCHES[1]}. Seconds are {_load(device)}: compare speeds rather "
-        f"than tokens a second. Peak: memory beyond what a process holds before it reads the model. {' '.join(notes)}"
+        f"apart. Speed: of drawing 1 text at once, or {BATCHES[1]}, each of {LENGTH} tokens, or as many as the family "
+        f"reads. Seconds are {_load(device)}: compare speeds rather than tokens a second. Peak: "
+        f"memory beyond what a process holds before it reads the model. {' '.join(notes)}"
     )
     drawn = [(name, one) for name, one in places if math.isfinite(one.disk) and math.isfinite(one.bits)]
     picture = Points(
@@ -240,10 +241,10 @@ def _measure(
         elif form == "bf16":
             family.to(torch.bfloat16)
         (first_token,) = _seconds([model], 1, 1, prompts)
-        _seconds([model], BATCHES[-1], LONGEST, prompts, repeats=1)
+        _seconds([model], BATCHES[-1], LENGTH, prompts, repeats=1)
         most = torch.cuda.max_memory_allocated(device) if on_gpu else peak.bytes() - held
         drawing = [model] if whole is None else [model, load(whole, device=device, trusted=trusted)]
-        per_token = {n: _seconds(drawing, n, LONGEST, prompts) for n in BATCHES}
+        per_token = {n: _seconds(drawing, n, LENGTH, prompts) for n in BATCHES}
         bits, chars = _bits(model, lines, prompts, trusted)
         change = None if whole is None else _change(bits, _bits(drawing[1], lines, prompts, trusted)[0])
     except (RuntimeError, NotImplementedError, ValueError) as error:
@@ -292,18 +293,21 @@ def _by_torchao(family: LanguageModel, form: str) -> None:
 
 
 def _seconds(
-    models: Sequence[TrainedModel], n: int, longest: int, prompts: list[str] | None, repeats: int | None = None
+    models: Sequence[TrainedModel], n: int, length: int, prompts: list[str] | None, repeats: int | None = None
 ) -> list[list[float]]:
-    """Seconds for a token of `n` texts, of each model at each repeat; they draw in turns, after one to warm up."""
+    """Seconds for a token of `n` texts, of each model at each repeat; they draw in turns, after one to warm up.
+
+    All texts have `length` tokens, or as many as a family can read; none ends before.
+    """
     given = [None if prompts is None else _given(model, n, prompts) for model in models]
     times: list[list[float]] = [[] for _ in models]
     clock = time.process_time if _alone(models[0].device) else time.perf_counter
     for i in range((repeats or REPEATS) + 1):
         for model, prompt, found in zip(models, given, times, strict=True):
-            rng = Streams(0)("bench", model.device)
+            rng, room = Streams(0)("bench", model.device), model.family.room(length, prompt)
             begun = clock()
             with torch.inference_mode():
-                draw = model.family.sample(n, longest, decoder=Ancestral(), rng=rng, prompt=prompt)
+                draw = model.family.sample(n, room, decoder=Ancestral(min_len=room), rng=rng, prompt=prompt)
             if torch.device(model.device).type == "cuda":
                 torch.cuda.synchronize()
             if i:

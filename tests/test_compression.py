@@ -98,6 +98,24 @@ def test_a_form_is_measured_by_what_it_draws_and_scores(runs, monkeypatch):
     assert (found.change, found.speed) == (None, {})
 
 
+@pytest.mark.parametrize("name", ["ngram", "transformer"])
+def test_texts_that_are_timed_are_all_as_long(runs, name, monkeypatch):
+    model, seen = gentext.load(runs[name]), []
+    whole = type(model.family).sample
+
+    def sample(*given, **named):
+        seen.append(whole(*given, **named))
+        return seen[-1]
+
+    monkeypatch.setattr(type(model.family), "sample", sample)
+    (times,) = benchmark._seconds([model], 5, 20, None, repeats=2)
+    assert len(times) == 2
+    assert [draw.lengths.tolist() for draw in seen] == [[20] * 5] * 3  # EOS ends an untrained model's texts at any time
+    monkeypatch.setattr(model.family, "limit", 12)  # what a family can read is the longest that there is
+    benchmark._seconds([model], 5, 20, None, repeats=1)
+    assert seen[-1].lengths.tolist() == [12] * 5
+
+
 def test_a_form_draws_in_turns_with_what_it_is_compared_with(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "REPEATS", 2)
     whole = str(runs["ngram"])
