@@ -112,6 +112,8 @@ def bench(
             raise ValueError(f"{run} is a {type(model.family).__name__}, which gives texts no likelihood")
         called = str(model.config.get("name") or Path(run).name)
         chosen = forms or _forms(model.family)
+        if len(runs) > 1:  # forms are named for all of them: what is of another kind needs no note
+            chosen = [form for form in chosen if _of_its_kind(form, model.family)]
         found: dict[str, Measured] = {}
         for form in chosen:
             beside = str(runs[0]) if form == "fp32" else str(run)
@@ -152,6 +154,11 @@ def _forms(family: LanguageModel) -> tuple[str, ...]:
     if isinstance(family, NGram):
         return tuple(form for form in COUNTED if not (family.adaptive and form.startswith("bits")))
     return NEURAL if any(p.dim() > 1 for p in family.parameters()) else ("fp32",)
+
+
+def _of_its_kind(form: str, family: LanguageModel) -> bool:
+    """Whether a form is one of n-grams for an n-gram, and of neural families for all others."""
+    return form == "fp32" or isinstance(family, NGram) != (form in NEURAL)
 
 
 def _row(name: str, one: Measured) -> list[str | float]:
