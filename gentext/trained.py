@@ -84,7 +84,7 @@ class TrainedModel:
         stream: Callable[[str], None] | None = None,
         **settings: Any,
     ) -> list[str]:
-        """`n` texts, each cut before the first of the strings `stop` that follow the prompt.
+        """`n` texts, each cut before the first of the strings `stop` that follow the prompt, and the space before it.
 
         prompt: the beginning of every text; where the run's corpus is of pairs, the source, which no text repeats.
           Of a VAE, z comes from the prior, whatever the prompt is.
@@ -406,8 +406,9 @@ def _best(
 
 
 def _until(text: str, stop: Sequence[str], start: int) -> str:
-    """The text before the first stop string at or after the character `start`."""
-    return text[: min((at for at in (text.find(string, start) for string in stop) if at >= 0), default=None)]
+    """The text before the first stop string at or after the character `start`, without the space before it."""
+    at = min((at for at in (text.find(string, start) for string in stop) if at >= 0), default=None)
+    return text if at is None else text[:at].rstrip()
 
 
 @dataclass(frozen=True)

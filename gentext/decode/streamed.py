@@ -16,8 +16,8 @@ class TextStream:
     """Gives each piece of a text to `show` once no later token can change it.
 
     The token that was drawn last is held back, since words are joined to what follows them, and so is what may be the
-    beginning of a stop string. Where a later word changes how an earlier one is spelled (a quotation mark that is
-    closed), the pieces wait for the end.
+    beginning of a stop string, and the space before it. Where a later word changes how an earlier one is spelled (a
+    quotation mark that is closed), the pieces wait for the end.
 
     Args:
         tokenizer: of the model.
@@ -58,6 +58,8 @@ class TextStream:
         if whole == text:
             begun = (n for string in self._stop for n in range(len(string), 0, -1) if text.endswith(string[:n]))
             whole = text[: len(text) - max(begun, default=0)]
+        if self._stop:
+            whole = whole.rstrip()
         self._reach(whole)
 
     def end(self, text: str) -> None:

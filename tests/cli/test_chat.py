@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 import gentext
 from gentext.cli import main
 from gentext.data.tokenizer import BPE, Char, Word
+from gentext.decode.streamed import TextStream
 from gentext.models import LSTM, Seq2Seq, Transformer
-from gentext.trained import TrainedModel
+from gentext.trained import TrainedModel, _until
 
 TEXTS = ['a "man" rides a horse, and it\'s wet.', "don't go 猫 now", "hello | to you | too"] * 3
 
@@ -125,6 +126,16 @@ def test_turns_that_a_model_cannot_read_any_more_are_forgotten(monkeypatch):
     prompts = asked(made, monkeypatch)
     assert talk(made, monkeypatch, ["hello", "to you", "too"]) == 0
     assert [prompt for prompt, _ in prompts] == ["hello", "hello | answer 1 | to you", "to you | answer 2 | too"]
+
+
+def test_a_stream_shows_no_space_before_the_string_at_which_it_stops():
+    pieces, stop = [], ["."]
+    tokenizer = Char().fit(["a man sits ."])
+    stream = TextStream(tokenizer, pieces.append, until=lambda text: _until(text, stop, 0), stop=stop)
+    for token in tokenizer.encode(["a man sits . a"])[0]:
+        stream.add(token)
+    stream.end(_until("a man sits . a", stop, 0))
+    assert "".join(pieces) == "a man sits"
 
 
 def test_a_chat_of_a_model_writes_its_own_answers(monkeypatch, capsys):
