@@ -94,12 +94,16 @@ class LatentSpace:
 
     def neighbours(self, text: str, among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:
         """The `n` texts whose z lie nearest to the text's, nearest first, with their Euclidean distances."""
+        return self.nearest(self.encode([text]), among, n)
+
+    def nearest(self, z: Float[Tensor, "1 z"], among: Sequence[str], n: int = 5) -> list[tuple[str, float]]:
+        """The `n` texts whose z lie nearest to this one, nearest first, with their Euclidean distances."""
         if n < 1:
             raise ValueError(f"asked for {n} neighbours; ask for 1 or more")
         if not among:
             raise ValueError("there are no texts to look for neighbours among; give one or more")
         places = self._places(among, self.tokenizer.encode(among))  # of these, unknown words are not news
-        distance = (places - self.encode([text])).norm(dim=1)
+        distance = (places - z).norm(dim=1)
         nearest = distance.topk(min(n, len(among)), largest=False)
         return [
             (among[int(i)], float(far))

@@ -118,7 +118,7 @@ def test_its_panels_are_a_map_a_way_and_a_traversal(corpus, options):
     assert panels.plain([places, way, traversal])
 
 
-def test_the_command_line_walks_through_a_trained_runs_space(corpus, tmp_path, monkeypatch, capsys):
+def test_the_command_line_walks_through_a_trained_runs_space(corpus, tmp_path, monkeypatch, capsys, caplog):
     monkeypatch.setenv("GENTEXT_CACHE", str(tmp_path / "cache"))
     text = tmp_path / "text.txt"
     text.write_text("\n".join(corpus.lines("train")), encoding="utf-8")
@@ -140,6 +140,9 @@ def test_the_command_line_walks_through_a_trained_runs_space(corpus, tmp_path, m
     assert way[0] == said("--reconstruct", cat)[0]
     assert way[-1] == said("--analogy", cat, cat, bird)[0]
     assert len(said("--neighbours", cat, "-n", "4")) == 4
+    assert main(["inspect", str(tmp_path), "--text", "the cat sees Ω dogs"]) == 0
+    assert "Nearest in latent space" in capsys.readouterr().out
+    assert caplog.text.count("read as unknown") == 1
     assert len(said("--interpolate", cat, bird, "temperature=0.7", "batch_size=3")) == 7
     assert len(said("--interpolate", cat, bird, "--steps", "60", "--decode", "beam", "width=10")) == 60
     for words, advice in (

@@ -23,6 +23,7 @@ class Attributions(NamedTuple):
     """What each token that was read added to the log-probability of each token of a text, in nats."""
 
     values: Float[Tensor, "t s"]  # a row a token of the text (of a classifier a label), a column a token read
+    written: Int[Tensor, " t"]  # the tokens (of a classifier the numbers of the labels) that the rows are of
     read: Int[Tensor, " s"]  # in the order of reading
 
 
@@ -56,7 +57,7 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
     from_the_left = family.likelihood == "exact" and family.sequential
     if not (from_the_left or isinstance(family, SupportsLatent | SupportsFullConditionals)):
         return None
-    score, rows, line = _target(family, batch)
+    score, written, line = _target(family, batch)
     scales = [1.0] if steps is None else [(i + 0.5) / steps for i in range(steps)]
     total: Tensor | None = None
     with _reading(family) as reading:
@@ -71,35 +72,35 @@ def attributions(family: LanguageModel, batch: Batch, *, steps: int | None = Non
                 (torch.zeros_like(vector) if slope is None else slope * (vector.detach() / scale)).sum(-1)
                 for slope, vector in zip(slopes, reading.vectors, strict=True)
             ]
-            part = torch.cat([part.reshape(rows, -1) for part in parts], 1) / len(scales)
+            part = torch.cat([part.reshape(len(written), -1) for part in parts], 1) / len(scales)
             total = part if total is None else total + part
-        read = torch.cat([tokens.reshape(rows, -1)[0] for tokens in reading.tokens]) if line is None else line
+        read = torch.cat([tokens.reshape(len(written), -1)[0] for tokens in reading.tokens]) if line is None else line
     assert total is not None
-    return Attributions(total.detach(), read)
+    return Attributions(total.detach(), written, read)
 
 
 def _target(
     family: LanguageModel, batch: Batch
-) -> tuple[Callable[[], Float[Tensor, "r c"]], int, Int[Tensor, " s"] | None]:
+) -> tuple[Callable[[], Float[Tensor, "r c"]], Int[Tensor, " r"], Int[Tensor, " s"] | None]:
     """What gives log p of every token (or label) in rows that are all the same text: each row asks for one of them.
 
-    And how many rows there are; and what all of them read, where each reads a mask in another place.
+    And the tokens that they ask for; and what all of them read, where each reads a mask in another place.
     """
     if isinstance(family, Classifier):
         texts = texts_of(batch).expand(family.labels, -1)
-        return lambda: family.scores(texts), family.labels, None
+        return lambda: family.scores(texts), torch.arange(family.labels), None
     if isinstance(family, SupportsFullConditionals):
         with torch.no_grad():
             _, tokens, read = family.full_conditionals(batch)
-        return lambda: _own(family.full_conditionals(batch)).diag(), len(tokens), read
-    t = int(batch.lengths[0])
+        return lambda: _own(family.full_conditionals(batch)).diag(), tokens, read
+    written, t = batch.tokens[0][batch.mask[0]], int(batch.lengths[0])
     index = torch.zeros(t, dtype=torch.long, device=batch.tokens.device)
     rows = batch.rows(index)
     if not isinstance(family, SupportsLatent):
-        return lambda: family(rows).log_prob, t, None
+        return lambda: family(rows).log_prob, written, None
     with torch.no_grad():
         z = family.encode(batch).mean
-    return lambda: family.given_latent(z.expand(t, -1))(rows).log_prob, t, None
+    return lambda: family.given_latent(z.expand(t, -1))(rows).log_prob, written, None
 
 
 def _own(found: FullConditionals) -> Float[Tensor, " t"]:

@@ -67,7 +67,9 @@ def text_panels(
         with torch.no_grad():
             found += writer.text_panels(_until(batch, LONGEST), model.tokenizer)
     if isinstance(family, SupportsLatent) and training:
-        near = [[near, far] for near, far in model.space.neighbours(text, training, NEIGHBOURS)]
+        with torch.no_grad():
+            z = family.encode(batch).mean
+        near = [[near, far] for near, far in model.space.nearest(z, training, NEIGHBOURS)]
         note = "The training texts whose z lie nearest to the text's, by Euclidean distance of the posteriors' means."
         found.append(Table("Nearest in latent space", note, ["training text", "distance"], near))
     return found
@@ -156,11 +158,6 @@ def _names(family: Classifier, tokenizer: Tokenizer) -> list[str]:
 def _maps(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> list[Panel]:
     """Which tokens raised the probability of which, by both methods; none where nothing is read by an embedding."""
     short, found = _until(batch, LONGEST), []
-    written = (
-        _names(family, tokenizer)
-        if isinstance(family, Classifier)
-        else numbered(spelling(tokenizer, _written(family, short)))
-    )
     cut = f" The first {LONGEST} tokens." if batch.tokens.shape[1] > LONGEST else ""
     for title, steps, how in (
         ("Gradient times input", None, "the gradient of its log-probability times the vector read"),
@@ -169,18 +166,14 @@ def _maps(family: LanguageModel, tokenizer: Tokenizer, batch: Batch) -> list[Pan
         values = attributions(family, short, steps=steps)
         if values is None:
             return []
+        if isinstance(family, Classifier):
+            written = _names(family, tokenizer)
+        else:
+            written = numbered(spelling(tokenizer, values.written.tolist()))
         read = [START if i == BOS else spelling(tokenizer, [i])[0] for i in values.read.tolist()]
         note = f"Rows: what was predicted. Columns: what was read. Nats by {how}; below 0 it spoke against.{cut}"
         found.append(Heatmap(title, note, written, numbered(read), values.values.tolist(), "nats"))
     return found
-
-
-def _written(family: LanguageModel, batch: Batch) -> list[int]:
-    """The tokens of one text that have a probability."""
-    if not isinstance(family, SupportsFullConditionals):
-        return batch.tokens[0][batch.mask[0]].tolist()
-    with torch.no_grad():
-        return family.full_conditionals(batch).tokens.tolist()
 
 
 def with_surprise(model: TrainedModel, n: int = 1, **how: Any) -> list[tuple[str, HeatLine]]:

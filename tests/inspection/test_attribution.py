@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gentext.inspection.attribution import attributions
+from gentext.data import Word
+from gentext.inspection import text
+from gentext.inspection.attribution import STEPS, attributions
 from gentext.inspection.token_scores import token_scores
 from gentext.models import HMM, LSTM, VAE, EncoderDecoder, MaskedLM, NGram, RelationalMemory, Seq2Seq, Transformer
 from gentext.models.transformer.attention_panels import rollout
@@ -72,6 +74,7 @@ def test_gradient_times_input_is_what_a_small_change_does(name):
     found = attributions(family, batch)
     source = [6, 7, EOS] if batch.prompt is not None else []
     assert found.read.tolist() == [*source, BOS, 5, 4] + [EOS] * (name == "masked_lm")
+    assert found.written.tolist() == token_scores(family, batch).tokens.tolist()
     for at in range(len(found.read)):
         up, down = (replaced(family, batch, lambda x, h=h: x * (1 + h), at) for h in (0.003, -0.003))
         assert found.values[:, at].tolist() == pytest.approx(((up - down) / 0.006).tolist(), abs=2e-2, rel=2e-2)
@@ -88,6 +91,14 @@ def test_integrated_gradients_add_up_to_the_gain_over_reading_nothing(name):
     hook.remove()
     gain = family(batch).log_prob[0] - nothing
     assert found.values.sum(1).tolist() == pytest.approx(gain.tolist(), abs=0.03, rel=0.03)
+
+
+def test_a_panel_asks_what_the_text_says_once_and_no_more(monkeypatch):
+    family, asked = loud(FAMILIES["masked_lm"]()), []
+    whole = MaskedLM.full_conditionals
+    monkeypatch.setattr(MaskedLM, "full_conditionals", lambda *given: asked.append(1) or whole(*given))
+    text._maps(family, Word().fit(["a b c d e"]), pad([[5, 4, EOS]]))
+    assert len(asked) == (1 + 1) + (1 + STEPS)  # each method once for what stands there, and once a step
 
 
 def test_what_reads_no_embedding_has_no_attributions():
