@@ -302,7 +302,7 @@ class Corpus:
         if unknown and not self._meta["unknown"]["train"]:
             log.warning(
                 "%s: test has %d tokens that the tokenizer does not know, and train has none, so that no model learns "
-                "how likely an unknown one is; tokenizer.min_count=2 leaves the rarest of train to it",
+                "how likely an unknown one is; a larger tokenizer.min_count leaves the rarest of train to it",
                 *(self.name, unknown),
             )
 
