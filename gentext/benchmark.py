@@ -304,17 +304,20 @@ def _seconds(
 ) -> list[list[float]]:
     """Seconds for a token of `n` texts, of each model at each repeat; they draw in turns, after one to warm up.
 
-    All texts have `length` tokens, or as many as a family can read; none ends before.
+    All texts have `length` tokens, or as many as a family can read; none ends before. Masked language models draw how
+    long each is from the lengths in train, the same ones in every form.
     """
     given = [None if prompts is None else _given(model, n, prompts) for model in models]
     times: list[list[float]] = [[] for _ in models]
     clock = time.process_time if _alone(models[0].device) else time.perf_counter
     for i in range((repeats or REPEATS) + 1):
         for model, prompt, found in zip(models, given, times, strict=True):
-            rng, room = Streams(0)("bench", model.device), model.family.room(length, prompt)
+            family, rng = model.family, Streams(0)("bench", model.device)
+            room = family.room(length, prompt)
+            decoder = Ancestral(min_len=0 if family.likelihood == "pseudo" else room)
             begun = clock()
             with torch.inference_mode():
-                draw = model.family.sample(n, room, decoder=Ancestral(min_len=room), rng=rng, prompt=prompt)
+                draw = family.sample(n, room, decoder=decoder, rng=rng, prompt=prompt)
             if torch.device(model.device).type == "cuda":
                 torch.cuda.synchronize()
             if i:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from gentext.benchmark import Measured
 from gentext.cli import main
 from gentext.compression import Form
 from gentext.display import Measurements
-from gentext.models import Transformer
+from gentext.models import MaskedLM, Transformer
 from gentext.panels import Points, Table
 from gentext.types import EOS, Batch, pad
 
@@ -114,6 +116,13 @@ def test_texts_that_are_timed_are_all_as_long(runs, name, monkeypatch):
     monkeypatch.setattr(model.family, "limit", 12)  # what a family can read is the longest that there is
     benchmark._seconds([model], 5, 20, None, repeats=1)
     assert seen[-1].lengths.tolist() == [12] * 5
+
+
+def test_a_masked_language_model_is_timed_by_texts_of_its_own_lengths(runs):
+    model = gentext.load(runs["transformer"])
+    masked = MaskedLM(model.family.vocab_size, layers=1, heads=2, width=8, context=12).eval()
+    (times,) = benchmark._seconds([replace(model, family=masked)], 5, 20, None, repeats=1)
+    assert times[0] > 0
 
 
 def test_a_form_draws_in_turns_with_what_it_is_compared_with(runs, tmp_path, monkeypatch):
