@@ -12,7 +12,7 @@ from safetensors.torch import save_file, save_model
 from torch import Tensor
 
 from gentext.files import atomic, write_json
-from gentext.language_model import LanguageModel
+from gentext.language_model import LanguageModel, SupportsCheckpoint
 from gentext.models import NGram, QuantisedNGram
 from gentext.models.ngram.pruning import pruned_by_count, pruned_by_entropy
 from gentext.results.run_folder import Manifest
@@ -63,8 +63,10 @@ def smaller(model: TrainedModel, form: Form) -> TrainedModel:
     if form.name in ("bf16", "int8"):
         if not any(p.dim() > 1 for p in family.parameters()):
             raise ValueError(f"{form} is of neural families, and {model.folder} is a {type(family).__name__}")
-        restored = {name: unpacked(packed(name, value, form.name), name) for name, value in weights(family).items()}
         other = model.again()
+        if isinstance(other.family, SupportsCheckpoint):
+            other.family.unchanged = False  # a checkpoint's own weights become others too
+        restored = {name: unpacked(packed(name, v, form.name), name) for name, v in weights(other.family).items()}
         other.family.load_state_dict(restored, strict=False)
         return other
     if not isinstance(family, NGram):

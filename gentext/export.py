@@ -10,6 +10,7 @@ import tokenizers
 import torch
 from tokenizers import processors
 
+from gentext.data.packages import PACKAGES
 from gentext.files import write_text
 from gentext.models import HMM, EncoderDecoder, NGram, Pretrained, Transformer
 from gentext.results import record as records
@@ -35,10 +36,7 @@ def export(model: TrainedModel, out: Path) -> Path:
         np.savez(out, allow_pickle=False, **hmm_arrays(family))
         out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
     elif isinstance(family, Pretrained):
-        _folder(out)
-        family.network.save_pretrained(out)
-        _pretrained_tokenizer(family).save_pretrained(out)
-        write_text(card(model), out / "README.md")
+        _pretrained(model, family, out)
     elif isinstance(family, Transformer) and not isinstance(family, EncoderDecoder):
         _transformers(model, family, out)
     else:
@@ -70,6 +68,8 @@ def card(model: TrainedModel) -> str:
     if found:
         lines += [f"Trained on {found[0].data} by", "", f"    {found[0].command}", ""]
     lines += [f"Tokens: {model.tokenizer.signature()}", ""]
+    if isinstance(model.family, Pretrained) and model.family.lora is not None:
+        lines += _read_by_peft(model.family.model)
     for one in found:
         lines += [
             f"## {setting(one.decode)}, seed {one.seed}",
@@ -87,12 +87,43 @@ def card(model: TrainedModel) -> str:
     return "\n".join(lines)
 
 
+def _read_by_peft(base: str) -> list[str]:
+    """The lines of a card that say how peft puts an adapter upon its base."""
+    from gentext.data.checkpoint import located
+
+    name, file = located(base)
+    if base in PACKAGES:
+        package = PACKAGES[base]
+        name = f"FOLDER of {package.inside} in the package {package.name} {package.version}"
+    given = "".join(f", {key}={value!r}" for key, value in file.items())
+    return [
+        f"An adapter of {base}:",
+        "",
+        f"    base = AutoModelForCausalLM.from_pretrained({name!r}{given})",
+        "    model = peft.PeftModel.from_pretrained(base, FOLDER_OF_THIS_CARD)",
+        "",
+    ]
+
+
 def _arpa(model: TrainedModel, family: Any, out: Path) -> None:
     blanks = str.maketrans({" ": "▁", "\n": "\\n", "\t": "\\t", "\r": "\\r"})  # ARPA separates tokens by them
     tokenizer = model.tokenizer
     family.export_arpa(
         out, [(tokenizer.model.id_to_token(i) or "").translate(blanks) for i in range(tokenizer.vocab_size)]
     )
+
+
+def _pretrained(model: TrainedModel, family: Pretrained, out: Path) -> None:
+    from gentext.data.checkpoint import hub_tokenizer
+
+    _folder(out)
+    if family.lora is None:
+        family.network.save_pretrained(out)
+    else:  # peft names the folder of a base, and not its .gguf file
+        family.network.peft_config["default"].base_model_name_or_path = family.model
+        family.network.save_pretrained(out, save_embedding_layers=False)  # else peft asks the hub whether they grew
+    hub_tokenizer(family.model).save_pretrained(out)
+    write_text(card(model), out / "README.md")
 
 
 def _transformers(model: TrainedModel, family: Transformer, out: Path) -> None:
@@ -185,12 +216,6 @@ def _fast_tokenizer(library: Any, model: TrainedModel) -> Any:
         single=f"{spelled['bos']} $A", special_tokens=[(spelled["bos"], BOS)]
     )
     return library.PreTrainedTokenizerFast(tokenizer_object=inner, **marks)
-
-
-def _pretrained_tokenizer(family: Pretrained) -> Any:
-    from gentext.data.checkpoint import hub_tokenizer
-
-    return hub_tokenizer(family.model)
 
 
 def _library() -> Any:

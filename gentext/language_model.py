@@ -337,6 +337,26 @@ class SupportsSubwords(ABC):
         """Be told, before any training, which ids go on a word that another began."""
 
 
+class SupportsCheckpoint(ABC):
+    """Its weights begin as those of a checkpoint elsewhere, of which a run's folder holds only what training changed.
+
+    unchanged: they are the checkpoint's own: no training moved them.
+    """
+
+    unchanged: bool = False
+
+    @abstractmethod
+    def rests_on(self) -> dict[str, str]:
+        """sha256 by name of the checkpoint's files that its `state_dict` leaves out; none where it is whole."""
+
+    @abstractmethod
+    def rest_on(self, files: Mapping[str, str]) -> None:
+        """Take what a stored `state_dict` left out from the checkpoint.
+
+        Raises: ValueError where a file of these names is missing, or its sha256 is another.
+        """
+
+
 class SupportsInfilling(ABC):
     """A model that conditions on any part of a text, not only on its beginning."""
 

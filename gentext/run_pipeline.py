@@ -28,6 +28,7 @@ from gentext.language_model import (
     Decoder,
     LanguageModel,
     SupportsAnswers,
+    SupportsCheckpoint,
     SupportsPanels,
     SupportsPrepare,
     SupportsSubwords,
@@ -44,7 +45,7 @@ from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
 from gentext.train.base import device_of, in_order
 from gentext.train.gradient import GradientTrainer
 from gentext.train.progress import Track
-from gentext.trained import begin_with, load_weights, needed
+from gentext.trained import about_weights, begin_with, load_weights, needed
 from gentext.types import EOS, Batch, Samples, Scores
 
 PREPARED = "prepared.pt"
@@ -253,6 +254,8 @@ def train(
     if isinstance(family, SupportsSubwords) and inside is not None:
         family.subwords(torch.from_numpy(inside))
     untrained = isinstance(loop, GradientTrainer) and loop.steps == 0
+    if isinstance(family, SupportsCheckpoint):
+        family.unchanged = untrained and not cfg.init
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
     if track is not None and track.of_training:
@@ -270,7 +273,7 @@ def train(
     if "round" in monitor.spent:  # of a game
         cost |= {"kept_round": monitor.spent["round"], "collapsed": monitor.spent["collapsed"]}
     with atomic(folder / "model.safetensors") as path:
-        save_model(family, str(path))
+        save_model(family, str(path), about_weights(family))
     made_with = versions() | {"device": device_name(cfg.device)}
     write_json({**cost, WITH: made_with}, folder / "trained.json")
     manifest.add("model.safetensors", "trained.json")

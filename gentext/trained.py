@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
@@ -35,6 +36,7 @@ from gentext.language_model import (
     Guide,
     LanguageModel,
     SupportsAnswers,
+    SupportsCheckpoint,
     SupportsGuiding,
     SupportsInfilling,
     SupportsLatent,
@@ -45,6 +47,7 @@ from gentext.results.run_folder import kept_weights, stored
 from gentext.seeding import Streams
 from gentext.types import EOS, Batch, pad
 
+CHECKPOINT = "checkpoint"  # in the header of a file of weights: sha256 of the files that they rest on, by name
 SCALE = "@scale"  # ends the name of what the rows of a matrix in 8 bits are multiplied by
 LAST = "last"  # the name of the weights that training ended with
 log = logging.getLogger("gentext")
@@ -308,10 +311,19 @@ def stored_config(folder: Path) -> DictConfig:
 
 
 def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None:
-    """Put the weights of a file into a family. Raises: ValueError where they are not its own, or damaged."""
+    """Put the weights of a file into a family.
+
+    Raises: ValueError where they are not its own, or damaged, or rest on a checkpoint that is not there as it was.
+    """
     try:
         with safe_open(path, "pt") as file:
             scales = [name for name in file.keys() if name.endswith(SCALE)]  # noqa: SIM118, it is no mapping
+            files = json.loads((file.metadata() or {}).get(CHECKPOINT, "{}"))
+    except (SafetensorError, ValueError, OSError) as error:
+        raise _unfit(path, family, error) from error
+    if files and isinstance(family, SupportsCheckpoint):
+        family.rest_on(files)
+    try:
         if not scales:
             load_model(family, path, device=device)
             return
@@ -321,7 +333,17 @@ def load_weights(family: LanguageModel, path: Path, device: str = "cpu") -> None
             held[name.removesuffix(SCALE)] = codes.float() * scale.view(-1, *[1] * (codes.dim() - 1))
         _take(family, held)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        raise ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}") from error
+        raise _unfit(path, family, error) from error
+
+
+def _unfit(path: Path, family: LanguageModel, error: Exception) -> ValueError:
+    return ValueError(f"{path} holds no weights of this {type(family).__name__} ({error}). {ANEW}")
+
+
+def about_weights(family: LanguageModel) -> dict[str, str] | None:
+    """What a file of a family's weights says beside them: sha256 of the files that they rest on."""
+    files = family.rests_on() if isinstance(family, SupportsCheckpoint) else {}
+    return {CHECKPOINT: json.dumps(files)} if files else None
 
 
 def _take(family: LanguageModel, held: dict[str, Tensor]) -> None:
@@ -345,6 +367,10 @@ def begin_with(family: LanguageModel, tokenizer: Tokenizer, folder: Path) -> Non
     if not (folder / "trained.json").exists():
         raise ValueError(f"init={folder} holds no trained run; give a folder that `gentext run` wrote and finished")
     held = load_file(needed(folder, "model.safetensors"))
+    if not held:
+        raise ValueError(
+            f"init={folder} is a checkpoint that no training changed; begin with it by family=pretrained family.model="
+        )
     theirs = Tokenizer.load(needed(folder, "tokenizer.json"))
     rows = None if theirs.sha256 == tokenizer.sha256 else tokenizer.alike(theirs)
     own = family.state_dict(keep_vars=True)

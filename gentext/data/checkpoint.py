@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -17,6 +18,9 @@ from gentext.data.packages import PACKAGES, package_path
 from gentext.data.tokenizer import Tokenizer, TokenizerSpec
 
 NO_EXTRA = "needs transformers, which is not installed; install it with: pip install 'gentext[hf]'"
+
+ADAPTER = "adapter_config.json"  # of a folder that peft saved
+WEIGHT_FILE = re.compile(r"(adapter_)?config\.json|(pytorch_|adapter_)?model.*\.(safetensors|bin)")
 
 
 def transformers_for(model: str) -> Any:
@@ -46,7 +50,7 @@ def located(model: str) -> tuple[str, dict[str, str]]:
             f"{path} does not exist; a model is a folder of transformers, a .gguf file, or a name "
             "on the Hugging Face hub such as gpt2"
         )
-    if path.is_dir() and not any((path / name).exists() for name in ("config.json", "adapter_config.json")):
+    if path.is_dir() and not any((path / name).exists() for name in ("config.json", ADAPTER)):
         held = sorted(file.name for file in path.glob("*.gguf"))
         hint = f"name its file: {path / held[0]}" if held else "it needs the config.json of a model of transformers"
         raise ValueError(f"{path} holds no checkpoint; {hint}")
@@ -83,6 +87,24 @@ def loaded(model: str, load: Callable[..., Any], **options: Any) -> Any:
         ) from error
 
 
+def weight_files(model: str) -> dict[str, Path]:
+    """The files that decide a checkpoint's network, by name: configuration and weights; of an adapter its base's too.
+
+    A name on the hub stands for what was downloaded of it.
+    """
+    name, file = located(model)
+    folder = Path(name)
+    if not folder.exists():
+        from huggingface_hub import snapshot_download
+
+        folder = Path(snapshot_download(name, local_files_only=True))
+    if file:
+        return {file["gguf_file"]: folder / file["gguf_file"]}
+    found = {path.name: path for path in sorted(folder.iterdir()) if WEIGHT_FILE.fullmatch(path.name)}
+    base = base_of(model)
+    return found if base is None else found | {f"base/{name}": path for name, path in weight_files(base).items()}
+
+
 @contextmanager
 def _hub_silent() -> Iterator[None]:
     """Without the hub's line or two on each of its tries, whose end is one error."""
@@ -109,10 +131,17 @@ def _too_large(model: str) -> str:
 @lru_cache(maxsize=4)  # of a .gguf file reading it takes seconds
 def hub_config(model: str) -> Any:
     """The checkpoint's configuration, of an adapter its base's. Raises: ValueError where there is none."""
-    folder = Path(located(model)[0])
-    if (adapter := folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
-        return hub_config(str(json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]))
+    if (base := base_of(model)) is not None:
+        return hub_config(base)
     return loaded(model, transformers_for(model).AutoConfig.from_pretrained)
+
+
+def base_of(model: str) -> str | None:
+    """What the adapter in a folder was trained on; None of any other checkpoint."""
+    folder = Path(located(model)[0])
+    if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
+        return None
+    return str(json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"])
 
 
 @lru_cache(maxsize=4)

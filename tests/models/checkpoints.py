@@ -120,12 +120,12 @@ def bert(folder: Path) -> Path:
     return save(transformers.BertForMaskedLM(config), folder)
 
 
-def gguf(folder: Path) -> Path:
+def gguf(folder: Path, unknown: str = "<|endoftext|>") -> Path:
     """The file that holds the weights and the tokenizer of `llama`, as llama.cpp writes them."""
     writers = pytest.importorskip("gguf")
     whole = folder / "whole"
     whole.mkdir()
-    network = transformers.LlamaForCausalLM.from_pretrained(llama(whole, "<|endoftext|>"))
+    network = transformers.LlamaForCausalLM.from_pretrained(llama(whole, unknown))
     held, config = json.loads((whole / "tokenizer.json").read_text()), network.config
     theirs = transformers.AutoTokenizer.from_pretrained(whole)
     writer = writers.GGUFWriter(str(folder / "model.gguf"), "llama")

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from gentext.cli import main
-from gentext.data.checkpoint import PretrainedTokenizer
+from gentext.data.checkpoint import PretrainedTokenizer, located
 from gentext.data.tokenizer import BPE
 from gentext.export import export, hmm_arrays
 from gentext.models import HMM, Pretrained, Transformer
@@ -57,13 +57,15 @@ def test_transformers_reads_a_transformer_with_equal_logits_and_back(options, ti
     assert "# Transformer of gentext" in (out / "README.md").read_text()
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")  # peft's own call of transformers
+@pytest.mark.parametrize("kind", ["gpt2", "gguf"])
 @pytest.mark.parametrize("lora", [None, 2])
-def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, tmp_path):
-    pytest.importorskip("transformers")
-    pytest.importorskip("peft")
+def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, kind, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    peft = pytest.importorskip("peft")
     from models import checkpoints
 
-    base = str(checkpoints.gpt2(tmp_path))
+    base = str(getattr(checkpoints, kind)(tmp_path))
     tokenizer = PretrainedTokenizer(base)
     family = Pretrained(tokenizer.vocab_size, model=base, lora=lora).eval()
     torch.manual_seed(0)
@@ -81,6 +83,13 @@ def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, tmp_path):
         assert torch.allclose(back.log_prob(batch), family.log_prob(batch), atol=1e-4)
         untrained = Pretrained(tokenizer.vocab_size, model=base).eval()
         assert not torch.allclose(back.log_prob(batch), untrained.log_prob(batch), atol=1e-2)
+    if lora is not None:  # the card says how peft reads it
+        name, file = located(base)
+        assert f"from_pretrained({name!r}{', gguf_file=' if file else ''}" in (out / "README.md").read_text()
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(name, **file)
+        theirs = peft.PeftModel.from_pretrained(theirs, out).eval()
+        ids = torch.tensor([[5, 6, 7]])
+        assert torch.allclose(theirs(ids).logits, family.network(ids).logits, atol=1e-4)
 
 
 def test_what_no_class_computes_is_refused_in_one_line(tmp_path):

@@ -19,6 +19,7 @@ from gentext.data.tokenizer import Tokenizer  # noqa: E402
 from gentext.decode import Ancestral, Beam  # noqa: E402
 from gentext.language_model import LanguageModel  # noqa: E402
 from gentext.models.pretrained.model import Pretrained, kind_of  # noqa: E402
+from gentext.models.pretrained.vocabulary import Vocabulary  # noqa: E402
 from gentext.types import BOS, EOS, PAD, UNK, Batch, pad  # noqa: E402
 
 TEXTS = ["a man rides a dog", "the horse sits", "two dogs walk on the beach"]
@@ -109,6 +110,22 @@ def test_a_gguf_file_is_the_model_that_it_was_written_from(tmp_path):
     assert again.kind == "causal"
     with torch.no_grad():
         assert torch.allclose(again.log_prob(rows(read)), family.log_prob(rows(read)), atol=1e-4)
+
+
+def test_a_mark_that_transformers_adds_to_a_gguf_file_is_never_emitted(tmp_path):
+    file = checkpoints.gguf(tmp_path, unknown="<unk>")  # transformers gives it <|endoftext|> as well
+    read = PretrainedTokenizer(str(file))
+    family, told = Pretrained(read.vocab_size, model=str(file)).eval(), PretrainedTokenizer(str(tmp_path / "whole"))
+    whole = Pretrained(told.vocab_size, model=str(tmp_path / "whole")).eval()
+    assert read.vocab_size == told.vocab_size + 1
+    assert read.encode(TEXTS) == told.encode(TEXTS)
+    with torch.no_grad():
+        logits = family.start(1).logits
+        assert logits.shape == (1, read.vocab_size)
+        assert logits[0, -1] == -torch.inf
+        assert torch.allclose(family.log_prob(rows(read)), whole.log_prob(rows(told)), atol=1e-4)
+    with pytest.raises(ValueError, match="they do not belong together"):
+        Vocabulary(read.vocab_size, read.vocab_size - 5, {"eos": 2})
 
 
 @pytest.mark.parametrize("name", ["t5", "bart"])

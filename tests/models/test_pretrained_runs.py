@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,11 +11,12 @@ import torch
 pytest.importorskip("transformers")
 
 from models import checkpoints
+from safetensors.torch import load_file, save_file
 from train import tiny
 
-from gentext import config
+from gentext import compression, config
 from gentext.cli import main
-from gentext.data.checkpoint import PretrainedTokenizer
+from gentext.data.checkpoint import PretrainedTokenizer, weight_files
 from gentext.data.corpus import Corpus
 from gentext.data.examples import EXAMPLES
 from gentext.data.text_files import LocalText
@@ -22,7 +24,7 @@ from gentext.decode import Ancestral
 from gentext.models.pretrained.model import Pretrained
 from gentext.results import record
 from gentext.seeding import Streams
-from gentext.trained import load
+from gentext.trained import begin_with, load
 from gentext.types import EOS, pad
 
 SMALL = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5"]
@@ -33,9 +35,17 @@ def gpt2(tmp_path_factory):
     return str(checkpoints.gpt2(tmp_path_factory.mktemp("gpt2")))
 
 
-def test_a_checkpoint_stands_on_the_board_and_is_drawn_from(gpt2, tmp_path):
-    assert main(["run", "family=pretrained", f"family.model={gpt2}", *SMALL, f"out={tmp_path}"]) == 0
-    (found,) = record.find([str(tmp_path)])
+@pytest.fixture(scope="module")
+def as_it_is(gpt2, tmp_path_factory):
+    """The record of a run of a checkpoint that nothing trains."""
+    out = tmp_path_factory.mktemp("runs")
+    assert main(["run", "family=pretrained", f"family.model={gpt2}", *SMALL, f"out={out}"]) == 0
+    (found,) = record.find([str(out)])
+    return found
+
+
+def test_a_checkpoint_stands_on_the_board_and_is_drawn_from(as_it_is):
+    found = as_it_is
     assert found.values["bits_per_char"].exactness == "exact"
     assert found.values["bits_per_byte"].value > 0
     assert found.cost["train_tokens"] == 0
@@ -45,6 +55,33 @@ def test_a_checkpoint_stands_on_the_board_and_is_drawn_from(gpt2, tmp_path):
     assert said.startswith("a man")
     ((first, second),) = [model.sample(2, prompt="a man", decoder="beam")]
     assert first != second
+
+
+def test_a_run_of_a_checkpoint_as_it_is_holds_none_of_its_weights(as_it_is, gpt2, tmp_path, monkeypatch):
+    model = load(as_it_is.folder)
+    assert (Path(as_it_is.folder) / "model.safetensors").stat().st_size < 1000
+    batch = pad(model.tokenizer.encode(["a man"]))
+    small = load(compression.save(model, compression.Form.parse("int8"), tmp_path / "small"))
+    with torch.no_grad():
+        scored = model.family.log_prob(batch)
+        assert torch.equal(Pretrained(model.family.vocab_size, model=gpt2).eval().log_prob(batch), scored)
+        assert torch.allclose(small.family.log_prob(batch), scored, rtol=0.05)
+        assert not torch.equal(small.family.log_prob(batch), scored)
+    with pytest.raises(ValueError, match="is a checkpoint that no training changed"):
+        begin_with(model.family, model.tokenizer, Path(as_it_is.folder))
+
+    weights = Path(gpt2) / "model.safetensors"
+    kept = weights.read_bytes()
+    try:
+        save_file({name: value + 0.1 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+        with pytest.raises(ValueError, match=r"the run needs model.safetensors of .* with the sha256 .* put the file"):
+            load(as_it_is.folder)
+    finally:
+        weights.write_bytes(kept)
+    without = {name: path for name, path in weight_files(gpt2).items() if name != "model.safetensors"}
+    monkeypatch.setattr("gentext.models.pretrained.model.weight_files", lambda model: without)
+    with pytest.raises(ValueError, match=r"the run needs model.safetensors of .* gone"):
+        load(as_it_is.folder)
 
 
 @pytest.mark.parametrize("lora", [None, 2])

@@ -5,16 +5,28 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gentext.checks import at_least, one_of
-from gentext.data.checkpoint import PretrainedTokenizer, hub_config, hub_tokenizer, loaded, transformers_for
-from gentext.language_model import LanguageModel
+from gentext.data.checkpoint import (
+    PretrainedTokenizer,
+    base_of,
+    hub_config,
+    hub_tokenizer,
+    loaded,
+    located,
+    transformers_for,
+    weight_files,
+)
+from gentext.files import sha256
+from gentext.language_model import LanguageModel, SupportsCheckpoint
 from gentext.models.pretrained.vocabulary import Vocabulary
 
 LOADERS = {
@@ -26,7 +38,7 @@ SAMPLERS = ("gibbs", "mask_predict")
 KINDS: dict[str, type[Pretrained]] = {}  # the classes, by the kind of checkpoint that they take
 
 
-class Pretrained(LanguageModel):
+class Pretrained(LanguageModel, SupportsCheckpoint):
     """A checkpoint of transformers, with its own tokenizer (`tokenizer=pretrained`); needs the extra `hf`.
 
     What it is, its configuration says: a causal model (GPT-2, Llama) goes on from a prompt; an encoder-decoder (T5,
@@ -80,11 +92,14 @@ class Pretrained(LanguageModel):
         tokenizer = PretrainedTokenizer(model)
         config = self.network.config
         outputs = self.network.get_output_embeddings().weight.shape[0]
-        marks: Any = dict(tokenizer.rules.marks or {})
+        marks: Any = {name: i for name, i in (tokenizer.rules.marks or {}).items() if i is None or i < outputs}
+        if marks.get("eos") is None:
+            raise ValueError(f"{model!r} has no weights of the mark for a text's end, which every line here has")
+        marks = {"bos": marks["eos"], "pad": None, "unk": None, **marks}
         if torch.empty(0).is_meta:  # a check of the configuration, before any text is read
             self.vocab_size = vocab_size = tokenizer.vocab_size
-        self.vocabulary = Vocabulary(vocab_size, outputs, marks)
-        self.template = _template(theirs, marks["eos"])
+        self.vocabulary = Vocabulary(vocab_size, outputs, marks, theirs.get_added_vocab().values())
+        self.template = [i for i in _template(theirs, marks["eos"]) if i < outputs]
         self.prefix: list[int] = list(theirs(prefix, add_special_tokens=False).input_ids) if prefix else []
         self.longest = _longest(config)
         self.settle(config, marks, iterations, mask, sampler)
@@ -108,7 +123,7 @@ class Pretrained(LanguageModel):
         return 2.0 * tokens * sum(p.numel() for p in self.network.parameters())
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Tensor]:
-        """Of a family whose checkpoint stays as it is, what was added to it."""
+        """What a training could change: of a checkpoint that stays as it is, what was added to it."""
         return {name: value for name, value in super().state_dict(*args, **options).items() if self._kept(name)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -118,8 +133,25 @@ class Pretrained(LanguageModel):
             raise RuntimeError(f"missing {found.missing_keys}, unexpected {found.unexpected_keys}")
         return found
 
+    def rests_on(self) -> dict[str, str]:
+        if self.lora is None and not self.unchanged:
+            return {}
+        return {name: sha256(path) for name, path in weight_files(self.model).items()}
+
+    def rest_on(self, files: Mapping[str, str]) -> None:
+        found = weight_files(self.model)
+        for name, digest in files.items():
+            if name not in found:
+                raise ValueError(f"the run needs {name} of the checkpoint {self.model!r}, which is gone; put it back")
+            if (other := sha256(found[name])) != digest:
+                raise ValueError(
+                    f"the run needs {name} of the checkpoint {self.model!r} with the sha256 {digest}, and "
+                    f"{found[name]} has {other}; put the file back that the run was made with"
+                )
+        self.unchanged = self.lora is None
+
     def _kept(self, name: str) -> bool:
-        return self.lora is None or "lora_" in name or not name.startswith("network.")
+        return not name.startswith("network.") or (not self.unchanged if self.lora is None else "lora_" in name)
 
 
 _own = inspect.signature(Pretrained.__init__)  # else what checks a configuration is shown that of __new__
@@ -153,13 +185,23 @@ def _network(model: str, kind: str) -> nn.Module:
     loader, config = getattr(library, LOADERS[kind]), copy.deepcopy(hub_config(model))
     if torch.empty(0).is_meta:
         return loader.from_config(config)
+    if (base := base_of(model)) is not None:
+        network = _network(base, kind)
+        try:
+            with _silent_peft():
+                network.load_adapter(located(model)[0])
+        except (ImportError, OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"model {model!r} cannot be put upon its base {base!r}: {error}") from error
+        return network.requires_grad_(True).eval()  # of an adapter transformers freezes all
     network, found = loaded(model, loader.from_pretrained, config=config, dtype=torch.float32, output_loading_info=True)
+    if located(model)[1]:  # of a GGUF file its numbers are plain ones by now, which transformers saves
+        network.hf_quantizer.remove_quantization_config(network)
     if lacking := sorted(found["missing_keys"]):  # transformers draws them at random
         raise ValueError(
             f"model {model!r} lacks {len(lacking)} weights of a {type(network).__name__}, such as {lacking[0]}; give a "
             "checkpoint that holds the whole model"
         )
-    return network.requires_grad_(True).eval()  # of an adapter transformers freezes all
+    return network.requires_grad_(True).eval()
 
 
 def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Module:
@@ -176,9 +218,16 @@ def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Modul
     chosen = peft.LoraConfig(
         r=rank, lora_alpha=alpha, target_modules="all-linear", task_type=task, fan_in_fan_out=turned
     )
-    with warnings.catch_warnings():  # peft asks transformers by a name that it has given up
-        warnings.simplefilter("ignore", FutureWarning)
+    with _silent_peft():
         return peft.get_peft_model(network, chosen)
+
+
+@contextmanager
+def _silent_peft() -> Iterator[None]:
+    """It asks transformers by a name that it has given up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _template(tokenizer: Any, eos: int | None) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,26 +17,34 @@ class Vocabulary(nn.Module):
     Every event has one id: the checkpoint's marks are EOS and UNK here and have no second one; its padding and its
     beginning are never emitted, and the other tokens share the probability that it gives those.
 
+    outputs: the tokens of which the checkpoint has weights.
     marks: its ids of bos, eos, pad and unk.
+    added: ids that transformers gave the tokenizer, as it does of a GGUF file whose own tokens lack a mark; those of
+      which there are no weights are never emitted.
+    Raises: ValueError where other tokens have no weights.
     """
 
     theirs: Tensor
     shown: Tensor
     floor: Tensor
 
-    def __init__(self, vocab_size: int, outputs: int, marks: Mapping[str, int | None]) -> None:
+    def __init__(
+        self, vocab_size: int, outputs: int, marks: Mapping[str, int | None], added: Collection[int] = ()
+    ) -> None:
         super().__init__()
         own = vocab_size - RESERVED
-        if own > outputs:
+        if not set(range(outputs, own)) <= set(added):
             raise ValueError(
                 f"the tokenizer has {own} tokens and the checkpoint {outputs}: they do not belong together; let "
                 "tokenizer.model be family.model"
             )
         theirs = torch.arange(-RESERVED, own)
+        nowhere = theirs >= outputs
         known = {name: mark for name, mark in marks.items() if mark is not None}
         for here, name in ((PAD, "pad"), (BOS, "bos"), (EOS, "eos"), (UNK, "unk")):
             theirs[here] = known.get(name, known["eos"])
-        shown = torch.zeros(vocab_size)
+        theirs[nowhere] = known["eos"]  # an id that it has, for its logit is not shown
+        shown = torch.zeros(vocab_size).masked_fill(nowhere, -torch.inf)
         shown[[PAD, BOS, *([] if "unk" in known else [UNK])]] = -torch.inf
         shown[[RESERVED + mark for mark in known.values()]] = -torch.inf
         floor = torch.full((outputs,), -torch.inf)
