@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gentext.report import export, page
@@ -15,6 +16,7 @@ from gentext.results.record import Record, find
 LED = "| family |"  # how a table of families begins: none may stand outside the marks
 GREP = "--grep=^Numerics: changed"  # commits that can move a figure say so
 CODE = (":(top)gentext", ":(top)conf")  # of them those that change what is run, not those that keep new records
+NAME, END = "\x1f", "\x1e"  # between a commit's name and its message, and after that
 BEGIN = export.MARK.split("{")[0]
 
 
@@ -46,27 +48,51 @@ def update(paths: Sequence[str | Path]) -> list[Path]:
 def older(paths: Sequence[str | Path]) -> list[str]:
     """A sentence for each folder of records that older code made: how many changes of figures there are since.
 
-    A record names the commit that made it, and a commit that can move a figure says `Numerics: changed`. Records of no
-    commit, or of one that this checkout does not hold, are told too; outside of a checkout there is nothing to say.
+    A record names the commit that made it, and a commit that can move a figure says `Numerics: changed`; with a line
+    `Older: crossing, oracle/relgan*`, only those of such folders, or of such families in them. Records of no commit, or
+    of one that this checkout does not hold, are told too; outside of a checkout there is nothing to say.
     """
     warnings = []
     for kept in dict.fromkeys(file.parent / "records.jsonl" for file in _files(paths)):
         if not kept.is_file() or _git(kept.parent, "rev-parse", "HEAD") is None:
             continue
-        rows: dict[str, list[str]] = {}
+        made: dict[str, list[Record]] = {}
         for record in find([kept]):
-            rows.setdefault(record.versions.get("commit", ""), []).append(f"{record.family} ({record.decode})")
-        for commit, names in rows.items():
-            row = f"{kept}: {len(names)} row{'s' * (len(names) > 1)} of"
+            made.setdefault(record.versions.get("commit", ""), []).append(record)
+        for commit, records in made.items():
             known = re.fullmatch("[0-9a-f]{7,40}", commit)  # a record is data, and git takes options
-            changes = known and _git(kept.parent, "log", "--format=%h %s", GREP, f"{commit}..HEAD", "--", *CODE)
+            changes = known and _git(
+                kept.parent, "log", f"--format=%h %s{NAME}%B{END}", GREP, f"{commit}..HEAD", "--", *CODE
+            )
             if changes is None:
-                warnings.append(f"{row} a commit that is not known here ({commit or 'none recorded'}): {names[0]}, ...")
-            elif changes:
-                lines = changes.splitlines()
-                many = f"{len(lines)} change{'s' * (len(lines) > 1)} of figures"
-                warnings.append(f"{row} {commit}, before {many}, the last of them {lines[0]}")
+                row = f"{records[0].family} ({records[0].decode}), ..."
+                warnings.append(
+                    f"{kept}: {_many(records, 'row')} of a commit that is not known here "
+                    f"({commit or 'none recorded'}): {row}"
+                )
+                continue
+            commits = [message.strip().split(NAME) for message in changes.split(END) if message.strip()]
+            rows: dict[tuple[str, ...], list[Record]] = {}
+            for record in records:
+                moved = tuple(name for name, body in commits if _moves(body, kept.parent.name, record.family))
+                rows.setdefault(moved, []).append(record)
+            warnings += [
+                f"{kept}: {_many(found, 'row')} of {commit}, before {_many(moved, 'change')} of figures, the last of "
+                f"them {moved[0]}"
+                for moved, found in rows.items()
+                if moved
+            ]
     return warnings
+
+
+def _many(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' * (len(things) > 1)}"
+
+
+def _moves(message: str, folder: str, family: str) -> bool:
+    """Whether a commit that changes figures changes those of a family in a folder of records."""
+    older = [name.strip() for line in re.findall("^Older: (.*)", message, re.M) for name in line.split(",")]
+    return not older or any(fnmatchcase(folder, name) or fnmatchcase(f"{folder}/{family}", name) for name in older)
 
 
 def _git(folder: Path, *words: str) -> str | None:

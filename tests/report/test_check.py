@@ -114,6 +114,14 @@ def test_records_that_older_code_made_are_told(folder, capsys):
     ]
     assert main(["report", "--check", str(folder)]) == 0
     assert "older than the code: " in capsys.readouterr().out
+    for named, told in [
+        ("other", 1),
+        (f"other, {folder.name}/ngram*", 1),
+        (f"{folder.name}/lstm", 2),
+        (folder.name, 3),
+    ]:
+        commit(f"lstm: {named}\n\nNumerics: changed: bleu4 .1 .2\nOlder: {named}", "gentext/lstm.py")
+        assert f"before {told} change" in older([folder])[0]
 
 
 @pytest.mark.slow  # `make check` does the same from the command line
