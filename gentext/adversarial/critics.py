@@ -6,7 +6,7 @@ Each derives from `Critic`, which says what all of them do.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,64 @@ def text_scores(critic: Critic, scores: Float[Tensor, "n *k"], mask: Bool[Tensor
     if critic.dense:
         return torch.where(mask, scores, 0.0).sum(1) / mask.sum(1).clamp_min(1)
     return scores if scores.dim() == 1 else scores.mean(1)
+
+
+class _Peaks(torch.autograd.Function):
+    """The maxima over time [n w] of filters [w d k] over vectors [n t d].
+
+    Gradients go by way of the one window that each maximum comes from: in a convolution's own, which multiplies all of
+    them, nearly every term is zero.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        filters = weight.transpose(1, 2).flatten(1)
+        peaks, places = [], []
+        for part in x.split(ROWS):
+            answers = (_windows(part, weight) @ filters.T).unflatten(0, (len(part), -1))
+            peak = answers[:, 0].clone()
+            place = torch.zeros_like(peak, dtype=torch.int16)
+            for at in range(1, answers.shape[1]):  # by whole rows: a maximum that tells its place is not vectorised
+                torch.maximum(place, (answers[:, at] > peak).to(place.dtype).mul_(at), out=place)
+                torch.maximum(peak, answers[:, at], out=peak)
+            peaks.append(peak)
+            places.append(place)
+        ctx.save_for_backward(x, weight, torch.cat(places))
+        return torch.cat(peaks)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (grad,), (x, weight, place) = grads, ctx.saved_tensors
+        filters, windows = weight.transpose(1, 2).flatten(1), _windows(x, weight)
+        (n, t, d), k = x.shape, weight.shape[2]
+        if torch.is_grad_enabled():  # a penalty on the gradient differentiates it again
+            answers = (windows @ filters.T).unflatten(0, (n, -1))
+            peak = answers.gather(1, place[:, None].long())[:, 0]
+            by_x, by_weight = torch.autograd.grad(peak, (x, weight), grad, create_graph=True)
+            return by_x, by_weight
+        rows = place + (t - k + 1) * torch.arange(n, device=x.device)[:, None]  # of the windows
+        by_x = by_weight = None
+        if ctx.needs_input_grad[1]:
+            by_weight = F.embedding_bag(
+                rows.T.contiguous(), windows, mode="sum", per_sample_weights=grad.T.contiguous()
+            )
+            by_weight = by_weight.unflatten(1, (k, d)).transpose(1, 2)
+        if ctx.needs_input_grad[0]:
+            order = place.argsort(1)
+            many = rows.flatten().bincount(minlength=len(windows))
+            weights = grad.gather(1, order).flatten()
+            by_window = F.embedding_bag(
+                order.flatten(), filters, many.cumsum(0) - many, mode="sum", per_sample_weights=weights
+            ).unflatten(0, (n, -1))
+            by_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
+            for at in range(t - k + 1):
+                by_x[:, at : at + k] += by_window[:, at].unflatten(1, (k, d))
+        return by_x, by_weight
+
+
+def _windows(x: Tensor, weight: Tensor) -> Tensor:
+    """All stretches of a filter's width in [n t d], each with its vectors in one row."""
+    return x.unfold(1, weight.shape[2], 1).transpose(2, 3).flatten(2).flatten(0, 1)
 
 
 class TextCNN(Critic):
@@ -112,10 +170,7 @@ class TextCNN(Critic):
         k = self.representations
         x = vectors.view(n, t, k, -1).transpose(1, 2).reshape(n * k, t, -1)
         x = F.pad(x, (0, 0, 0, max(0, self.widest - t)))
-        peaks = []
-        for layer in self.convolutions:  # as products with every window: on a CPU in half the time of conv1d
-            windows = x.unfold(1, layer.kernel_size[0], 1).flatten(2)
-            peaks.append(F.linear(windows, layer.weight.flatten(1), layer.bias).amax(1))
+        peaks = [_Peaks.apply(x, layer.weight) + layer.bias for layer in self.convolutions]
         return self._score(torch.cat(peaks, 1)).view(n, -1)
 
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gentext.adversarial.critics import GRUCritic, TextCNN, critic_scores, odds
+from gentext.adversarial.critics import GRUCritic, TextCNN, _Peaks, critic_scores, odds
 from gentext.language_model import Critic
 from gentext.types import EOS, pad
 
@@ -53,6 +53,26 @@ def test_looked_up_filters_are_convolutions(representations):
     tokens = torch.randint(V, (600, 7))
     with torch.no_grad():
         assert torch.allclose(critic(tokens), critic.forward_embedded(critic.embed(tokens)), atol=1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 3, 7])
+def test_peaks_and_both_their_derivatives_are_those_of_a_convolution(width):
+    torch.manual_seed(0)
+    x = torch.randn(70, 7, 2, dtype=torch.float64, requires_grad=True)  # more texts than are worked on at once
+    weight = torch.randn(5, 2, width, dtype=torch.float64, requires_grad=True)
+    ours, theirs = _Peaks.apply(x, weight), F.conv1d(x.transpose(1, 2), weight).amax(2)
+    assert torch.allclose(ours, theirs)
+    by = torch.randn(70, 5, dtype=torch.float64, requires_grad=True)
+    for create in (False, True):
+        mine, peers = (
+            torch.autograd.grad(y, (x, weight), by, create_graph=create, retain_graph=True) for y in (ours, theirs)
+        )
+        assert all(map(torch.allclose, mine, peers))
+    mine, peers = (
+        torch.autograd.grad(g[0].square().sum() + g[1].pow(3).sum(), (x, weight, by), retain_graph=True)
+        for g in (mine, peers)
+    )
+    assert all(map(torch.allclose, mine, peers))
 
 
 def test_a_dense_score_knows_nothing_of_what_follows():
