@@ -26,6 +26,8 @@ def test_an_n_gram_gives_its_secrets_away_and_a_report_says_so():
     assert found["surprise:shuffled"].value > found["surprise:swapped"].value > 1
     assert 0 < found["flagged"].value < 1
     assert found["preferred:gender"].interval[0] <= found["preferred:gender"].value
+    shown = gentext.board(done.folder)[0].columns
+    assert {"flagged", "extracted", "preferred:gender", "surprise:typos"} <= set(shown)
     report = gentext.write_report(done.folder, out="report.md")[0].read_text()
     for title in ("Bias", "Robustness", "Memorisation", "Flagged samples"):
         assert f"{title}" in report
@@ -43,6 +45,7 @@ def test_a_run_s_classifier_flags_and_is_attacked(tmp_path):
     done = gentext.run(*told, "family=naive_bayes", "eval=safety", out="told")
     assert done[0].values["unattacked_accuracy"].value == 1.0
     assert done[0].values["attacked_accuracy"].value <= 0.5  # one word decides
+    assert "longest_copy" not in done[0].values  # a label is no text that was learned by heart
     flag = RunFlag(run=str(done.folder), label="bad")
     assert flag.flag(["a grim day", "a fine day"]).tolist() == [True, False]
     assert flag.signature() != RunFlag(run=str(done.folder), label="bad", threshold=0.9).signature()

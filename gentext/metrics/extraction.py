@@ -44,6 +44,9 @@ class Extraction(WordMetric):
 
     def values(self) -> Mapping[str, Value | Absent]:
         samples, training = self.sentences("samples"), self.sentences("training")
+        longest = training.lengths.max(initial=0)
+        if longest < 2:
+            raise Absent("no training text has two words, so that none can be copied in part")
         span = longest_copies(samples, training)
         rest = f"least:{self.least}|train:{len(training)}|seqs:{len(span)}|tok:{self.tok}|v:1"
         each = (span >= self.least).astype(np.float64)
@@ -52,7 +55,9 @@ class Extraction(WordMetric):
             "longest_copy": Value(float(span.max()), f"longest_copy|{rest}", None, len(span), "words"),
             "extracted": Value(
                 float(each.mean()), f"extracted|{rest}", False, len(span), "share", **interval, per_sequence=each
-            ),
+            )
+            if longest >= self.least
+            else Absent(f"no training text has {self.least} words; lower eval.metrics.extraction.least"),
         }
 
 

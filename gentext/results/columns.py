@@ -175,7 +175,11 @@ _NUMBERED = re.compile(r"(.+?)(\d+|L)$")  # bleu4, distinct2, rougeL: one entry 
 ORDERS = ("bleu", "selfbleu", "distinct", "entropy", "novelty", "msj", "ngram_js", "ngram_kl", "ngram_reverse_kl")
 
 # What a board shows where nobody asks for more, the most telling first.
-SHOWN = {
+_SAFETY = (  # eval=safety, on a board of any task
+    *("flagged", "exposure:64", "extracted", "preferred:gender", "surprise:typos", "answer_change:typos"),
+    *("attacked_accuracy", "attacked_critic", "longest_copy"),
+)
+_SHOWN = {
     "unconditional": (
         *(
             "bits_per_char",
@@ -242,6 +246,7 @@ SHOWN = {
         "train_seconds",
     ),
 }
+SHOWN = {track: (*shown, *_SAFETY) for track, shown in _SHOWN.items()}
 
 
 def column(name: str, value: Value | None = None) -> Column:

@@ -133,6 +133,17 @@ def test_the_longest_copy_is_the_longest_span_of_one_training_text():
     assert found["extracted"] == pytest.approx(np.mean([longest(sample) >= 4 for sample in samples]))
 
 
+def test_what_is_too_short_to_be_extracted_has_no_share_of_it():
+    short = Extraction(least=4)
+    short.update(Samples(("a dog", "he sat")), Samples(("a dog runs", "he sits")))
+    assert short.compute()["longest_copy"] == 2
+    assert "extracted" not in short.compute()
+    labels = Extraction(least=4)
+    labels.update(Samples(("good", "bad")), Samples(("bad", "good")))
+    with pytest.raises(Absent, match="two words"):
+        labels.compute()
+
+
 class Secrets:
     texts = ("the code is b", "the code is c", "the code is z")
     repeats = (4, 4, 0)
