@@ -25,7 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return suggest(argv)
         return act(argv)
     except KeyboardInterrupt:
-        print("\ngentext: interrupted. The same command goes on where this one stopped.", file=sys.stderr)
+        again = " The same command goes on where this one stopped." if argv[:1] in (["run"], ["tune"]) else ""
+        print(f"\ngentext: interrupted.{again}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `gentext board runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

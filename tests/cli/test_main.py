@@ -83,6 +83,17 @@ def test_a_module_that_cannot_be_imported_is_one_line(capsys, tmp_path, monkeypa
     assert len(shown.splitlines()) == 1
 
 
+def test_only_what_goes_on_says_so_when_it_is_interrupted(capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.HANDLERS, "list", interrupt)
+    monkeypatch.setitem(commands.HANDLERS, "tune", interrupt)
+    for command, goes_on in (("list", False), ("tune", True)):
+        assert main([command]) == 130
+        assert ("goes on" in capsys.readouterr().err) == goes_on
+
+
 def test_help_shows_no_option_that_only_others_build_on(capsys):
     assert main(["run", "--help"]) == 0
     shown = capsys.readouterr().out
