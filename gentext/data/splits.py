@@ -81,7 +81,9 @@ class Cut:
 
     def _random(self, body: Rows, name: str) -> Iterator[tuple[str, TextRow]]:
         keys = np.unique(np.fromiter((self._key(row) for row in body()), np.uint64))
-        valid, test = self._sizes(len(keys), "distinct lines", name)
+        pairs = any(row.prompt is not None for row in itertools.islice(body(), 1))
+        what = "groups of rows with one source (or its first part)" if pairs else "distinct lines"
+        valid, test = self._sizes(len(keys), what, name)
         last_test = keys[test - 1] if test else None
         last_valid = keys[test + valid - 1] if valid else None
         last_train = keys[test + valid + self.train - 1] if self.train else None

@@ -35,6 +35,12 @@ def test_random_hangs_on_the_seed_and_not_on_the_order():
     assert (len(one["valid"]), len(one["test"])) == (20, 40)
 
 
+def test_pairs_are_counted_by_what_keeps_them_together():
+    pairs = [TextRow(f"reply {i}", f"turn {i % 8}", f"turn {i % 4}") for i in range(40)]
+    with pytest.raises(ValueError, match=r"is 9, and it has 2 groups of rows with one source .or its first part. for"):
+        list(Cut("random", 1, 1, 0, 9).rows(lambda: iter(pairs), stream=False, name="it"))
+
+
 def test_fewer_texts_of_train_are_among_more_and_the_other_splits_stay():
     texts = [f"text {i // 2}" for i in range(200)]  # each twice
     whole, more, fewer = (cut(texts, train=n) for n in (None, 30, 10))
