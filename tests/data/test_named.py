@@ -24,6 +24,8 @@ def node(path: Path) -> DictConfig:
 def opened(data: str, tokenizer: str, cache: Path, **options) -> Corpus:
     nodes = {"data": node(DATA / f"{data}.yaml")}
     nodes["tokenizer"] = OmegaConf.load(DATA.parent / "tokenizer" / f"{tokenizer}.yaml")
+    if tokenizer == "word":
+        nodes["tokenizer"].min_count = 1  # published counts are of all types
     cfg = OmegaConf.merge(nodes, {"data": options})
     return Corpus.open(instantiate(cfg.data, _convert_="all"), instantiate(cfg.tokenizer, _convert_="all"), cache=cache)
 
