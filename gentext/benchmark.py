@@ -44,6 +44,7 @@ COLUMNS = (
     *("run", "form", "bits a character", "change", "speed, 1", "speed, 64", "on disk, MB", "peak, MB", "numbers"),
     *("tokens/s, 1", "tokens/s, 64", "first token, ms"),
 )
+INEXACT = {"bound": "a bound, and may be fewer", "pseudo": "of a pseudo-likelihood, which is no probability of a text"}
 FLAGS = ("amx_bf16", "avx512_bf16")  # of a processor that multiplies bfloat16 itself
 MEGABYTE = 1e6
 
@@ -125,6 +126,8 @@ def bench(
             found[form] = done
             places.append((called, done))
             rows.append(_row(called, done))
+        if found and model.family.likelihood in INEXACT:
+            notes.append(f"{called}: its bits are {INEXACT[model.family.likelihood]}.")
         notes += (f"{called}: {said}" for said in _slower(found, device))
     note = (
         f"Bits a character of {texts} test texts. Change of bits and speed are relative to fp32 of the same run, and "

@@ -125,6 +125,16 @@ def test_a_masked_language_model_is_timed_by_texts_of_its_own_lengths(runs):
     assert times[0] > 0
 
 
+def test_bits_that_are_no_likelihood_are_said_to_be_none(runs, monkeypatch):
+    model = gentext.load(runs["transformer"])
+    masked = MaskedLM(model.family.vocab_size, layers=1, heads=2, width=8, context=12)
+    done = Measured("fp32", 1.0, dict.fromkeys(benchmark.BATCHES, 1.0), 0.1, 1, 1, 1)
+    monkeypatch.setattr(benchmark, "_in_form", lambda *_: done)
+    assert "its bits are" not in benchmark.bench([runs["transformer"]], forms=["fp32"])[0].note
+    monkeypatch.setattr(benchmark, "load", lambda *_, **__: replace(model, family=masked))
+    assert "its bits are of a pseudo-likelihood" in benchmark.bench([runs["transformer"]], forms=["fp32"])[0].note
+
+
 def test_a_form_draws_in_turns_with_what_it_is_compared_with(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "REPEATS", 2)
     whole = str(runs["ngram"])
