@@ -23,6 +23,7 @@ CELLS = 1 << 17  # weights held at once by one thread: 1 MB, which stays in its 
 LARGE = 2_000  # rows, from which on a mean is normal to three digits, and resamples of it only take time
 FEW = 16  # texts, of fewer than which a group is no sample of anything
 GROUPS = 20  # that a jackknife leaves out, one at a time
+ROUNDING = 1e-9  # errors as small are of the arithmetic, such as a jackknife's over texts that are all the same
 
 
 class Interval(NamedTuple):
@@ -191,7 +192,7 @@ def clopper_pearson(value: float, n: int, error: float | None = None, df: float 
     if not n or not np.isfinite(value) or (error is not None and not np.isfinite(error)):
         return NO_INTERVAL
     trials = float(n)
-    if error and 0 < value < 1:
+    if error is not None and error > ROUNDING and 0 < value < 1:
         trials = value * (1 - value) / error**2
     if np.isfinite(df):
         trials *= (Z / t_quantile((1 + LEVEL) / 2, df)) ** 2

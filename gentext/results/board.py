@@ -334,7 +334,10 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
     if any(cell.exactness == "pseudo" for row in cells for cell in row.values()):
         notes.append("~ rests on a pseudo-likelihood, every token given all others, which no likelihood compares with")
     notes += [f"no best is marked in {', '.join(names)}: {reason}" for reason, names in without.items()]
-    notes += [f"not ranked in {', '.join(names)}, which have no interval: {family}" for family, names in few.items()]
+    notes += [
+        f"not ranked in {', '.join(dict.fromkeys(names))}, which have no interval: {family}"
+        for family, names in few.items()
+    ]
     alone = sorted({row.family for row in rows if over == "seeds" and len(row.seeds) == 1 and not row.human})
     notes += [f"not ranked, for want of a second seed: {', '.join(alone)}"] if alone else []
     return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]

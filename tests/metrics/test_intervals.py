@@ -82,6 +82,8 @@ def test_a_share_with_an_error_is_one_of_as_many_trials_as_have_it():
     plain = intervals.clopper_pearson(0.2, 50)
     assert intervals.clopper_pearson(0.2, 999, (0.2 * 0.8 / 50) ** 0.5).interval == pytest.approx(plain.interval)
     assert intervals.clopper_pearson(0.0, 50, 0.0).interval == intervals.clopper_pearson(0.0, 50).interval
+    rounded = intervals.clopper_pearson(0.001, 50, 1e-19).interval  # of a jackknife over equal texts
+    assert rounded == intervals.clopper_pearson(0.001, 50).interval
     low, high = intervals.clopper_pearson(0.2, 50, 0.06, df=9).interval
     assert low < plain.interval[0] < plain.interval[1] < high
 

@@ -49,13 +49,14 @@ def test_a_row_alone_is_best_of_nothing():
 
 
 def test_where_best_is_near_a_value_what_has_no_interval_is_no_rival_of_what_has_one():
-    def judged(family, value, half):
+    def judged(family, value, half, decode="ancestral"):
         h_qp = Value(value, "h_qp|v:1", None, 9, interval=half and (value - half, value + half))
-        return replace(made(family), values={"h_qp": h_qp, "h_p": Value(22.1, "h_p|v:1", None, 0)})
+        return replace(made(family, decode=decode), values={"h_qp": h_qp, "h_p": Value(22.1, "h_p|v:1", None, 0)})
 
-    (ranked,) = board.rank([judged("seqgan", 22.0, None), judged("ngram", 16.0, 0.5), judged("lstm", 20.0, 0.5)])
+    bare = [judged("seqgan", 22.0, None), judged("seqgan", 22.0, None, "beam")]
+    (ranked,) = board.rank([*bare, judged("ngram", 16.0, 0.5), judged("lstm", 20.0, 0.5)])
     assert {row.family for row in ranked.rows if row.cells["h_qp"].best} == {"lstm"}  # not what two texts came to
-    assert any("which have no interval: seqgan" in note for note in ranked.notes)
+    assert any("not ranked in H(q, p), which have no interval: seqgan" in note for note in ranked.notes)
 
 
 def test_quality_per_cost_is_in_every_record_and_on_the_board(tmp_path):
