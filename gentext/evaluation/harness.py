@@ -23,7 +23,7 @@ from gentext.evaluation.text_scorer import (
     labeller_of,
     scorer_of,
 )
-from gentext.language_model import LanguageModel, SupportsError
+from gentext.language_model import LanguageModel, SupportsCheckpoint, SupportsError
 from gentext.metrics.base import Absent, TextMetric, TextScorer
 from gentext.metrics.extraction import CanarySet
 from gentext.metrics.latent_use import Autoencoder
@@ -187,9 +187,10 @@ def unread(family: LanguageModel, corpus: Corpus, split: str) -> Absent | None:
     most = LONGEST if family.limit is None else family.limit
     if not cut or longest <= most:
         return None
+    other = "take a checkpoint that reads more" if isinstance(family, SupportsCheckpoint) else "take positions=rotary"
     return Absent(
         f"max_len={corpus.max_len} cuts {cut:.1%} of {split}, and this {type(family).__name__} reads {most} tokens at "
-        f"most where the longest line has {longest}: set max_len=null, or take positions=rotary"
+        f"most where the longest line has {longest}: set max_len=null, or {other}"
     )
 
 

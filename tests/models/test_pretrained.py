@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from gentext import contract  # noqa: E402
 from gentext.data.checkpoint import PretrainedTokenizer, loaded  # noqa: E402
 from gentext.data.tokenizer import Tokenizer  # noqa: E402
 from gentext.decode import Ancestral, Beam  # noqa: E402
+from gentext.evaluation.harness import unread  # noqa: E402
 from gentext.language_model import LanguageModel  # noqa: E402
 from gentext.models.pretrained.model import Pretrained, kind_of  # noqa: E402
 from gentext.models.pretrained.vocabulary import Vocabulary  # noqa: E402
@@ -371,6 +373,12 @@ def test_a_prompt_that_is_too_long_is_refused_in_one_line(opened):
     with pytest.raises(ValueError, match=r"has 256 tokens, and .* reads 256") as refused:
         family.sample(1, 5, decoder=Ancestral(), rng=torch.Generator(), prompt=long)
     assert "\n" not in str(refused.value)
+    assert str(refused.value).endswith("reads 256 in all; give 255 or fewer")
+
+
+def test_lines_longer_than_it_reads_ask_for_another_checkpoint(opened):
+    long = SimpleNamespace(max_len=60, cut=lambda split: 0.2, longest=lambda split: 300)
+    assert "take a checkpoint that reads more" in str(unread(opened("gpt2")[0], long, "test"))
 
 
 @torch.no_grad()

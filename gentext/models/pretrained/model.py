@@ -113,9 +113,11 @@ class Pretrained(LanguageModel, SupportsCheckpoint):
             return super().room(max_len, prompt)
         except ValueError as error:
             length, limit = 0 if prompt is None else prompt.shape[1], self.limit or 0
+            before = (self.longest or 0) - limit
+            others = f", {before} of them before it" if before else ""
             raise ValueError(
-                f"the prompt has {length} tokens, and {self.model} reads {self.longest} in all, "
-                f"{(self.longest or 0) - limit} of them before it; give {limit - 1} or fewer"
+                f"the prompt has {length} tokens, and {self.model} reads {self.longest} in all{others}; "
+                f"give {limit - 1} or fewer"
             ) from error
 
     def flops(self, tokens: int) -> float:
