@@ -224,8 +224,15 @@ def plain(record: Record) -> dict[str, Any]:
 
 
 def to_jsonl(records: Sequence[Record]) -> str:
-    """Records as plain data, a line each: what records.jsonl holds. Their commands do not say where the runs lay."""
-    kept = [replace(record, command=_anywhere(record.command)) for record in records]
+    """Records as plain data, a line each: what records.jsonl holds. They do not say where the runs lay."""
+    kept = [
+        replace(
+            record,
+            command=_anywhere(record.command),
+            config={key: value for key, value in record.config.items() if key != "out"},
+        )
+        for record in records
+    ]
     return "".join(json.dumps(plain(record), ensure_ascii=False) + "\n" for record in kept)
 
 

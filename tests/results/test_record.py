@@ -162,10 +162,12 @@ def test_lines_of_records_are_read_one_by_one(tmp_path, caplog):
 
 
 def test_records_as_lines_do_not_say_where_their_runs_lay(tmp_path):
-    one = made(command="gentext run family=lstm out=/home/somebody/runs 'title=a b'")
+    out = "/home/somebody/runs"
+    one = made(command=f"gentext run family=lstm out={out} 'title=a b'", config={"out": out, "seed": 0})
     (tmp_path / "records.jsonl").write_text(record.to_jsonl([one]))
     (found,) = record.find([tmp_path])
     assert found.command == "gentext run family=lstm 'title=a b'"
+    assert found.config == {"seed": 0}
     assert record.plain(one)["command"] == one.command  # the run's own folder says how it was asked for
 
 
