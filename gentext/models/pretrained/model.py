@@ -188,7 +188,7 @@ def _network(model: str, kind: str) -> nn.Module:
     if torch.empty(0).is_meta:
         return loader.from_config(config)
     if (base := base_of(model)) is not None:
-        network = _network(base, kind)
+        network: Any = _network(base, kind)
         try:
             with _silent_peft():
                 network.load_adapter(located(model)[0])
