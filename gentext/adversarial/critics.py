@@ -75,29 +75,30 @@ class _Peaks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (grad,), (x, weight, place) = grads, ctx.saved_tensors
-        filters, windows = weight.transpose(1, 2).flatten(1), _windows(x, weight)
+        filters = weight.transpose(1, 2).flatten(1)
         (n, t, d), k = x.shape, weight.shape[2]
         if torch.is_grad_enabled():  # a penalty on the gradient differentiates it again
-            answers = (windows @ filters.T).unflatten(0, (n, -1))
+            answers = (_windows(x, weight) @ filters.T).unflatten(0, (n, -1))
             peak = answers.gather(1, place[:, None].long())[:, 0]
             by_x, by_weight = torch.autograd.grad(peak, (x, weight), grad, create_graph=True)
             return by_x, by_weight
-        rows = place + (t - k + 1) * torch.arange(n, device=x.device)[:, None]  # of the windows
+        steps = t - k + 1
+        rows = place + steps * torch.arange(n, device=x.device)[:, None]  # of the windows
         by_x = by_weight = None
         if ctx.needs_input_grad[1]:
             by_weight = F.embedding_bag(
-                rows.T.contiguous(), windows, mode="sum", per_sample_weights=grad.T.contiguous()
+                rows.T.contiguous(), _windows(x, weight), mode="sum", per_sample_weights=grad.T.contiguous()
             )
             by_weight = by_weight.unflatten(1, (k, d)).transpose(1, 2)
         if ctx.needs_input_grad[0]:
             order = place.argsort(1)
-            many = rows.flatten().bincount(minlength=len(windows))
+            many = rows.flatten().bincount(minlength=n * steps)
             weights = grad.gather(1, order).flatten()
             by_window = F.embedding_bag(
                 order.flatten(), filters, many.cumsum(0) - many, mode="sum", per_sample_weights=weights
             ).unflatten(0, (n, -1))
             by_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
-            for at in range(t - k + 1):
+            for at in range(steps):
                 by_x[:, at : at + k] += by_window[:, at].unflatten(1, (k, d))
         return by_x, by_weight
 
