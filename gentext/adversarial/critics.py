@@ -62,13 +62,11 @@ class _Peaks(torch.autograd.Function):
         peaks, places = [], []
         for part in x.split(ROWS):
             answers = (_windows(part, weight) @ filters.T).unflatten(0, (len(part), -1))
-            peak = answers[:, 0].clone()
-            place = torch.zeros_like(peak, dtype=torch.int16)
-            for at in range(1, answers.shape[1]):  # by whole rows: a maximum that tells its place is not vectorised
-                torch.maximum(place, (answers[:, at] > peak).to(place.dtype).mul_(at), out=place)
-                torch.maximum(peak, answers[:, at], out=peak)
-            peaks.append(peak)
-            places.append(place)
+            # as an image with its channels last, whose pooling is vectorised where max(1) is not
+            image = answers[:, :, None].permute(0, 3, 1, 2)
+            peak, place = F.max_pool2d(image, (answers.shape[1], 1), return_indices=True)
+            peaks.append(peak.flatten(1))
+            places.append(place.flatten(1))
         ctx.save_for_backward(x, weight, torch.cat(places))
         return torch.cat(peaks)
 
@@ -79,27 +77,23 @@ class _Peaks(torch.autograd.Function):
         (n, t, d), k = x.shape, weight.shape[2]
         if torch.is_grad_enabled():  # a penalty on the gradient differentiates it again
             answers = (_windows(x, weight) @ filters.T).unflatten(0, (n, -1))
-            peak = answers.gather(1, place[:, None].long())[:, 0]
+            peak = answers.gather(1, place[:, None])[:, 0]
             by_x, by_weight = torch.autograd.grad(peak, (x, weight), grad, create_graph=True)
             return by_x, by_weight
         steps = t - k + 1
-        rows = place + steps * torch.arange(n, device=x.device)[:, None]  # of the windows
         by_x = by_weight = None
         if ctx.needs_input_grad[1]:
+            rows = place + steps * torch.arange(n, device=x.device)[:, None]  # of the windows
             by_weight = F.embedding_bag(
                 rows.T.contiguous(), _windows(x, weight), mode="sum", per_sample_weights=grad.T.contiguous()
             )
             by_weight = by_weight.unflatten(1, (k, d)).transpose(1, 2)
         if ctx.needs_input_grad[0]:
-            order = place.argsort(1)
-            many = rows.flatten().bincount(minlength=n * steps)
-            weights = grad.gather(1, order).flatten()
-            by_window = F.embedding_bag(
-                order.flatten(), filters, many.cumsum(0) - many, mode="sum", per_sample_weights=weights
-            ).unflatten(0, (n, -1))
             by_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
-            for at in range(steps):
-                by_x[:, at : at + k] += by_window[:, at].unflatten(1, (k, d))
+            for some, at, by_peak in zip(*(each.split(ROWS) for each in (by_x, place, grad)), strict=True):
+                by_answer = by_peak.new_zeros(steps, *by_peak.shape).scatter_(0, at[None], by_peak[None])
+                for step in range(steps):
+                    some[:, step : step + k].flatten(1).addmm_(by_answer[step], filters)
         return by_x, by_weight
 
 
