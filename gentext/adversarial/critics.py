@@ -171,7 +171,8 @@ class TextCNN(Critic):
     def forward(self, tokens: Shaped[Tensor, "n t *v"]) -> Float[Tensor, "n k"]:
         many = tokens.numel() > self.vocab_size and tokens.shape[1] >= self.widest
         if many and not (torch.is_grad_enabled() or tokens.is_floating_point()):
-            return self._score(self._looked_up(tokens)).view(len(tokens), -1)
+            peaks = self._looked_up(tokens)
+            return torch.cat([self._score(part) for part in peaks.split(ROWS)]).view(len(tokens), -1)
         return self.forward_embedded(self.embed(tokens))
 
     def _score(self, peaks: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
