@@ -436,7 +436,7 @@ class SupportsAdversarial(ABC):
 class Critic(nn.Module):
     """Scores of how real texts of one width are (higher: more real), from token ids and from relaxed one-hots.
 
-    outputs: numbers of a score, which are features where there are several.
+    outputs: numbers of a score, which are features where there are several; 0: a language model's, which judge nothing.
     dense: score i is about token i given those before it; false: all are about the text.
     """
 

@@ -100,8 +100,9 @@ class RunJudge(Judge):
         if self.use == "critic":
             if not isinstance(family, SupportsAdversarial):
                 raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
-            if family.critic.outputs > 1:
-                raise ArgumentError("use", f"is critic, and that of {self.run} ranks texts, and gives no odds of one")
+            if family.critic.outputs != 1:
+                does = "ranks" if family.critic.outputs else "models"
+                raise ArgumentError("use", f"is critic, and that of {self.run} {does} texts, and gives no odds of one")
         if isinstance(family, Classifier):
             labels = self._model.tokenizer.decode(family.label_tokens.tolist())
             if self.label not in labels:

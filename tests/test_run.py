@@ -385,11 +385,11 @@ def test_ctrl_c_in_any_phase_leaves_a_folder_that_can_be_gone_on_with(tmp_path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["seqgan", "seqgan_gumbel", "maligan", "rankgan", "relgan", "scratchgan"])
+@pytest.mark.parametrize("name", ["seqgan", "seqgan_gumbel", "maligan", "rankgan", "relgan", "scratchgan", "cot"])
 def test_every_adversarial_preset_plays_from_the_command_line(tmp_path, name):
     tiny = ["train.epochs=1", "family.generator.width=32", "loss.rollouts=1"]
     rounds = ["train.critic.steps=1", "train.game.steps=2", "train.game.valid_every=1", "train.game.draw=20"]
-    if name in ("seqgan_gumbel", "relgan"):
+    if name in ("seqgan_gumbel", "relgan", "cot"):
         tiny.pop()
     elif name == "scratchgan":
         tiny[-1] = "loss.rollouts=0"

@@ -1,5 +1,7 @@
 from .baselines import LearnedBaseline as LearnedBaseline
 from .baselines import MovingBaseline as MovingBaseline
+from .cooperative import Cooperative as Cooperative
+from .cooperative import Mediator as Mediator
 from .critics import GRUCritic as GRUCritic
 from .critics import TextCNN as TextCNN
 from .estimator import Estimator as Estimator

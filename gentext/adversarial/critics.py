@@ -34,10 +34,11 @@ def odds(critic: Critic, batch: Batch, length: int) -> Float[Tensor, " n"]:
     """A critic's log-odds that a person wrote each text, which it reads as it learnt to: PAD up to `length` tokens.
 
     Of several representations, and of a dense critic's tokens up to EOS, the mean.
-    Raises: ValueError where its outputs are features, by which a ranker compares texts.
+    Raises: ValueError where its outputs are features, by which a ranker compares texts, or a language model's.
     """
-    if critic.outputs > 1:
-        raise ValueError("this critic ranks texts among others, and gives no odds of one; take a classifier as judge")
+    if critic.outputs != 1:
+        does = "ranks texts among others" if critic.outputs else "models texts"
+        raise ValueError(f"this critic {does}, and gives no odds of one; take a classifier as judge")
     more = (0, max(0, length - batch.tokens.shape[1]))
     return text_scores(critic, critic(F.pad(batch.tokens, more, value=PAD)), F.pad(batch.mask, more, value=False))
 

@@ -128,6 +128,11 @@ class PointwiseLoss:
         return self.rule in LOGIT
 
     def check(self, critic: Critic) -> None:
+        if critic.outputs == 0:
+            raise ValueError(
+                f"{type(critic).__name__} models texts and does not judge them: loss=cooperative, or another critic, "
+                "such as model@family.critic=text_cnn"
+            )
         if critic.outputs > 1:
             raise ValueError(
                 f"rule={self.rule} wants a score and not {critic.outputs} features; give model@family.critic=text_cnn"

@@ -35,6 +35,7 @@ RECIPE = [
     "data=tinyshakespeare",
     "data.valid=0",  # nanoGPT trains on the whole first nine tenths
     f"max_len={WINDOW}",
+    "family.width=128",
     "family.dropout=0",
     f"train.batch_size={ROWS}",
     f"train.window={WINDOW}",
@@ -92,7 +93,7 @@ def peer_step(v: int):
 def setup(overrides: list[str], folder: Path) -> tuple[GradientState, Corpus]:
     cfg = config.compose([*RECIPE, *overrides])
     corpus = Corpus.open(config.build(cfg.data), config.build(cfg.tokenizer), max_len=WINDOW)
-    cfg.vocab_size, streams = corpus.tokenizer.vocab_size, Streams(cfg.seed)
+    cfg.vocab_size, cfg.context, streams = corpus.tokenizer.vocab_size, WINDOW, Streams(cfg.seed)
     torch.manual_seed(streams.derive("parameters"))
     return GradientState(
         config.build(cfg.train), config.build(cfg.family), corpus, streams, NullMonitor(folder), ProcessGroup()
