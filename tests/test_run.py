@@ -388,7 +388,7 @@ def test_ctrl_c_in_any_phase_leaves_a_folder_that_can_be_gone_on_with(tmp_path, 
 @pytest.mark.parametrize("name", ["seqgan", "seqgan_gumbel", "maligan", "rankgan", "relgan", "scratchgan", "cot"])
 def test_every_adversarial_preset_plays_from_the_command_line(tmp_path, name):
     width = "family.generator.head_size=16" if name == "relgan" else "family.generator.width=32"
-    rollouts = {"scratchgan": ["loss.rollouts=0"]} | dict.fromkeys(("seqgan_gumbel", "relgan", "cot"), [])
+    rollouts = {"scratchgan": ["loss.rollouts=0"], "seqgan_gumbel": [], "relgan": [], "cot": []}
     rounds = ["train.critic.steps=1", "train.game.steps=2", "train.game.valid_every=1", "train.game.draw=20"]
     assert run(f"family={name}", "train.epochs=1", width, *rollouts.get(name, ["loss.rollouts=1"]), *rounds) == 0
     folder, *warmup = folders(tmp_path)
