@@ -42,7 +42,7 @@ from gentext.results.record import Record
 from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
-from gentext.train.base import device_of, in_order
+from gentext.train.base import denormals_as_zero, device_of, in_order
 from gentext.train.gradient import GradientTrainer
 from gentext.train.progress import Track
 from gentext.trained import about_weights, begin_with, load_weights, needed
@@ -76,7 +76,7 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
         label: how it is called on a board.
         trackers: more of them than the configuration names.
     """
-    with run_folder.at_work(folder, anew=not cfg.resume), logging_to(folder):
+    with denormals_as_zero(), run_folder.at_work(folder, anew=not cfg.resume), logging_to(folder):
         streams = Streams(cfg.seed)
         if cfg.eval.samples < 1:
             raise ValueError(f"eval.samples is {cfg.eval.samples}; judge 1 text or more, for example eval.samples=1000")

@@ -21,10 +21,6 @@ PAD, BOS, EOS, UNK = 0, 1, 2, 3  # every tokenizer reserves these four ids
 RESERVED = 4
 ANY, GAP = -1, -2  # in a pattern of ids: any one token; any number of tokens, none included
 
-# On a CPU a product of matrices of numbers below 1e-38, as the gradients of a sure model are, takes a hundred times
-# as long as any other. Threads and processes take this over from the thread that begins them.
-torch.set_flush_denormal(True)
-
 State = Any  # a pytree (tuples, lists, dicts) of tensors whose first axis is n
 Tokens = Int[Tensor, " n"] | Float[Tensor, "n v"]  # ids, or relaxed one-hots (Gumbel-softmax)
 Likelihood = Literal["exact", "bound", "pseudo", "none"]

@@ -110,6 +110,7 @@ def _begin(path: Path, threads: int, device: str, begun: Synchronized[int]) -> N
     """Load the family: on the next GPU where it is on one."""
     global _family
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
     with begun.get_lock():
         number = begun.value
         begun.value += 1

@@ -166,6 +166,20 @@ class _NullBar:
         pass
 
 
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    """Inside, numbers below 1e-38 count as zero on a CPU, in this thread and in those that it begins.
+
+    A product of matrices of such numbers, as a sure model's gradients are, takes a hundred times as long as another.
+    """
+    were_zero = not bool(torch.full((1,), 1e-39).mul(0.5))
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(were_zero)
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's parameters and buffers lie; the CPU where it has none."""
     return next(chain(module.parameters(), module.buffers()), torch.empty(0)).device
