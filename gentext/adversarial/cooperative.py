@@ -60,7 +60,7 @@ class CooperativeLoss:
         return -(real.mean() + fake.mean()) / 2
 
     def generator(self, real: CriticScores, fake: CriticScores) -> Cost:
-        """The log-probability that a mediator which is likelier to have seen a token in real text would raise."""
+        """Minus the log-probability of generated tokens; `Cooperative` compares all of the vocabulary instead."""
         return -fake.mean()
 
     def score(self, scores: CriticScores, real: CriticScores) -> CriticScores:
@@ -72,7 +72,7 @@ class Cooperative(Estimator):
 
     Summed over the tokens up to EOS, the mean over texts. The sum over the vocabulary is exact, so that no reward, no
     baseline and no rollout is needed; what is drawn are the beginnings, which get no gradient of their own. Where the
-    mediator is the mean of truth and generator, the divergence is half of the Jensen-Shannon divergence.
+    mediator is the mean of truth and generator, this is one of the two whose mean is their Jensen-Shannon divergence.
     Source: Lu et al. 2019 (CoT), equations 6 to 12; desire2020/CoT at 05f3908.
 
     Example:
@@ -115,11 +115,9 @@ class Cooperative(Estimator):
         for i, tokens in enumerate(fake.tokens[:, :longest].T):
             log_prob = at.logits.log_softmax(1)
             prob = log_prob.exp()
-            impossible = log_prob == -torch.inf
-            gap = (log_prob - among.logits.log_softmax(1)).masked_fill(impossible, 0.0)
+            gap = (log_prob - among.logits.log_softmax(1)).masked_fill(log_prob == -torch.inf, 0.0)
             divergences.append((prob * gap).sum(1))
-            with torch.no_grad():
-                entropies.append(-(prob * log_prob.masked_fill(impossible, 0.0)).sum(1))
+            entropies.append(torch.special.entr(prob.detach()).sum(1))
             if i + 1 < longest:
                 at = generator.step(at.state, tokens)
                 with torch.no_grad():

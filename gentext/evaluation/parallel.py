@@ -110,7 +110,7 @@ def _begin(path: Path, threads: int, device: str, begun: Synchronized[int]) -> N
     """Load the family: on the next GPU where it is on one."""
     global _family
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)  # as in the run that began this process: see denormals_as_zero
     with begun.get_lock():
         number = begun.value
         begun.value += 1

@@ -128,7 +128,7 @@ def _work(scratch: Path, reports: Connection, device: str) -> None:
 def _train(scratch: Path, reports: Connection, device: str) -> None:
     job: WorkerJob = pickle.loads((scratch / "job.pkl").read_bytes())
     torch.set_num_threads(job.threads)
-    torch.set_flush_denormal(True)
+    torch.set_flush_denormal(True)  # as in the run that began this process: see denormals_as_zero
     warnings.filterwarnings("ignore", ".*find_unused_parameters=True")  # said where a step happens to use all
     group = ProcessGroup(dist.get_rank(), dist.get_world_size(), job.options.sharded)
     place = (job.folder, job.resume)
