@@ -23,7 +23,7 @@ BEGIN = export.MARK.split("{")[0]
 def check(paths: Sequence[str | Path]) -> list[Path]:
     """The Markdown files that were proven: those given, and in folders those beside a records.jsonl.
 
-    What stands between `<!-- gentext: DATA | PART -->` and `<!-- end -->` must be what the records.jsonl beside the
+    What stands between `<!-- gentext: CORPUS | PART -->` and `<!-- end -->` must be what the records.jsonl beside the
     file makes; `<!-- gentext: DATA | board | COLUMNS | FOLDER -->` names other columns, and where the records lie.
     Raises: ValueError for a part that is not, a table of families outside the marks, and a file without any.
     """
@@ -163,25 +163,28 @@ class _Sections:
         self.parts: dict[str, Mapping[str, Mapping[str, list[str]]]] = {}
 
     def part(self, mark: str) -> list[str]:
-        data, name, columns, folder = self._fields(mark)
+        corpus, name, columns, folder = self._fields(mark)
         if columns:
             try:
-                ranked = boards.rank(self._held(folder), columns=columns.split(","), where={"data": data})
+                held = [record for record in self._held(folder) if record.corpus == corpus]
+                ranked = boards.rank(held, columns=columns.split(","))
             except ValueError as error:
                 raise ValueError(f"{self.file}: {mark}: {error}") from error
             return [*render_board.markdown(ranked[0]).split("\n"), "", f"*{render_board.LEGEND}*", ""]
         if folder not in self.parts:
             made = page.build(self._held(folder), {})
-            self.parts[folder] = {s.board.data: export.provable(s, self.file.stem) for s in made.sections}
-        known = self.parts[folder].get(data, {})
+            self.parts[folder] = {s.board.corpus: export.provable(s, self.file.stem) for s in made.sections}
+        known = self.parts[folder].get(corpus, {})
         if name not in known:
-            raise ValueError(f"{self.file}: no records make {mark}; they make {', '.join(known) or 'none of its data'}")
+            raise ValueError(
+                f"{self.file}: no records make {mark}; they make {', '.join(known) or 'none of its corpus'}"
+            )
         return known[name]
 
     def _fields(self, mark: str) -> list[str]:
         fields = [field.strip() for field in mark.removeprefix(BEGIN).removesuffix("-->").split("|")]
         if not 2 <= len(fields) <= 4:
-            raise ValueError(f"{self.file}: {mark} must name DATA | PART, and may name | COLUMNS | FOLDER")
+            raise ValueError(f"{self.file}: {mark} must name CORPUS | PART, and may name | COLUMNS | FOLDER")
         return [*fields, "", ""][:4]
 
     def _held(self, folder: str) -> list[Record]:
@@ -202,7 +205,7 @@ def _pictures(file: Path, text: str) -> list[Path]:
     for section in page.build(find([kept]), {}).sections:
         charts = [chart for block in section.blocks if block.of_records for chart in block.charts]
         for chart in charts:
-            name = f"{file.stem}-{section.board.data}-{chart.name}.svg"
+            name = f"{file.stem}-{section.board.corpus}-{chart.name}.svg"
             if f"({name})" in text:
                 written.append(export.picture(chart, file.with_name(name)))
     return written

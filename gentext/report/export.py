@@ -63,18 +63,20 @@ def _charts(section: Section) -> list[Chart]:
 def _markdown(page: Page, path: Path) -> list[Path]:
     written, lines = [], [f"# {page.question}", "", page.runs, ""]
     for section in page.sections:
-        data = section.board.data
+        corpus = section.board.corpus
         parts = provable(section, path.stem)
         lines += [
-            f"## {data}",
+            f"## {corpus}",
             "",
-            *marked(data, "findings", parts["findings"]),
-            *marked(data, "board", parts["board"]),
+            *marked(corpus, "findings", parts["findings"]),
+            *marked(corpus, "board", parts["board"]),
         ]
         for block in section.blocks:
             lines += [f"### {block.title}", ""]
             lines += (
-                marked(data, block.title, parts[block.title]) if block.of_records else _block(block, path.stem, data)
+                marked(corpus, block.title, parts[block.title])
+                if block.of_records
+                else _block(block, path.stem, corpus)
             )
             written += [_picture(chart, path, section) for chart in block.charts]
         lines += ["### Samples side by side", ""] if section.samples else []
@@ -100,18 +102,18 @@ def provable(section: Section, stem: str) -> dict[str, list[str]]:
         "findings": [*(f"- {sentence}" for sentence in section.findings), ""],
         "board": [*render_board.markdown(section.board).split("\n"), "", f"*{render_board.LEGEND}*", ""],
     }
-    return parts | {b.title: _block(b, stem, section.board.data) for b in section.blocks if b.of_records}
+    return parts | {b.title: _block(b, stem, section.board.corpus) for b in section.blocks if b.of_records}
 
 
-def marked(data: str, part: str, lines: list[str]) -> list[str]:
+def marked(corpus: str, part: str, lines: list[str]) -> list[str]:
     """Lines between the marks by which `gentext report --check` finds them again."""
-    return [MARK.format(f"{data} | {part}"), "", *lines, END, ""]
+    return [MARK.format(f"{corpus} | {part}"), "", *lines, END, ""]
 
 
-def _block(block: ReportBlock, stem: str, data: str) -> list[str]:
+def _block(block: ReportBlock, stem: str, corpus: str) -> list[str]:
     lines = []
     for chart in block.charts:
-        lines += [f"![{chart.alternative}]({stem}-{data}-{chart.name}.svg)", "", f"*{chart.caption}*", ""]
+        lines += [f"![{chart.alternative}]({stem}-{corpus}-{chart.name}.svg)", "", f"*{chart.caption}*", ""]
     return lines + [line for table in block.tables for line in (*render_table.markdown(table).split("\n"), "")]
 
 
@@ -120,7 +122,7 @@ def _listed(sample: Sample) -> str:
 
 
 def _picture(chart: Chart, path: Path, section: Section) -> Path:
-    return picture(chart, path.with_name(f"{path.stem}-{section.board.data}-{chart.name}.svg"))
+    return picture(chart, path.with_name(f"{path.stem}-{section.board.corpus}-{chart.name}.svg"))
 
 
 def picture(chart: Chart, path: Path) -> Path:

@@ -84,14 +84,14 @@ def build(
     failures: Sequence[Mapping[str, str]] = (),
     files: tuple[str, ...] = (),
 ) -> Page:
-    """The report of these records. `material` is by corpus name; without it samples stand bare."""
+    """The report of these records. `material` is by `Record.corpus`; without it samples stand bare."""
     ranked = boards.rank(records)
     asked = next((str(r.config.get("title")) for r in records if r.config.get("title")), "")
     return Page(
         "gentext report",
-        asked or f"Which way of generating {', '.join(board.data for board in ranked)} is best?",
+        asked or f"Which way of generating {', '.join(dict.fromkeys(board.data for board in ranked))} is best?",
         _runs(records, ranked),
-        tuple(_section(board, material.get(board.data)) for board in ranked),
+        tuple(_section(board, material.get(board.corpus)) for board in ranked),
         _differences(records),
         tuple(dict.fromkeys(record.command for record in records if record.command)),
         records[0].versions,
@@ -103,7 +103,11 @@ def build(
 def _runs(records: Sequence[Record], ranked: Sequence[Board]) -> str:
     names = sorted({record.family for record in records})
     seeds = sorted({record.seed for record in records})
-    counts = [(len(names), "family"), (len(ranked), "corpus"), (len({r.decode for r in records}), "decode setting")]
+    counts = [
+        (len(names), "family"),
+        (len({board.data for board in ranked}), "corpus"),
+        (len({r.decode for r in records}), "decode setting"),
+    ]
     plural = {"family": "families", "corpus": "corpora"}
     parts = [f"{n} {word if n == 1 else plural.get(word, word + 's')}" for n, word in counts]
     parts[0] += f" ({', '.join(names)})"

@@ -87,8 +87,13 @@ class Board:
     group: str = ""  # what its rows have in common beside the corpus, where they were grouped
 
     @property
+    def corpus(self) -> str:
+        """The corpus, and the split where it is not test."""
+        return self.rows[0].records[0].corpus
+
+    @property
     def title(self) -> str:
-        return f"{self.data} · {self.group}" if self.group else self.data
+        return f"{self.corpus} · {self.group}" if self.group else self.corpus
 
     @property
     def header(self) -> str:

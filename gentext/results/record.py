@@ -78,6 +78,11 @@ class Record:
         return f"{self.data}:{judged.get('sha256', '')[:12]}"
 
     @property
+    def corpus(self) -> str:
+        """The corpus and, where it is not test, the split that it was judged on: `captions`, `captions-valid`."""
+        return self.data if self.split == "test" else f"{self.data}-{self.split}"
+
+    @property
     def split(self) -> str:
         """The split that it was judged on."""
         return (self.config.get("eval") or {}).get("split", "test")

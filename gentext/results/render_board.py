@@ -197,7 +197,7 @@ def _csv(boards: Sequence[Board], _: bool = True) -> str:
     writer = csv.writer(out, lineterminator="\n")
     columns = list(dict.fromkeys(name for board in boards for name in board.columns))
     fields = [f"{name}{end}" for name in columns for end in ("", "_low", "_high", "_kind", "_signature")]
-    writer.writerow(["data", "track", "family", "decode", "seeds", *fields])
+    writer.writerow(["data", "split", "track", "family", "decode", "seeds", *fields])
     for board in boards:
         for row in board.rows:
             cells: list[object] = []
@@ -207,7 +207,10 @@ def _csv(boards: Sequence[Board], _: bool = True) -> str:
                     cells += [cell.value, *(cell.interval or ("", "")), cell.exactness, plain_cell(cell.signature)]
                 else:
                     cells += [""] * 5
-            words = [plain_cell(inert(word)) for word in (board.data, board.track, row.family, row.decode)]
+            words = [
+                plain_cell(inert(word))
+                for word in (board.data, row.records[0].split, board.track, row.family, row.decode)
+            ]
             writer.writerow([*words, len(row.seeds), *cells])
     return out.getvalue()
 
@@ -238,6 +241,7 @@ def _plain(board: Board) -> dict[str, object]:
     ]
     return {
         "data": board.data,
+        "split": board.rows[0].records[0].split,
         "track": board.track,
         "group": board.group,
         "intervals": f"over {board.over}",
@@ -260,7 +264,7 @@ def show_samples(boards: Sequence[Board], n: int) -> None:
     for board in boards:
         for row in board.rows:
             first = row.records[0]
-            out.print(inert(f"{row.family} · {row.setting} · {board.data}"), style="bold")
+            out.print(inert(f"{row.family} · {row.setting} · {board.corpus}"), style="bold")
             for line in (samples(first) or ["(its samples are not stored here)"])[:n]:
                 out.print(f"  {inert(line)}", soft_wrap=True)
             out.print()

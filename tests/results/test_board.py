@@ -10,6 +10,7 @@ import pytest
 from gentext import files
 from gentext.cli import main
 from gentext.files import read_texts, write_texts
+from gentext.report import export, page
 from gentext.results import board, record, render_board
 from gentext.results.merge import merge
 from gentext.results.record import Record
@@ -178,6 +179,26 @@ def test_corpora_have_boards_of_their_own():
     other = made()
     other = Record(**{**other.__dict__, "data": "coco"})
     assert [b.data for b in board.rank([made(), other])] == ["captions", "coco"]
+
+
+def test_a_board_of_another_split_than_test_says_so(capsys, tmp_path):
+    fingerprints = {"splits": {"test": {"sha256": "abc"}, "valid": {"sha256": "def"}}}
+    on_valid = replace(made(bleu=0.4), config={"eval": {"split": "valid"}}, fingerprints=fingerprints)
+    ranked = board.rank([made(), on_valid])
+    assert [each.title for each in ranked] == ["captions", "captions-valid"]
+    render_board.show(ranked, "json")
+    assert [each["split"] for each in json.loads(capsys.readouterr().out)] == ["test", "valid"]
+    render_board.show(ranked, "csv")
+    assert [line.split(",")[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["captions", "test"],
+        ["captions", "valid"],
+    ]
+    export.write(page.build([made(), on_valid], {}), tmp_path / "report.md")
+    text = (tmp_path / "report.md").read_text()
+    assert "\n## captions-valid\n" in text
+    assert "<!-- gentext: captions-valid | board -->" in text
+    assert "1 corpus" in text
+    assert len({path.name for path in tmp_path.glob("*.svg")}) == text.count(".svg)")
 
 
 def test_rows_may_be_grouped_and_answers_have_columns_of_their_own():
