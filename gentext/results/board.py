@@ -181,6 +181,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     rows = _mark(rows, about, over, notes)
     notes += _ties(rows, about)
     notes += _older(rows)
+    notes += _processors(rows)
     by = sort or next((name for name in shown if about[name].axis and not about[name].cost), None)
     if by is not None and by in about:
         sign = -1 if about[by].axis == "higher" else 1
@@ -411,6 +412,21 @@ def _older(rows: Sequence[Row]) -> list[str]:
         + ("all rows" if len(families) == len(rows) else ", ".join(dict.fromkeys(families)))
         for (version, renamed), families in found.items()
     ]
+
+
+def _processors(rows: Sequence[Row]) -> list[str]:
+    """Which rows of a track of equal time were trained on unlike processors: the faster one learns more in it."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for record in row.records:
+            if (record.config.get("track") or {}).get("core_seconds") and not row.human:
+                device = record.versions.get("device", "cpu")
+                kind = record.versions.get("cpu") if device == "cpu" else device
+                found.setdefault(kind or "an unknown processor", []).append(row.family)
+    if len(found) < 2:
+        return []
+    kinds = "; ".join(f"{kind}: {', '.join(dict.fromkeys(families))}" for kind, families in found.items())
+    return [f"trained for equal time on unlike processors, of which the faster learns more in it: {kinds}"]
 
 
 def recorded(rows: Sequence[Row]) -> set[str]:

@@ -110,6 +110,19 @@ def test_rows_of_older_numerics_are_named():
     assert "bits_per_char" not in row.cells
 
 
+def test_rows_of_equal_time_on_unlike_processors_are_told():
+    def on(family, cpu, **track):
+        return replace(made(family), config={"track": track}, versions={"cpu": cpu, "device": "cpu"})
+
+    one, two = on("lstm", "Intel Xeon", core_seconds=60), on("hmm", "AMD EPYC", core_seconds=60)
+    told = [note for note in board.rank([one, two])[0].notes if "unlike processors" in note]
+    assert [note.partition(" in it: ")[2] for note in told] == ["Intel Xeon: lstm; AMD EPYC: hmm"]
+    alike = [one, replace(two, versions=one.versions)]
+    by_steps = [replace(each, config={"track": None}) for each in (one, two)]
+    for rows in (alike, by_steps):
+        assert not any("unlike processors" in note for note in board.rank(rows)[0].notes)
+
+
 def test_a_broken_record_is_named(tmp_path):
     (tmp_path / "record.x.json").write_text('{"form')
     with pytest.raises(ValueError, match=r"record\.x\.json is not a record"):
