@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -16,16 +15,16 @@ from gentext.types import PAD, Batch
 
 
 class Mediator(Critic):
-    """A language model in a critic's place: the score of a token is its log-probability given those before it.
+    """A language model in a critic's place: the score of a text is its log-probability.
 
     Example:
         >>> from gentext.models import LSTM
         >>> mediator = Mediator(LSTM(9, layers=1, width=8))
         >>> mediator(torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])).shape
-        torch.Size([2, 4])
+        torch.Size([2])
     """
 
-    outputs, dense = 0, True
+    outputs = 0
 
     def __init__(self, model: LanguageModel) -> None:
         super().__init__()
@@ -36,15 +35,19 @@ class Mediator(Critic):
             )
         self.model, self.vocab_size = model, model.vocab_size
 
-    def forward(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, "n t"]:
+    def forward(self, tokens: Int[Tensor, "n t"]) -> Float[Tensor, " n"]:
         mask = tokens != PAD
         longest = int(mask.sum(1).max())
-        found = self.model(Batch(tokens[:, :longest], mask[:, :longest])).log_prob
-        return F.pad(found, (0, tokens.shape[1] - longest))
+        return self.model(Batch(tokens[:, :longest], mask[:, :longest])).log_prob.sum(1)
 
 
 class CooperativeLoss:
-    """The mediator learns real and generated texts in equal parts by likelihood, and nobody tells them apart."""
+    """The mediator learns real and generated texts in equal parts by likelihood, and nobody tells them apart.
+
+    Every text counts alike, whatever its length: by the token, the mediator of short and of long texts would not be the
+    even mixture of the two.
+    Source: Lu et al. 2019, section 3.2 (the objective of the mediator).
+    """
 
     logit: ClassVar[bool] = False
     penalty: float = 0.0
@@ -60,7 +63,7 @@ class CooperativeLoss:
         return -(real.mean() + fake.mean()) / 2
 
     def generator(self, real: CriticScores, fake: CriticScores) -> Cost:
-        """Minus the log-probability of generated tokens; `Cooperative` compares all of the vocabulary instead."""
+        """Minus the log-probability of generated texts; `Cooperative` compares all of the vocabulary instead."""
         return -fake.mean()
 
     def score(self, scores: CriticScores, real: CriticScores) -> CriticScores:

@@ -59,17 +59,29 @@ def test_the_mediator_learns_the_mean_of_both_texts_by_likelihood():
     model, loss = Bigram(length=LENGTH), Cooperative().game
     mediator = Mediator(model)
     real, fake = texts(LENGTH).rows(torch.tensor([0, 1])), texts(LENGTH).rows(torch.tensor([3, 4]))
-    found = loss.critic(*(mediator(batch.tokens)[batch.mask] for batch in (real, fake)))
-    means = [model(batch).log_prob.sum() / batch.mask.sum() for batch in (real, fake)]
+    found = loss.critic(mediator(real.tokens), mediator(fake.tokens))
+    means = [model(batch).log_prob.sum(1).mean() for batch in (real, fake)]
     assert found.item() == pytest.approx(-sum(means).item() / 2)
 
 
-def test_scores_of_padding_are_zero_and_keep_the_texts_width():
+def test_of_long_and_of_short_texts_the_mediator_becomes_the_even_mixture():
+    model = Bigram(length=LENGTH)
+    mediator, loss = Mediator(model), Cooperative().game
+    short, long = torch.tensor([[4, 2, 0]]), torch.tensor([[5, 5, 5]])
+    optimizer = torch.optim.Adam([model.table], 0.1)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss.critic(mediator(long), mediator(short)).backward()
+        optimizer.step()
+    first = model.start(1).logits.softmax(1)[0]
+    assert first[[4, 5]].tolist() == pytest.approx([0.5, 0.5], abs=0.01)
+
+
+def test_padding_adds_nothing_to_a_texts_score():
     mediator = Mediator(Bigram(length=LENGTH))
-    scores = mediator(torch.tensor([[4, 2, 0, 0], [5, 4, 2, 0]]))
-    assert scores.shape == (2, 4)
-    assert (scores[0, 2:] == 0).all()
-    assert (scores[1, :3] < 0).all()
+    wide = mediator(torch.tensor([[4, 2, 0, 0], [5, 4, 2, 0]]))
+    assert wide[0].item() == pytest.approx(mediator(torch.tensor([[4, 2]])).item())
+    assert wide.shape == (2,)
 
 
 def test_it_refuses_a_critic_of_texts_and_a_bound_by_name():
