@@ -24,7 +24,7 @@ class Value:
     interval: tuple[float, float] | None = None  # 95 %
     interval_kind: str = ""  # bootstrap:10000 | jackknife:20 | clopper-pearson | normal
     exactness: Exactness = "exact"
-    per_sequence: np.ndarray | None = None  # n figures whose mean is `value`, for tests; None for set metrics
+    per_sequence: np.ndarray | None = None  # for tests: a mean's figures, a ratio's linearised; None for set metrics
     paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them
 
     @classmethod

@@ -62,10 +62,7 @@ class GenerativePerplexity(TextMetric):
         interval = bootstrap_ratio(nats, tokens, resamples=self.resamples, seed=self.seed)
         assert isinstance(interval, Interval)  # of one column
         rest = f"lm:{self.model.rstrip('/').rpartition('/')[2]}-{checksum}|seqs:{len(texts)}|v:1"
-        found = Value(
-            float(nats.sum() / tokens.sum()), f"gen_ppl|{rest}", None, len(texts), "", **interval._asdict(),
-            per_sequence=nats * (len(nats) / tokens.sum()),
-        )  # fmt: skip
+        found = Value(float(nats.sum() / tokens.sum()), f"gen_ppl|{rest}", None, len(texts), "", **interval._asdict())
         varied = Value(
             float(entropy.mean()), f"sample_entropy|{rest}", None, len(texts), "nats", **mean_normal(entropy)._asdict(),
             per_sequence=entropy,

@@ -105,6 +105,23 @@ def _delta(above: Shaped[ndarray, " n"], below: Shaped[ndarray, " n"]) -> Interv
     return normal(ratio, standard_error((above - ratio * below) / below.mean()))
 
 
+def linearised(numerator: Shaped[ndarray, " n"], denominator: Shaped[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """For each text what it adds to sum(numerator) / sum(denominator): its influence on that ratio, plus the ratio.
+
+    Their mean is the ratio, and the standard error of that mean the ratio's by the delta method: texts that are longer
+    than others and have the same rate make no error. Infinite where the ratio is: then of each text its own part.
+
+    Source: Cochran 1977, section 6.3.
+
+    Example:
+        >>> linearised(np.array([1.0, 3.0]), np.array([2, 6])).tolist()  # both at a rate of 0.5
+        [0.5, 0.5]
+    """
+    size = denominator.mean()
+    ratio = numerator.sum() / denominator.sum()
+    return numerator / size + ratio * (1 - denominator / size) if np.isfinite(ratio) else numerator / size
+
+
 def percentiles(draws: Float[ndarray, " p"]) -> Interval:
     """The central 95 % of bootstrap draws."""
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

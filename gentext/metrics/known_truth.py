@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, cast
 
 import numpy as np
@@ -159,7 +160,10 @@ def accepting(
         # q among the accepted is q / share, so that this stays a divergence: zero only where the two are the same
         ratio = q[keep] - p[keep] - np.log(share)
         error = float(np.sqrt(standard_error(ratio) ** 2 + (1 - share) / count + shared**2))
-        found["kl_qp"] = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
+        kl = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
+        each = kl.value + 1 - keep / share  # a mean among the accepted, less the log of their share: linearised
+        each[keep] += (ratio - kl.value) / share
+        found["kl_qp"] = replace(kl, per_sequence=each)
     else:
         found["kl_qp"] = Absent("the model's samples have no likelihood under it")
     return found

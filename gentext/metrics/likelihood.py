@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import bootstrap_ratios
+from gentext.metrics.intervals import bootstrap_ratios, linearised
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
@@ -58,7 +58,6 @@ class Costs:
             if np.isnan(nats).any():
                 found[name] = Absent(f"{self.split} holds unknown words, and what it costs to spell them is not known")
                 continue
-            linear = nats * (scale * n / total)  # its mean is the figure
             found[name] = Value(
                 float(nats.sum() * scale / total),
                 f"{name}|{self.convention}{self._known(what)}|split:{self.split}|seqs:{n}|v:{2 if what in OPEN else 1}",
@@ -67,7 +66,7 @@ class Costs:
                 unit,
                 **interval._asdict(),
                 exactness=self.exactness,
-                per_sequence=linear,
+                per_sequence=linearised(nats * scale, self.counts[what]),
                 paired=self.split != "samples",
             )
         return found

@@ -16,7 +16,7 @@ import torch
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import FEW, bootstrap_ratio, standard_error, student
+from gentext.metrics.intervals import FEW, bootstrap_ratio, linearised, standard_error, student
 from gentext.types import Samples, Value
 
 JUDGES = ("kneser_ney", "transformer")
@@ -144,7 +144,7 @@ class LMScore(TextMetric):
             len(judged),
             "nats/word",
             **interval._asdict(),
-            per_sequence=None if reverse else nats * (len(nats) / words.sum()),  # its sentences share one fitted judge
+            per_sequence=None if reverse else linearised(nats, words),  # its sentences share one fitted judge
         )
 
     def _spread(self, scorer: Scorer, learned: list[str], judged: list[str], words: np.ndarray) -> float:

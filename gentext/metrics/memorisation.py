@@ -14,7 +14,7 @@ from gentext.data.ngram_arrays import Sentences
 from gentext.data.shared_ngrams import sentence_of_place, shared_ngrams
 from gentext.data.suffix_array import fingerprints, longest_matches
 from gentext.metrics.base import Absent
-from gentext.metrics.intervals import bootstrap_ratio, clopper_pearson, share_of_ratio
+from gentext.metrics.intervals import bootstrap_ratio, clopper_pearson, linearised, share_of_ratio
 from gentext.metrics.word_metric import WordMetric
 from gentext.types import Samples, Value
 
@@ -77,9 +77,9 @@ class Memorisation(WordMetric):
                 if unit == "share"
                 else bootstrap_ratio(part.astype(np.float64), whole, resamples=self.resamples, seed=self.seed)
             )
-            linear = part * (n / whole.sum())  # its mean is the figure
+            value = float((part * (n / whole.sum())).mean())
             found[name] = Value(
-                float(linear.mean()), f"{name}|{rest}", None, n, unit, **interval._asdict(), per_sequence=linear
+                value, f"{name}|{rest}", None, n, unit, **interval._asdict(), per_sequence=linearised(part, whole)
             )
         copied = np.isin(fingerprints(samples).whole, fingerprints(training).whole)
         verbatim = float(copied.mean())

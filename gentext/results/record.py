@@ -407,7 +407,7 @@ def comparable_signatures(values: Iterable[Value]) -> list[str]:
 
 
 def per_sequence(record: Record) -> dict[str, np.ndarray]:
-    """Each metric's figures sentence by sentence, where it is a mean over sentences.
+    """Each metric's figures sentence by sentence, where it is a mean over sentences or a ratio (then linearised).
 
     Raises: ValueError where their file is damaged.
     """

@@ -52,6 +52,20 @@ def test_ratio_of_many_rows_is_the_delta_method():
     assert large.interval[1] - large.interval[0] == pytest.approx(width, rel=0.15)
 
 
+def test_a_linearised_ratio_has_its_mean_and_the_error_of_leaving_texts_out():
+    rng = np.random.default_rng(0)
+    length = rng.integers(1, 60, 400)
+    cost = rng.normal(2.0 * length, 1.0)
+    each = intervals.linearised(cost, length)
+    without = (cost.sum() - cost) / (length.sum() - length)
+    jackknifed = np.sqrt(399 * without.var())
+    assert each.mean() == pytest.approx(cost.sum() / length.sum())
+    assert intervals.standard_error(each) == pytest.approx(jackknifed, rel=0.02)
+    assert intervals.linearised(cost, np.full(400, 7)) == pytest.approx(cost / 7)
+    cost[3] = np.inf
+    assert np.flatnonzero(~np.isfinite(intervals.linearised(cost, length))).tolist() == [3]
+
+
 def test_the_jackknife_estimates_the_spread_over_fresh_samples():
     def distinct(words):
         return len(set(words.tolist())) / len(words)

@@ -11,7 +11,9 @@ from scipy.spatial.distance import jensenshannon
 
 from gentext.data.source import Truth
 from gentext.metrics.base import Absent
-from gentext.metrics.known_truth import KnownTruth, bretagnolle_huber, matched
+from gentext.metrics.intervals import standard_error
+from gentext.metrics.known_truth import KnownTruth, accepting, bretagnolle_huber, matched
+from gentext.results.significance import bootstrap_test
 from gentext.types import Samples, Scores
 
 P = np.array([0.5, 0.25, 0.15, 0.1, 0.0])  # text i has p = P[i]
@@ -113,6 +115,24 @@ def test_intervals_hold_the_exact_divergences_nineteen_times_in_twenty():
             low, high = found[name].interval
             held[name] += low <= exact[name] <= high
     assert all(180 <= count <= 200 for count in held.values()), held
+
+
+def test_two_halves_of_one_models_samples_differ_in_one_case_of_twenty():
+    """Figures of the accepted texts alone lacked the noise of how many are accepted: half of all pairs differed."""
+    rng, told, trials = np.random.default_rng(0), 0, 300
+    for _ in range(trials):
+        halves = []
+        for keep in rng.random((2, 500)) < 0.1:
+            p = np.where(keep, -20.0, -np.inf)
+            q = -20.0 + np.log(0.1) + rng.normal(0, 0.3, 500)
+            halves.append(accepting(p, q, None, False, 0.0)["kl_qp"])
+        for half in halves:
+            assert half.per_sequence.mean() == pytest.approx(half.value)
+            error = (half.interval[1] - half.interval[0]) / (2 * 1.96)
+            assert standard_error(half.per_sequence) == pytest.approx(error, rel=0.02)
+        one, two = (half.per_sequence for half in halves)
+        told += bootstrap_test(one, two, paired=False, resamples=400).p < 0.05
+    assert 0.02 < told / trials < 0.09
 
 
 def test_the_same_distribution_is_no_distance_away():

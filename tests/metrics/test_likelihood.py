@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gentext.metrics.base import Absent
+from gentext.metrics.intervals import standard_error
 from gentext.metrics.likelihood import HeldOutLikelihood, OwnLikelihood, PaddedLikelihood
 from gentext.types import Scores
 
@@ -45,6 +46,26 @@ def test_figures_by_hand():
         assert (value.exactness, value.higher_is_better, value.n) == ("exact", False, 3)
         if name != "word_ppl":
             assert value.per_sequence.mean() == pytest.approx(value.value)
+
+
+def test_figures_of_each_text_have_the_error_of_the_whole_and_none_of_its_length():
+    """The spread of the lengths made the error of a figure for each token three times as large in tests."""
+    rng = np.random.default_rng(0)
+    n, tokens = 400, rng.integers(2, 60, 400)
+    chars = 5 * tokens + rng.integers(0, 9, n)
+    nats = rng.normal(2.0 * tokens, np.sqrt(tokens))
+    for metric, split in ((HeldOutLikelihood(), "test"), (OwnLikelihood(), "samples"), (PaddedLikelihood(60), "test")):
+        found = values(metric, scores(-nats, tokens=tokens, chars=chars, split=split))
+        units = {"token_nll": tokens, "token_nll_div": tokens, "bits_per_char": chars * math.log(2)}
+        for name, value in found.items():
+            if value.per_sequence is None:
+                continue
+            unit = units.get(name, np.full(n, nats.sum() / value.value / n))
+            without = (nats.sum() - nats) / (unit.sum() - unit)
+            jackknifed = np.sqrt((n - 1) * without.var())
+            assert value.per_sequence.mean() == pytest.approx(value.value), name
+            assert standard_error(value.per_sequence) == pytest.approx(jackknifed, rel=0.02), name
+            assert value.interval[1] - value.interval[0] == pytest.approx(2 * 1.96 * jackknifed, rel=0.05), name
 
 
 def test_unknown_words_are_spelled_in_figures_of_the_text_and_name_the_vocabulary_in_all_others():

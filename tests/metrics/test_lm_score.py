@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gentext.metrics.base import Absent, pack, unpack
+from gentext.metrics.intervals import standard_error
 from gentext.metrics.lm_score import LMScore, Scorer
 from gentext.types import Samples
 
@@ -42,6 +43,17 @@ def test_both_directions_by_hand():
     assert found["lm_score"].interval[0] <= found["lm_score"].value <= found["lm_score"].interval[1]
     assert found["lm_score"].per_sequence.mean() == pytest.approx(forward)
     assert isinstance(Unigram(), Scorer)
+
+
+def test_the_figures_of_each_sample_have_the_error_of_leaving_samples_out():
+    rng = np.random.default_rng(0)
+    samples = [" ".join(rng.choice(list("aab"), rng.integers(1, 60))) for _ in range(400)]
+    value = judged(samples, ["a"], ["a a a b"])["lm_score"]
+    judge = Unigram()
+    judge.fit(["a a a b"])
+    nats, words = -judge.log_prob(samples), np.array([len(text.split()) + 1 for text in samples])
+    without = (nats.sum() - nats) / (words.sum() - words)
+    assert standard_error(value.per_sequence) == pytest.approx(np.sqrt(399 * without.var()), rel=0.02)
 
 
 def test_a_collapsed_generator_wins_one_and_loses_the_other():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gentext.data.ngram_arrays import hashed
 from gentext.metrics.base import Absent
+from gentext.metrics.intervals import standard_error
 from gentext.metrics.memorisation import Memorisation, longest_copies
 from gentext.types import Samples, Value
 
@@ -49,6 +50,16 @@ def test_all_figures_equal_brute_force_in_any_order(samples, training, draw):
     assert found["copied_share"].per_sequence.tolist() == pytest.approx(shares)
     verbatim = [text.split() in [other.split() for other in training] for text in samples]
     assert found["verbatim"].per_sequence.tolist() == verbatim
+
+
+def test_the_figures_of_each_sample_have_the_error_of_leaving_samples_out():
+    rng = np.random.default_rng(0)
+    rows = [rng.random(rng.integers(2, 60)) < 0.9 for _ in range(400)]
+    texts = [" ".join(f"new{i}.{j}" if new else "old" for j, new in enumerate(row)) for i, row in enumerate(rows)]
+    value = values(texts, ["old"], max_order=1)["novelty1"]
+    new, words = (np.array(list(map(count, rows))) for count in (sum, len))
+    without = (new.sum() - new) / (words.sum() - words)
+    assert standard_error(value.per_sequence) == pytest.approx(np.sqrt(399 * without.var()), rel=0.02)
 
 
 def test_spans_do_not_run_over_the_end_of_a_text():
