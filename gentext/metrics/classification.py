@@ -27,7 +27,7 @@ class Classification(TextMetric):
 
     Args:
         bins: of confidence, equally wide, for the calibration error.
-        resamples: of the bootstrap.
+        resamples: of the bootstrap; 0: no intervals but that of the accuracy.
         seed: of the bootstrap.
 
     Sources: Guo et al. 2017, equation 3 (calibration error); Brier 1950.
@@ -112,7 +112,7 @@ class Classification(TextMetric):
         """Confusion matrices of texts drawn with replacement."""
         n = int(confusion.sum())
         rng = np.random.default_rng(self.seed)
-        drawn = rng.multinomial(n, confusion.ravel() / n, size=max(self.resamples, 1))
+        drawn = rng.multinomial(n, confusion.ravel() / n, size=self.resamples)
         return drawn.reshape(-1, *confusion.shape)
 
     def _calibration(self, confidence: Float[ndarray, " n"], right: Float[ndarray, " n"], about: str) -> Value:

@@ -73,6 +73,12 @@ def test_intervals_cover():
     assert all(0.88 <= count / 200 <= 0.99 for count in held.values()), held
 
 
+def test_without_resamples_no_figure_has_a_bootstraps_interval():
+    metric = Classification(resamples=0)
+    metric.update(scores())
+    assert [name for name, value in metric.values().items() if value.interval] == ["accuracy"]
+
+
 def test_other_labels_are_refused():
     metric = Classification()
     metric.update(scores(10))
