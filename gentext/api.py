@@ -307,7 +307,7 @@ def board(
     Args:
         *runs: folders of runs, or a records.jsonl.
         columns: figures to show, in this order; None: those of the track.
-        sort: the figure to rank by.
+        sort: the figure to rank by, which is shown, too.
         where: which records, such as `{"family": "lstm"}`.
         group: a board for each of these, such as `["decode"]`.
         merge: refuse a run that stands twice, and corpora of one name that differ.

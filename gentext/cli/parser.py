@@ -231,7 +231,7 @@ def _board(command: argparse.ArgumentParser) -> None:
     add("--publish", metavar="FOLDER", help="write the board as static files, ready to be served")
     add("--columns", help="comma-separated metrics, in this order; bleu4/parameters: per unit of a cost")
     add("--signatures", action="store_true", help="how each column was computed (CSV and JSON hold it)")
-    add("--sort", help="the metric to rank by; best first")
+    add("--sort", help="the metric to rank by, best first; it is shown, too")
     add("--where", action="append", default=[], metavar="KEY=VALUE", help="data=coco, family=lstm, decode=...")
     add("--group", metavar="KEYS", help="a board for each decode, family, ...: comma-separated")
     add("--samples", type=int, default=0, metavar="N", help="show N samples of every row below")

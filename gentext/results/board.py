@@ -121,6 +121,9 @@ def rank(
 ) -> list[Board]:
     """A board per corpus, and within it per value of `group`.
 
+    Rows are ordered by `sort`, which is a column even where it is not asked for. A board that cannot show it says so,
+    and has the order that it has without: by its first column of which one end is better.
+
     Raises: ValueError for no records, or for columns, filters and groups that nothing has.
     """
     for key in (*(where or ()), *group):
@@ -157,6 +160,7 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     if columns is None:
         numbered = any("nll_oracle" in record.values for record in records)
         wanted = [name for name in wanted if _meaningful(name, held, numbered)]
+    wanted += [sort] if sort in present and sort not in wanted else []
     refused = {name: mixed(name, records) for name in wanted}
     notes += [note for note in refused.values() if note]
     shown = [name for name in wanted if not refused[name]]
@@ -182,8 +186,10 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
     notes += _ties(rows, about)
     notes += _older(rows)
     notes += _processors(rows)
-    by = sort or next((name for name in shown if about[name].axis and not about[name].cost), None)
-    if by is not None and by in about:
+    notes += [f"rows are not ordered by {sort}, which is not shown"] if sort and sort not in about else []
+    ordered = (name for name in shown if about[name].axis and not about[name].cost)
+    by = sort if sort in about else next(ordered, None)
+    if by is not None:
         sign = -1 if about[by].axis == "higher" else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
     kept = tuple(naming.shared(records))

@@ -169,6 +169,25 @@ def test_best_and_bounds_are_marked(capsys):
     assert "≤1.5±0.1" in shown
 
 
+def test_rows_are_ordered_by_a_figure_that_was_not_asked_for_which_is_then_shown():
+    rows = [made("a", bleu=0.1), made("b", bleu=0.9), made("c", bleu=0.5)]
+    (ranked,) = board.rank(rows, columns=["bits_per_char"], sort="bleu4")
+    assert ranked.columns == ("bits_per_char", "bleu4")
+    assert [row.family for row in ranked.rows] == ["b", "c", "a"]
+    novel = [
+        replace(one, values={**one.values, "zipf_gap": Value(gap, "zipf_gap|v:1", False, 3)})
+        for one, gap in zip(rows, (0.3, 0.2, 0.1), strict=True)
+    ]
+    (ranked,) = board.rank(novel, sort="zipf_gap")  # of no board's own columns
+    assert [row.family for row in ranked.rows] == ["c", "b", "a"]
+    mixed = replace(made("d", signature="bleu4|refs:8|v:1"), values={"bleu4": Value(1.0, "bleu4|refs:8|v:1", True, 3)})
+    (ranked,) = board.rank([*novel, mixed], columns=["zipf_gap"], sort="bleu4")
+    assert [row.family for row in ranked.rows] == ["c", "b", "a", "d"]
+    assert ranked.columns == ("zipf_gap",)
+    assert any("refs:8 or refs:9" in note for note in ranked.notes)
+    assert "rows are not ordered by bleu4, which is not shown" in ranked.notes
+
+
 @pytest.mark.parametrize("format", ["terminal", "markdown", "csv", "json", "latex"])
 def test_every_format_holds_every_row(format, capsys):
     render_board.show(board.rank([made(), made("lstm")]), format)
