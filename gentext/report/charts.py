@@ -129,7 +129,7 @@ def cost(board: Board, quality: str) -> Chart | None:
 def significance(board: Board, rows: Sequence[Row], metric: str) -> Chart | None:
     """Which of these rows differ: the p-value of every pair after Holm's correction, of the first `PAIRED` rows."""
     held = [row for row in rows if metric in row.cells and math.isfinite(row.cells[metric].error)]
-    held = [row for row in held if board.over == "sentences" or len(row.seeds) > 1]
+    held = [row for row in held if board.over == "sentences" or row.cells[metric].seeds > 1]
     cells = [row.cells[metric] for row in held]
     p = pairwise(*(np.array([getattr(cell, key) for cell in cells]) for key in ("value", "error", "df")))
     shown = range(min(len(held), PAIRED))

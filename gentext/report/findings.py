@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -60,7 +61,8 @@ def _best(board: Board, name: str) -> str:
     if ranked.over == "sentences":  # of one seed: nothing is claimed of the families themselves
         rest = f"on these texts level with it: {_listed(equal)}" if equal else "no other row is level with it"
         return f"{sentence}; {rest}. With 1 seed this says nothing of training luck."
-    tested = [row.family for row in others if row.cells[name].error == row.cells[name].error and len(row.seeds) > 1]
+    cells = {row.family: row.cells[name] for row in others}
+    tested = [family for family, cell in cells.items() if not math.isnan(cell.error) and cell.seeds > 1]
     if not tested:
         return f"{sentence}; the differences are not tested."
     if equal:
@@ -93,6 +95,8 @@ def _traded(traded: Traded | None) -> str:
 def _covering(board: Board) -> str:
     """Who covers a known truth best, and whose texts are as likely under it as its own."""
     rows = [row for row in board.rows if not row.human and {"h_pq", "h_qp"} <= row.cells.keys()]
+    if board.over == "seeds":  # of one seed the luck is not known
+        rows = [row for row in rows if min(row.cells["h_pq"].seeds, row.cells["h_qp"].seeds) > 1]
     entropy = next((r.values["h_p"].value for row in rows for r in row.records if "h_p" in r.values), None)
     if not rows or entropy is None:
         return ""

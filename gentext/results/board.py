@@ -307,11 +307,12 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
     Human text is no rival, and a row alone in its column is best of nothing. A bound can win or tie only where it
     points the right way: its figure is then at least as good as it shows. What has no error is not tested; where
     best is to be near a value it is no rival of what has one: it rests on too few texts. Where others have several
-    seeds a row of one is no rival: its luck is not known.
+    seeds a figure of one is no rival: its luck is not known.
     """
     cells = [dict(row.cells) for row in rows]
     without: dict[str, list[str]] = {}
     few: dict[str, list[str]] = {}
+    once: dict[str, list[str]] = {}
     for name, column in about.items():
         if column.target == "none":
             continue
@@ -319,8 +320,12 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
         if aims is None:
             without.setdefault(reason, []).append(column.title)
             continue
+        held_by = [row for row in rows if name in row.cells and not row.human]
+        for row in held_by if over == "seeds" and len(held_by) > 1 else ():
+            if row.cells[name].seeds == 1 < len(row.seeds):
+                once.setdefault(row.family, []).append(column.title)
         rivals = [i for i, row in enumerate(rows) if _may_win(row, name, column, over) and aims[i] is not None]
-        if not rivals or sum(name in row.cells and not row.human for row in rows) < 2:
+        if not rivals or len(held_by) < 2:
             continue
         near = column.target in ("human", "truth")  # where two texts may come near by luck
         sure = [i for i in rivals if math.isfinite(rows[i].cells[name].error)] if near else rivals
@@ -350,6 +355,10 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
         f"not ranked in {', '.join(dict.fromkeys(names))}, which have no interval: {family}"
         for family, names in few.items()
     ]
+    notes += [
+        f"not ranked in {', '.join(dict.fromkeys(names))}, which one of its seeds alone holds: {family}"
+        for family, names in once.items()
+    ]
     alone = sorted({row.family for row in rows if over == "seeds" and len(row.seeds) == 1 and not row.human})
     notes += [f"not ranked, for want of a second seed: {', '.join(alone)}"] if alone else []
     return [replace(row, cells=marked) for row, marked in zip(rows, cells, strict=True)]
@@ -357,7 +366,7 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
 
 def _may_win(row: Row, name: str, column: Column, over: str) -> bool:
     cell = row.cells.get(name)
-    if row.human or cell is None or math.isnan(cell.value) or (over == "seeds" and len(row.seeds) == 1):
+    if row.human or cell is None or math.isnan(cell.value) or (over == "seeds" and cell.seeds == 1):
         return False
     good = {"higher": ("exact", "lower"), "lower": ("exact", "upper")}.get(column.target, ("exact",))
     return cell.exactness in good

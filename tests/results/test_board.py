@@ -10,7 +10,7 @@ import pytest
 from gentext import files
 from gentext.cli import main
 from gentext.files import read_texts, write_texts
-from gentext.report import export, page
+from gentext.report import charts, export, findings, page
 from gentext.results import board, record, render_board
 from gentext.results.merge import merge
 from gentext.results.record import Record
@@ -446,6 +446,38 @@ def test_the_header_says_what_the_uncertainty_is_of():
     assert alone.cells["bits_per_char"].interval is None  # its own would be over sentences
     assert not alone.cells["bits_per_char"].best
     assert any("want of a second seed: once" in note for note in ranked.notes)
+
+
+def test_a_figure_of_one_of_three_seeds_wins_nothing_from_figures_of_three():
+    def judged(family, seed, figure):
+        values = {} if figure is None else {"mauve": Value(figure, "mauve|v:1", True, 9, interval=(figure, figure))}
+        return replace(made(family, seed=seed), values=values)
+
+    three = [judged("a", seed, figure) for seed, figure in enumerate((0.5, 0.6, 0.7))]
+    two = [judged("c", seed, figure) for seed, figure in enumerate((0.1, 0.11, None))]
+    one = [judged("b", seed, figure) for seed, figure in enumerate((0.9, None, None))]
+    (ranked,) = board.rank([*three, *one, *two], columns=["mauve"])
+    cells = {row.family: row.cells["mauve"] for row in ranked.rows}
+    assert {family: (cell.best, cell.equal) for family, cell in cells.items()} == {
+        "a": (True, False), "b": (False, False), "c": (False, False)
+    }  # fmt: skip
+    assert "not ranked in MAUVE, which one of its seeds alone holds: b" in ranked.notes
+    assert "a is best in MAUVE" in findings.find(ranked, "mauve", None)[0]
+    assert "significantly worse: c." in findings.find(ranked, "mauve", None)[0]
+    chart = json.dumps(charts.significance(ranked, ranked.rows, "mauve").spec)
+    assert '"first": "c"' in chart
+    assert '"first": "b"' not in chart
+
+
+def test_the_truth_is_covered_best_by_a_row_of_several_seeds():
+    def judged(family, seed, h_pq):
+        figures = {"h_pq": h_pq, "h_qp": 21.0, "h_p": 20.0}
+        values = {name: Value(figure, f"{name}|v:1", None, 9) for name, figure in figures.items()}
+        return replace(made(family, seed=seed), values=values)
+
+    records = [judged("a", seed, 22.0 + seed) for seed in range(2)]
+    assert "a covers the truth best" in findings.find(board.rank([*records, judged("b", 0, 21.0)])[0], "", None)[-1]
+    assert "b covers the truth best" in findings.find(board.rank([records[0], judged("b", 0, 21.0)])[0], "", None)[-1]
 
 
 def test_the_terminals_board_fits_eighty_columns(capsys):
