@@ -133,13 +133,14 @@ class Traded:
     dominated: Mapping[str, tuple[str, ...]]
     area: Mapping[str, tuple[float, tuple[float, float] | None]]  # mean quality over `span`
     matched: Mapping[str, tuple[float, tuple[float, float] | None]]  # quality at `matched_at`, of those that reach it
+    apart: tuple[str, ...] = ()  # families left out: no setting of theirs is held by all their seeds
 
 
 def trade(board: Board, quality: str, diversity: str, *, x: float | None = None) -> Traded | None:
     """The trade-offs of a board's families, quality read at diversity `x`, by default the middle of what all reach.
 
-    None where nothing holds both metrics. Raises: ValueError for a metric without a direction, and for one of mixed
-    signatures.
+    A family whose seeds share no setting is left out. None where nothing holds both metrics. Raises: ValueError for a
+    metric without a direction, and for one of mixed signatures.
     """
     held = [r for row in board.rows for r in row.records if quality in r.values and diversity in r.values]
     if not any(record.family != "human" for record in held):
@@ -150,10 +151,12 @@ def trade(board: Board, quality: str, diversity: str, *, x: float | None = None)
             raise ValueError(f"neither end of {name} is better, so that it cannot be traded; give for example bleu4")
         if refused := mixed(name, held):
             raise ValueError(refused)
-    curves = _curves(board, quality, diversity, {name: axis == "higher" for name, axis in axes.items()})
-    if not curves:
+    drawn = _curves(board, quality, diversity, {name: axis == "higher" for name, axis in axes.items()})
+    if not drawn:
         return None
-    means = {name: _mean(each) for name, each in curves.items()}
+    found = {name: _mean(each) for name, each in drawn.items()}
+    means = {name: mean for name, mean in found.items() if mean is not None}
+    curves = {name: drawn[name] for name in means}
     several = [name for name, curve in means.items() if len(frontier(curve)) > 1]
     span = common_range([curve for name in several for curve in curves[name]]) if len(several) > 1 else None
     place = sum(span) / 2 if x is None and span else x
@@ -172,15 +175,16 @@ def trade(board: Board, quality: str, diversity: str, *, x: float | None = None)
         place,
         {name: tuple(means[name].settings[i] for i in index) for name, index in kept.items()},
         {name: tuple(s for i, s in enumerate(means[name].settings) if i not in kept[name]) for name in means},
-        {name: found for name, found in areas.items() if found is not None},
-        {name: found for name, found in matched.items() if found is not None},
+        {name: figure for name, figure in areas.items() if figure is not None},
+        {name: figure for name, figure in matched.items() if figure is not None},
+        tuple(name for name, mean in found.items() if mean is None),
     )
 
 
-def _curve(name: str, points: Sequence[tuple[str, float, float]], *options: Any) -> Curve:
+def _curve(name: str, points: Mapping[str, tuple[float, float]], *options: Any) -> Curve:
     """The curve of one seed's decode settings, each with its diversity and its quality."""
-    settings, xs, ys = zip(*points, strict=True)
-    return Curve(name, settings, xs, ys, *options)
+    xs, ys = zip(*points.values(), strict=True)
+    return Curve(name, tuple(points), xs, ys, *options)
 
 
 def _each(curves: Sequence[Curve], read: Callable[[Curve], float]) -> tuple[float, tuple[float, float] | None] | None:
@@ -209,11 +213,12 @@ def table(traded: Traded) -> Table:
         rows.append([name, area or "-", read or "-", *settings])
     over = "" if traded.span is None else f" over {diversity} {traded.span[0]:.3g} to {traded.span[1]:.3g}"
     common = "" if traded.matched_at is None else f" at {diversity} {traded.matched_at:.3g}"
+    apart = f" Left out, for no setting is held by all its seeds: {', '.join(traded.apart)}." if traded.apart else ""
     return Table(
         f"{quality} against {diversity}",
         "Mean: the area below a family's frontier, by the width of the range that all families with two settings or "
         "more on it reach; a further setting between them adds nothing. Both are read between settings, never beyond "
-        "them. ±: half a 95 % interval over seeds, of three or more.",
+        "them. ±: half a 95 % interval over seeds, of three or more." + apart,
         ["family", f"mean {quality}{over}", f"{quality}{common}", "settings on the frontier", "dominated settings"],
         rows,
     )
@@ -229,26 +234,26 @@ def tables(boards: Iterable[Board], quality: str, diversity: str, *, x: float | 
 
 
 def _curves(board: Board, quality: str, diversity: str, up: Mapping[str, bool]) -> dict[str, list[Curve]]:
-    """By family a curve of every seed; human text makes none."""
-    points: dict[str, dict[int, list[tuple[str, float, float]]]] = {}
+    """By family a curve of every seed; human text makes none, and of several copies of one run the first counts."""
+    points: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
     for row in board.rows:
         for record in row.records:
             if row.human or quality not in record.values or diversity not in record.values:
                 continue
             x, y = record.values[diversity].value, record.values[quality].value
             if math.isfinite(x) and math.isfinite(y):
-                points.setdefault(row.family, {}).setdefault(record.seed, []).append((row.decode, x, y))
+                points.setdefault(row.family, {}).setdefault(record.seed, {}).setdefault(row.decode, (x, y))
     return {
         name: [_curve(name, each, up[diversity], up[quality], diversity, quality) for each in seeds.values()]
         for name, seeds in points.items()
     }
 
 
-def _mean(curves: Sequence[Curve]) -> Curve:
-    """The curve through the means over seeds, of the settings that every seed has."""
+def _mean(curves: Sequence[Curve]) -> Curve | None:
+    """The curve through the means over seeds, of the settings that every seed has; None where there are none."""
     settings = [setting for setting in curves[0].settings if all(setting in curve.settings for curve in curves)]
     if not settings:
-        return curves[0]
+        return None
     index = [[curve.settings.index(setting) for curve in curves] for setting in settings]
 
     def mean(axis: str) -> tuple[float, ...]:

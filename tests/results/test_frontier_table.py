@@ -50,6 +50,21 @@ def test_nothing_is_read_where_a_family_does_not_reach():
     assert trade(ranked, "chrf", "selfbleu4") is None
 
 
+def test_a_family_whose_seeds_share_no_setting_is_left_out_and_said_to_be():
+    first, second = ({name: SETTINGS[name]} for name in list(SETTINGS)[:2])
+    (ranked,) = board.rank([*made("hmm", 0, settings=first), *made("hmm", 1, settings=second), *made("lstm", 0)])
+    found = trade(ranked, "bleu4", "selfbleu4")
+    assert found.apart == ("hmm",)
+    assert found.best.keys() == {"lstm"}
+    assert table(found).note.endswith("Left out, for no setting is held by all its seeds: hmm.")
+
+
+def test_copies_of_a_run_make_no_points_of_their_own():
+    (once,) = board.rank(made("lstm", 0) + made("hmm", 0, -0.05))
+    (twice,) = board.rank(made("lstm", 0) + made("lstm", 0, 0.1) + made("hmm", 0, -0.05))
+    assert trade(twice, "bleu4", "selfbleu4") == trade(once, "bleu4", "selfbleu4")
+
+
 def test_the_command_tells_the_frontier(tmp_path, capsys):
     for one in made("lstm", 0) + made("hmm", 0, -0.05):
         (tmp_path / one.family).mkdir(exist_ok=True)
