@@ -22,7 +22,7 @@ class Value:
     n: int  # sequences that it rests on
     unit: str = ""  # nats/sentence, bits/char, share, ...
     interval: tuple[float, float] | None = None  # 95 %
-    interval_kind: str = ""  # bootstrap:10000 | jackknife:20 | clopper-pearson | normal
+    interval_kind: str = ""  # bootstrap:10000 | jackknife:20 | clopper-pearson | normal | normal+draws
     exactness: Exactness = "exact"
     per_sequence: np.ndarray | None = None  # for tests: a mean's figures, a ratio's linearised; None for set metrics
     paired: bool = False  # figure i rests on the same test sentence or prompt in every run, so that tests may pair them

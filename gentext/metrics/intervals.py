@@ -23,6 +23,7 @@ CELLS = 1 << 17  # weights held at once by one thread: 1 MB, which stays in its 
 LARGE = 2_000  # rows, from which on a mean is normal to three digits, and resamples of it only take time
 FEW = 16  # texts, of fewer than which a group is no sample of anything
 GROUPS = 20  # that a jackknife leaves out, one at a time
+DRAWS = "normal+draws"  # the kind that holds an error which all texts share, and which their own figures do not show
 ROUNDING = 1e-9  # errors as small are of the arithmetic, such as a jackknife's over texts that are all the same
 
 

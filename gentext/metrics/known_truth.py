@@ -20,7 +20,7 @@ from scipy.special import entr, expit
 
 from gentext.data.source import Truth
 from gentext.metrics.base import Absent, TextMetric
-from gentext.metrics.intervals import clopper_pearson, mean_normal, normal, standard_error
+from gentext.metrics.intervals import DRAWS, clopper_pearson, mean_normal, normal, standard_error
 from gentext.types import Exactness, Samples, Scores, Value
 
 NATS = "nats/sentence"
@@ -133,7 +133,8 @@ def covering(
     exactness = "upper" if bound else "exact"
     for name, nats in (("h_pq", -q), ("kl_pq", p - q)):
         error = float(np.hypot(standard_error(nats), shared)) if shared else None
-        found[name] = mean(name, nats, f"seqs:{len(q)}", exactness=exactness, error=error, paired=True)
+        kind = DRAWS if shared else "normal"
+        found[name] = mean(name, nats, f"seqs:{len(q)}", exactness=exactness, error=error, kind=kind, paired=True)
     return found
 
 
@@ -160,7 +161,8 @@ def accepting(
         # q among the accepted is q / share, so that this stays a divergence: zero only where the two are the same
         ratio = q[keep] - p[keep] - np.log(share)
         error = float(np.sqrt(standard_error(ratio) ** 2 + (1 - share) / count + shared**2))
-        kl = mean("kl_qp", ratio, rest, error=error, exactness="lower" if bound else "exact")
+        kind = DRAWS if shared else "normal"
+        kl = mean("kl_qp", ratio, rest, error=error, kind=kind, exactness="lower" if bound else "exact")
         each = kl.value + 1 - keep / share  # a mean among the accepted, less the log of their share: linearised
         each[keep] += (ratio - kl.value) / share
         found["kl_qp"] = replace(kl, per_sequence=each)
@@ -215,7 +217,8 @@ def distances(
             high, low = (share(test + by).mean() + share(samples + by).mean() for by in (shared, -shared))
             error = float(np.hypot(error, (high - low) / 4))
         n = len(test) + len(samples)
-        found[name] = Value(value, f"{name}|{rest}", False, n, unit, **normal(value, error)._asdict())
+        interval = normal(value, error, DRAWS if shared else "normal")
+        found[name] = Value(value, f"{name}|{rest}", False, n, unit, **interval._asdict())
     return found
 
 
@@ -255,10 +258,11 @@ def mean(
     better: bool | None = False,
     exactness: Exactness = "exact",
     error: float | None = None,
+    kind: str = "normal",
     paired: bool = False,
 ) -> Value:
     """A mean over texts, and 1.96 of its standard errors to both sides."""
-    interval = mean_normal(nats) if error is None else normal(float(nats.mean()), error)
+    interval = mean_normal(nats) if error is None else normal(float(nats.mean()), error, kind)
     return Value(
         float(nats.mean()),
         f"{name}|{rest}|v:1",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from gentext.metrics import intervals
 from gentext.panels import Table
 from gentext.results import naming
 from gentext.results import record as records
@@ -22,6 +24,7 @@ from gentext.results.significance import (
     two_sided,
 )
 from gentext.results.significance import over_seeds as students
+from gentext.value import Value
 
 Arrays = list[np.ndarray]  # one a seed: the figure of every sentence
 TESTS = ("bootstrap", "randomisation")
@@ -35,7 +38,8 @@ def compare(
     A row is the records of its seeds: of one seed each the sentences are resampled, of several each the seed is a
     random effect (`seed_test`). Paired where all rest on the same test sentences or prompts; a metric with an infinite
     sentence is left out. A figure of a whole set of texts (Self-BLEU, recall), which has no figure a sentence, is
-    tested by both rows' standard errors, and without an interval it is not tested.
+    tested by both rows' standard errors, and without an interval it is not tested. Where a likelihood rests on draws of
+    its own (decode=rerank), whose error all sentences share, a normal test of one seed holds that error too.
     Raises: ValueError where no metric can be compared.
     """
     if test not in TESTS:
@@ -50,20 +54,31 @@ def compare(
     size: dict[str, Any] = {"resamples" if test == "bootstrap" else "trials": draws}
     found = {}
     for name, (a, b, paired) in _comparable(first, second).items():
-        whole = len(a[0]) == 1  # a figure of all texts together
-        found[name] = (
-            _by_intervals(first[0], second[0], name) if whole else act(a[0], b[0], paired=paired, seed=seed, **size)
-        )
+        values = [record.values[name] for record in (first[0], second[0])]
+        if len(a[0]) == 1:  # a figure of all texts together: as if the rows had no text in common
+            error = float(np.hypot(standard_error(values[0]), standard_error(values[1])))
+            found[name] = _normal(values[0].value - values[1].value, error, "intervals|unpaired")
+        elif any(value.interval_kind == intervals.DRAWS for value in values):
+            errors = [intervals.standard_error(each) for each in ([a[0] - b[0]] if paired else [a[0], b[0]])]
+            errors += [_shared_error(value, each) for value, each in zip(values, (a[0], b[0]), strict=True)]
+            difference = float(a[0].mean() - b[0].mean())
+            found[name] = _normal(difference, math.hypot(*errors), f"normal|{'paired' if paired else 'unpaired'}")
+        else:
+            found[name] = act(a[0], b[0], paired=paired, seed=seed, **size)
     return corrected(found)
 
 
-def _by_intervals(first: Record, second: Record, name: str) -> Comparison:
-    """A normal test of two figures whose intervals are known, as if the rows had no text in common."""
-    values = [record.values[name] for record in (first, second)]
-    difference = values[0].value - values[1].value
-    error = float(np.hypot(standard_error(values[0]), standard_error(values[1])))
+def _shared_error(value: Value, each: np.ndarray) -> float:
+    """The error that all sentences of a figure share: what its interval holds beside their spread."""
+    if value.interval_kind != intervals.DRAWS:
+        return 0.0
+    return math.sqrt(max(0.0, standard_error(value) ** 2 - intervals.standard_error(each) ** 2))
+
+
+def _normal(difference: float, error: float, test: str) -> Comparison:
+    """A normal test of a difference with this standard error."""
     interval = (difference - Z * error, difference + Z * error)
-    return Comparison(difference, two_sided(difference, error, np.inf), interval, "intervals|unpaired")
+    return Comparison(difference, two_sided(difference, error, np.inf), interval, test)
 
 
 def over_seeds(first: Sequence[Record], second: Sequence[Record]) -> dict[str, SeedTest]:
@@ -172,10 +187,9 @@ def comparison_table(first: Sequence[Record], second: Sequence[Record], **option
         if several:
             cells += [f"{_p(several[metric].p_seeds)} ({several[metric].kind})", f"{several[metric].detectable:.2g}"]
         rows.append([*cells, result.test.split("|")[1]])
-    test = next(iter(found.values())).test.split("|")[0]
     return Table(
         f"{names[0]} against {names[1]}{shared}",
-        _how(test, first, len(found)),
+        _how(options.get("test", TESTS[0]), first, len(found)),
         [
             *("metric", *names, "difference", "95 % interval", "p", "p (Holm)"),
             *(("p over seeds", "can be seen") if several else ()),
@@ -190,7 +204,8 @@ def _how(test: str, first: Sequence[Record], metrics: int) -> str:
     if len(first) == 1:
         return (
             f"1 seed each: this says nothing of training luck. {test.capitalize()} over sentences, paired where both "
-            f"rest on the same; figures of all texts together by both intervals. {holm}"
+            "rest on the same; figures of all texts together by both intervals; likelihoods that rest on draws of "
+            f"their own by a normal test that holds the error of those. {holm}"
         )
     return (
         "A model with the seed as a random effect, over sentences too where all seeds were judged on the same; beside "

@@ -60,6 +60,7 @@ KINDS = {
     "subsample": "random halves and quarters of the texts",
     "wilson": "Wilson's score interval of a share",
     "normal": "1.96 standard errors to both sides",
+    "draws": "the error of the draws that a likelihood rests on",
     "range": "from the lowest to the highest of repeated fits",
 }
 EXACTNESS = {

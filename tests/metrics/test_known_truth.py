@@ -1,6 +1,7 @@
 """Known truth: every estimate against its exact value, by enumeration of two small distributions."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,25 @@ def test_two_halves_of_one_models_samples_differ_in_one_case_of_twenty():
         one, two = (half.per_sequence for half in halves)
         told += bootstrap_test(one, two, paired=False, resamples=400).p < 0.05
     assert 0.02 < told / trials < 0.09
+
+
+def test_intervals_say_where_they_hold_an_error_that_all_texts_share():
+    test, samples = drawn(P, 400), drawn(Q, 400, seed=1)
+    of_test, of_samples = scored(test), scored(samples, split="samples")
+    kinds = {}
+    for error in (0.0, 0.5):
+        metric = KnownTruth()
+        both = (replace(of_test, error=error), replace(of_samples, error=error))
+        metric.update(Enumerated(), samples, test, *both)
+        found = metric.values()
+        kinds[error] = {name: found[name].interval_kind for name in ("h_pq", "kl_pq", "kl_qp", "h_qp")}
+        for name in ("h_pq", "kl_pq", "kl_qp"):
+            low, high = found[name].interval
+            alone = standard_error(found[name].per_sequence)
+            assert (high - low) / (2 * 1.96) == pytest.approx(math.hypot(alone, error), rel=0.01)
+    assert set(kinds[0.0].values()) == {"normal"}
+    assert set(kinds[0.5].values()) == {"normal+draws", "normal"}
+    assert kinds[0.5]["h_qp"] == "normal"  # of p alone
 
 
 def test_the_same_distribution_is_no_distance_away():

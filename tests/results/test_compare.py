@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -54,6 +55,36 @@ def test_a_figure_of_all_texts_is_tested_by_its_interval_and_without_one_not(tmp
     assert far.test == "intervals|unpaired"
     assert near.interval == pytest.approx((-0.0907, 0.0507), abs=1e-4)
     assert "recall" not in compare([recall(one, 0.5, None)], [recall(three, 0.9, None)])
+
+
+def test_the_error_of_a_likelihoods_own_draws_is_in_the_test(monkeypatch):
+    """One judged decoder against itself, its density from fresh draws each time: all sentences share their error."""
+    read = "gentext.results.compare.per_sequence"  # from a file
+    monkeypatch.setattr(read, lambda one: {"kl": one.values["kl"].per_sequence})
+    rng, trials = np.random.default_rng(0), 300
+    told = {"both": 0, "one": 0, "apart": 0}
+
+    def judged(each, shared, paired):
+        moved = each + rng.normal(0, shared)
+        error = math.hypot(each.std(ddof=1) / len(each) ** 0.5, shared)
+        interval = (moved.mean() - 1.96 * error, moved.mean() + 1.96 * error)
+        kind = "normal+draws" if shared else "normal"
+        value = Value(float(moved.mean()), "kl|v:1", False, len(each), "nats", interval, kind)
+        held = {"kl": dataclasses.replace(value, per_sequence=moved, paired=paired)}
+        return Record("captions", "unconditional", "lstm", "", "ancestral", 0, held, {}, "exact")
+
+    for _ in range(trials):
+        text, other = rng.normal(20, 4, (2, 200))
+        noise = rng.normal(0, 0.5, (2, 200))
+        for case, first, second in (
+            ("both", judged(text + noise[0], 0.15, True), judged(text + noise[1], 0.15, True)),
+            ("one", judged(text + noise[0], 0.15, True), judged(text + noise[1], 0.0, True)),
+            ("apart", judged(text, 0.4, False), judged(other, 0.4, False)),
+        ):
+            found = compare([first], [second])["kl"]
+            assert found.test == f"normal|{'unpaired' if case == 'apart' else 'paired'}"
+            told[case] += found.p < 0.05
+    assert all(0.02 < count / trials < 0.09 for count in told.values()), told
 
 
 def test_the_table_marks_bounds_and_names_what_differs(tmp_path):
