@@ -208,6 +208,13 @@ class Decoder(ABC):
         """The decoder without its `min_len`."""
         return self
 
+    def lasting(self, length: int) -> Decoder:
+        """The decoder with a `min_len` of so many tokens. Raises: ValueError where it has none."""
+        raise ValueError(
+            f"every text of this corpus has {length} tokens, and {type(self).__name__} cannot be told so; take a "
+            "decoder that has min_len, such as decode=ancestral"
+        )
+
     def unmasking(self) -> Unmasker | None:
         """The decoder as one that fills masks in any order; None where it writes from left to right alone."""
         return None

@@ -100,6 +100,9 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
             family: LanguageModel = config.build(cfg.family).to(cfg.device)
             if isinstance(family, SupportsAnswers):
                 family.check(corpus)
+            if not isinstance(family, SupportsTexts) and (length := one_length(corpus)) is not None:
+                for decoder in decoders.values():
+                    decoder.lasting(length)  # refuses, before the training
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)
@@ -335,7 +338,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
     decoder = decoder.reading(corpus.tokenizer)
-    length = corpus.truth.length if corpus.truth is not None else None  # of every text of such a corpus
+    length = one_length(corpus)
     begun, drawn = time.perf_counter(), decoder.count.drawn if isinstance(decoder, JudgedDecoder) else 0
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
@@ -393,6 +396,11 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     return made
 
 
+def one_length(corpus: Corpus) -> int | None:
+    """The tokens that every text of a corpus has; None where EOS ends each."""
+    return None if corpus.truth is None else corpus.truth.length
+
+
 def device_name(device: str) -> str:
     """The device as a record names it: a GPU by its model, for it decides the last digits."""
     found = torch.device(device)
@@ -418,7 +426,7 @@ def sample(job: Evaluation, decoder: Decoder, setting: str, length: int | None) 
         texts = job.family.texts(corpus, n, split=cfg.eval.split, rng=Streams(cfg.seed)(stream))
         return corpus.batch(texts, whole=True), texts
     if length is not None:
-        decoder = replace(cast(Any, decoder), min_len=length)  # every decoder that has a length is a dataclass
+        decoder = decoder.lasting(length)
     job.family.eval()
     how = {"decoder": decoder, "seed": cfg.seed, "name": stream, "prompt": prompt}
     with job.monitor.progress(None, f"sampling {n}: {setting}", ""):

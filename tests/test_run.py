@@ -316,6 +316,21 @@ def test_unusable_files_are_refused(tmp_path, capsys, name):
     assert not list(tmp_path.glob("runs/**/*.json"))
 
 
+def test_judged_decoders_write_a_corpus_of_one_length(tmp_path):
+    small = ["data=oracle", "data.truth.params=null", "data.train=50", "data.valid=20", "data.test=20"]
+    for decode in ("consensus", "likeliest"):
+        assert main(["run", "family=ngram", *small, "eval.samples=20", f"decode={decode}", BLEU_ALONE]) == 0
+    texts = [path.read_text().splitlines() for path in tmp_path.glob("runs/**/samples.*.txt")]
+    assert [{len(text.split()) for text in each} for each in texts] == [{20}, {20}]
+
+
+def test_a_decoder_that_cannot_write_one_length_is_refused_before_the_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(EMTrainer, "run", lambda *_, **__: pytest.fail("it trained"))
+    small = ["data=oracle", "data.truth.params=null", "data.train=50", "data.valid=20", "data.test=20"]
+    assert main(["run", "family=ngram", *small, "decode=constrained", "decode.constrained.length=5"]) == 2
+    assert "every text of this corpus has 20 tokens" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert run("out=file/below") == 2

@@ -26,6 +26,9 @@ class BaseDecoder(Decoder):
     def ending(self) -> Decoder:
         return replace(self, min_len=0)
 
+    def lasting(self, length: int) -> Decoder:
+        return replace(self, min_len=length)
+
     @property
     def rules(self) -> LogitRules:
         return LogitRules(self.repetition_penalty, self.no_repeat_ngram, self.min_len, self.ban_unk)

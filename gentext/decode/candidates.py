@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -41,6 +42,15 @@ class JudgedDecoder(Decoder):
         parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name in ("base", "judge")}
         made = replace(self, **{name: part.reading(tokenizer) for name, part in parts.items() if part is not None})
         object.__setattr__(made, "count", self.count)  # what it draws is booked on this one
+        return made
+
+    @property
+    def min_len(self) -> int:
+        return self.base.min_len
+
+    def lasting(self, length: int) -> JudgedDecoder:
+        made = copy.copy(self)  # with its tokenizer, and the count of what it draws
+        object.__setattr__(made, "base", self.base.lasting(length))
         return made
 
     def draw(

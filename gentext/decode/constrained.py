@@ -90,6 +90,12 @@ class Constrained(JudgedDecoder):
         object.__setattr__(made, "machine", self._conditions.automaton(tokenizer))
         return made
 
+    def lasting(self, length: int) -> Constrained:
+        raise ValueError(
+            f"every text of this corpus has {length} tokens and no end, and decode=constrained ends each within "
+            "max_len tokens; take another decoder, such as decode=ancestral"
+        )
+
     @torch.no_grad()
     def __call__(
         self,

@@ -78,14 +78,15 @@ class Refine(JudgedDecoder):
         """Each text with a part of it kept, the rest drawn anew, in the order of `old`."""
         words = (old.mask & (old.tokens != EOS)).sum(1)
         u = torch.rand(len(old), 2, generator=rng, device=rng.device).to(old.tokens.device)
-        if isinstance(family, SupportsInfilling):
+        if isinstance(family, SupportsInfilling) and self.base.min_len < max_len:  # what fills a span ends as it likes
             return self._infilled(family, old, words, u, max_len, rng)
         kept = (u[:, 0] * words).long().clamp_max(max_len - 1)  # tokens of the beginning
         parts, order = [], []
         for length in kept.unique().tolist():  # one prompt length at a time, for a state counts what all rows have read
             rows = (kept == length).nonzero()[:, 0]
             start = old.tokens[rows, :length] if length else None
-            new = self.draw(family, len(rows), max_len - length, rng, start)
+            rest = self.lasting(max(0, self.base.min_len - length)) if self.base.min_len else self
+            new = rest.draw(family, len(rows), max_len - length, rng, start)
             tokens = new.tokens if start is None else torch.cat([start, new.tokens], 1)
             parts.append(tokens)
             order.append(rows)

@@ -26,7 +26,7 @@ class Reject(SupportsReweighting, JudgedDecoder):
     p(x) / q(x) would need gamma 0, which keeps almost nothing. So a text has its own probability times a(d) / E[a(d)]:
     `distribution`.
 
-    burn_in: draws for m and gamma, which are thrown away; without a prompt always the same ones.
+    burn_in: draws for m and gamma, which are thrown away; always the same ones, but of a prompt or of one length.
     most: draws for each text at most.
     Source: Azadi et al. 2019, equations 8 and 9.
     Differs: gamma is chosen for a share of kept draws, where theirs is a percentile of the log-odds; m does not rise
@@ -75,9 +75,10 @@ class Reject(SupportsReweighting, JudgedDecoder):
         def draw(size: int) -> Batch:
             return self.draw(family, size, max_len, rng, None if given is None else given.expand(size, -1))
 
-        if given is None:
+        fixed = given is None and self.base.min_len < max_len  # texts of one length have no `distribution`
+        if fixed:
             self.count.drawn += self.burn_in
-        highest, gamma = self._constants(family, None if given is None else draw(self.burn_in))
+        highest, gamma = self._constants(family, None if fixed else draw(self.burn_in))
 
         def keep(batch: Batch) -> Bool[Tensor, " m"]:
             odds = self.score(family, batch)

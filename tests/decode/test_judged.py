@@ -9,8 +9,9 @@ import pytest
 import torch
 from sacrebleu.metrics import BLEU, CHRF
 
+from gentext.data import Word
 from gentext.data.source import Truth
-from gentext.decode import Ancestral, Consensus, Refine, Reject, Rerank, Resample
+from gentext.decode import Ancestral, Consensus, Constrained, Filter, Refine, Reject, Rerank, Resample, WordList
 from gentext.decode import consensus as mbr
 from gentext.decode.reject import log_acceptance
 from gentext.language_model import Decoder, Judge, LanguageModel
@@ -300,3 +301,27 @@ def test_rejection_keeps_its_share_when_a_rarer_text_turns_up_that_is_liked_far_
     batch = decoder(model, 300, 5, rng=torch.Generator().manual_seed(0))
     assert len(batch) == 300
     assert decoder.count.drawn < 3500  # as `accept` says: 300 / 0.2, the burn-in, and the last draw's surplus
+
+
+def test_what_is_judged_has_the_length_of_a_corpus_of_one_length():
+    tokenizer = Word().fit(["a b c"])
+    every = [
+        Consensus(candidates=3, utility="chrf"),
+        Rerank(by="likelihood", candidates=3),
+        Resample(judge=Words({4: -1.0, 5: 1.0}), candidates=3),
+        Reject(judge=Words({4: -1.0, 5: 1.0}), accept=0.3, burn_in=50),
+        Refine(judge=Length(), rounds=2),
+        Filter(flag=WordList(["zebra"]), base=Rerank(by="likelihood", candidates=2)),
+    ]
+    torch.manual_seed(0)
+    for model in (family(), HMM(7, states=4).eval()):
+        for plain in every:
+            decoder = plain.reading(tokenizer).lasting(6)
+            batch = model.sample(5, 6, decoder=decoder, rng=rng())
+            assert batch.lengths.tolist() == [6] * 5
+            assert not bool((batch.tokens == EOS).any())
+            assert decoder.count.drawn == plain.count.drawn > 0
+    with pytest.raises(ValueError, match="decode=constrained ends each within max_len"):
+        Filter(flag=WordList(["a"]), base=Constrained(contains=["a"])).lasting(6)
+    with pytest.raises(ValueError, match="Fixed cannot be told so"):
+        Rerank(by="likelihood", base=Fixed([[4]])).lasting(6)
