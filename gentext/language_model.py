@@ -200,6 +200,9 @@ class Decoder(ABC):
     ) -> Batch:
         """`n` sequences of `max_len` tokens at most, EOS included; a prompt is not part of them."""
 
+    def check(self, family: LanguageModel) -> None:  # noqa: B027 - most draw from any family
+        """Raises: ValueError where it cannot draw from such a family; asked before the family is trained."""
+
     def choose(self, logits: Float[Tensor, "n v"], rng: torch.Generator) -> Int[Tensor, " n"]:
         """A token for each row of logits, as this decoder draws one. Raises: NotImplementedError unless `tokenwise`."""
         raise NotImplementedError(f"{type(self).__name__} searches over sequences")

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_model
 
 from gentext import config, panels
+from gentext.checks import ArgumentError
 from gentext.data.corpus import Corpus
 from gentext.data.tokenizer import Tokenizer
 from gentext.decode.base import BaseDecoder
@@ -81,7 +82,9 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
         if cfg.eval.samples < 1:
             raise ValueError(f"eval.samples is {cfg.eval.samples}; judge 1 text or more, for example eval.samples=1000")
         corpus = open_corpus(cfg, stored_tokenizer(folder))
-        corpus.size(cfg.eval.split)  # a wrong split fails now, not after training
+        if not corpus.size(cfg.eval.split):  # a wrong split fails now, not after training
+            given = f"eval.split is {cfg.eval.split}, and {corpus.name} has no text there"
+            raise ValueError(f"{given}; give data.{cfg.eval.split}=100 or another number, or another eval.split")
         named = config.build(cfg.decode)
         for name, decoder in named.items():  # known only now that the corpus is
             decoder.reading(corpus.tokenizer)  # refuses conditions and judges of other words
@@ -100,9 +103,9 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
             family: LanguageModel = config.build(cfg.family).to(cfg.device)
             if isinstance(family, SupportsAnswers):
                 family.check(corpus)
-            if not isinstance(family, SupportsTexts) and (length := one_length(corpus)) is not None:
-                for decoder in decoders.values():
-                    decoder.lasting(length)  # refuses, before the training
+            if not isinstance(family, SupportsTexts):  # which writes without a decoder
+                for name, decoder in named.items():
+                    check_decoder(name, decoder, family, one_length(corpus))
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)
@@ -399,6 +402,16 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
 def one_length(corpus: Corpus) -> int | None:
     """The tokens that every text of a corpus has; None where EOS ends each."""
     return None if corpus.truth is None else corpus.truth.length
+
+
+def check_decoder(name: str, decoder: Decoder, family: LanguageModel, length: int | None) -> None:
+    """Raises: ValueError where a decode setting of this name cannot draw from a family, or texts of one `length`."""
+    try:
+        decoder.check(family)
+        if length is not None:
+            decoder.lasting(length)
+    except ArgumentError as error:
+        raise ValueError(f"decode.{name}.{error}") from error
 
 
 def device_name(device: str) -> str:

@@ -20,6 +20,7 @@ from gentext.decode import Beam
 from gentext.models.hmm.model import HMM
 from gentext.results import record
 from gentext.train.em import EMTrainer
+from gentext.train.gradient import GradientTrainer
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
 NO_METRICS = "eval.metrics={}"
@@ -280,6 +281,7 @@ def test_stored_samples_are_judged_anew_without_the_model(finished):
         (["max_len=1"], "max_len"),
         (["seed=0,1"], "-m"),
         (["family=human", "loss=nll", "train=gradient"], "human"),
+        (["data.valid=0", "eval.split=valid"], "eval.split is valid, and captions"),
     ],
 )
 def test_bad_input_is_answered_in_a_line_and_leaves_nothing(tmp_path, capsys, overrides, advice):
@@ -314,6 +316,25 @@ def test_unusable_files_are_refused(tmp_path, capsys, name):
     assert name in shown
     assert "Traceback" not in shown
     assert not list(tmp_path.glob("runs/**/*.json"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "advice"),
+    [
+        (["decode=contrastive"], "NGram shows no hidden states"),
+        (["decode=unmask"], "decode=unmask fills masks, and NGram has none"),
+        (["decode=consensus", "decode.consensus.base={_target_: gentext.decode.Contrastive}"], "no hidden states"),
+        (
+            ["decode=constrained", "decode.constrained.length=5", "decode.constrained.how=exact"],
+            "constrained.how is exact",
+        ),
+    ],
+)
+def test_a_decoder_that_does_not_fit_the_family_is_refused_before_the_training(capsys, monkeypatch, overrides, advice):
+    monkeypatch.setattr(EMTrainer, "run", lambda *_, **__: pytest.fail("it trained"))
+    monkeypatch.setattr(GradientTrainer, "run", lambda *_, **__: pytest.fail("it trained"))
+    assert run(f"family={'lstm' if 'exact' in advice else 'ngram'}", *overrides) == 2
+    assert advice in capsys.readouterr().err
 
 
 def test_judged_decoders_write_a_corpus_of_one_length(tmp_path):

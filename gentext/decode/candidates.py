@@ -53,6 +53,9 @@ class JudgedDecoder(Decoder):
         object.__setattr__(made, "base", self.base.lasting(length))
         return made
 
+    def check(self, family: LanguageModel) -> None:
+        self.base.check(family)
+
     def draw(
         self, family: LanguageModel, n: int, max_len: int, rng: torch.Generator, prompt: Int[Tensor, "n p"] | None
     ) -> Batch:
@@ -173,6 +176,11 @@ class Rerank(SupportsReweighting, ChosenDecoder):
         if self.by != "likelihood" and self.judge is None:
             raise ArgumentError("judge", "is null; give judge.run=FOLDER of a trained run, or by=likelihood")
 
+    def check(self, family: LanguageModel) -> None:
+        super().check(family)
+        if self.by != "judge":
+            needs_likelihood(self.by, family)
+
     def score(self, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
         scores = torch.zeros(len(batch), dtype=torch.double, device=batch.tokens.device)
         if self.by != "judge":
@@ -261,10 +269,15 @@ class Resample(SupportsReweighting, ChosenDecoder):
 
 def likelihood(by: str, family: LanguageModel, batch: Batch) -> Float[Tensor, " n"]:
     """log q of each text. Raises: ValueError where the family has none."""
-    if family.likelihood == "none":
-        raise ValueError(f"by={by} needs a likelihood, and {type(family).__name__} has none; give by=judge")
+    needs_likelihood(by, family)
     parts = [family.log_prob(batch.rows(slice(at, at + 256))) for at in range(0, len(batch), 256)]
     return torch.cat(parts).double()
+
+
+def needs_likelihood(by: str, family: LanguageModel) -> None:
+    """Raises: ValueError where a family has none."""
+    if family.likelihood == "none":
+        raise ValueError(f"by={by} needs a likelihood, and {type(family).__name__} has none; give by=judge")
 
 
 def needs_odds(judge: Judge) -> None:

@@ -90,6 +90,14 @@ class Constrained(JudgedDecoder):
         object.__setattr__(made, "machine", self._conditions.automaton(tokenizer))
         return made
 
+    def check(self, family: LanguageModel) -> None:
+        super().check(family)
+        if self.how == "exact" and not isinstance(family, SupportsGuiding):
+            raise ArgumentError(
+                "how",
+                f"is exact, and {type(family).__name__} cannot say how likely a condition is; an HMM and an n-gram can",
+            )
+
     def lasting(self, length: int) -> Constrained:
         raise ValueError(
             f"every text of this corpus has {length} tokens and no end, and decode=constrained ends each within "
@@ -108,6 +116,7 @@ class Constrained(JudgedDecoder):
     ) -> Batch:
         """`n` sequences of `max_len` tokens at most, EOS included."""
         check(n, max_len, prompt, 0)
+        self.check(family)
         if self.machine is None or self.tokenizer is None:
             raise ValueError("decode=constrained needs the family's tokenizer: give it by `reading(tokenizer)`")
         if self.how == "reject":
@@ -125,11 +134,6 @@ class Constrained(JudgedDecoder):
             led = self.guide.guiding(family, self.tokenizer, self.machine, max_len)
         elif isinstance(family, SupportsGuiding) and self.how != "lookahead":
             led = family.fitting(self.machine, max_len)
-        elif self.how == "exact":
-            raise ArgumentError(
-                "how",
-                f"is exact, and {type(family).__name__} cannot say how likely a condition is; an HMM and an n-gram can",
-            )
         else:
             led = Lookahead(family, self.machine, max_len)
         return self.draw(led, n, max_len, rng, prompt)

@@ -39,6 +39,9 @@ class Contrastive(BaseDecoder):
         at_least(1, top_k=self.top_k)
         between(0, 1, alpha=self.alpha)
 
+    def check(self, family: LanguageModel) -> None:
+        supports(family)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -50,14 +53,10 @@ class Contrastive(BaseDecoder):
         prompt: Int[Tensor, "n p"] | None = None,
     ) -> Batch:
         """One sequence for each row. `rng` draws only what is latent in the family."""
-        if not isinstance(family, SupportsHidden):
-            raise ValueError(
-                f"{type(family).__name__} shows no hidden states, which contrastive search compares; "
-                "try decode=top_p or decode=beam"
-            )
         check(n, max_len, prompt, self.min_len)
+        hidden = supports(family).hidden
         parts = split(n, family.vocab_size, max(1, self.batch_size // self.top_k), prompt)
-        return join([self._rows(family, family.hidden, rows, max_len, rng, given) for rows, given in parts], prompt)
+        return join([self._rows(family, hidden, rows, max_len, rng, given) for rows, given in parts], prompt)
 
     def _rows(
         self,
@@ -95,6 +94,16 @@ class Contrastive(BaseDecoder):
             past = torch.cat([past[live], hidden[live, best[live]][:, None]], 1)
             row = row[live]
         return tokens
+
+
+def supports(family: LanguageModel) -> SupportsHidden:
+    """The family. Raises: ValueError where it shows no hidden states."""
+    if isinstance(family, SupportsHidden):
+        return family
+    raise ValueError(
+        f"{type(family).__name__} shows no hidden states, which contrastive search compares; "
+        "try decode=top_p or decode=beam"
+    )
 
 
 def _unit(hidden: Tensor) -> Tensor:

@@ -81,6 +81,9 @@ class Unmask(Ancestral, Unmasker):
     def tokenwise(self) -> bool:
         return False  # it has an order of its own
 
+    def check(self, family: LanguageModel) -> None:
+        supports(family)
+
     def unmasking(self) -> Unmasker | None:
         return self
 
