@@ -89,6 +89,8 @@ def external(
         config_dir: where options of the user's own are found, for the record's command.
         temporary: the file will be gone, so that the record's command names the samples that are kept beside it.
     """
+    if not out:
+        raise ValueError("out is empty; name the folder of the record, such as --out runs")
     cfg = _composed([*references, *_metrics(judged)])
     reader = TextReader(
         target=int(column) if column.isdecimal() else column,

@@ -282,6 +282,15 @@ def test_stored_samples_are_judged_anew_without_the_model(finished):
         (["seed=0,1"], "-m"),
         (["family=human", "loss=nll", "train=gradient"], "human"),
         (["data.valid=0", "eval.split=valid"], "eval.split is valid, and captions"),
+        (["out="], "out is empty"),
+        (["eval.metrics=null"], "eval.metrics is null"),
+        (["~eval.metrics"], "eval.metrics is left out"),
+        (["~eval.samples"], "eval.samples is left out"),
+        (["~eval.split"], "eval.split is left out"),
+        (["+decode.mine.temperature=0.5"], "decode.mine has no _target_"),
+        (["+eval.metrics.mine.x=1"], "eval.metrics.mine has no _target_"),
+        (["~decode"], "decode is empty"),
+        (["~tokenizer"], "tokenizer is left out"),
     ],
 )
 def test_bad_input_is_answered_in_a_line_and_leaves_nothing(tmp_path, capsys, overrides, advice):

@@ -117,6 +117,12 @@ def test_the_record_says_how_to_judge_it_again(tmp_path, monkeypatch):
     assert (after.values["bleu2"].value, after.command) == (before.values["bleu2"].value, before.command)
 
 
+def test_a_record_without_a_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("a man .", encoding="utf-8")
+    assert main(["score", "--samples", str(tmp_path / "a.txt"), "--references", "data=captions", "--out", ""]) == 2
+    assert "out is empty" in capsys.readouterr().err
+
+
 def test_programs_keep_their_lines(tmp_path):
     rows = [{"description": f"add {i}", "code": f"def f(x):\n    return x + {i}"} for i in range(40)]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))

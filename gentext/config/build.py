@@ -59,17 +59,28 @@ def check_run(cfg: DictConfig) -> None:
 
     Raises: ValueError, naming the key.
     """
+    if not cfg.out:
+        raise ValueError("out is empty; name the folder of the runs, such as out=runs")
+    for group in ("data", "tokenizer", "family", "train", "eval"):
+        if not isinstance(cfg.get(group), DictConfig):
+            raise ValueError(f"{group} is {_given(cfg, group)}, and every run has one; give {group}=NAME")
     for group in ("data", "tokenizer", "family", "train", "loss", "eval"):
-        check(cfg[group], f"{group}.")
-    nodes = {"decode": cfg.decode, "tracker": cfg.tracker, "eval.metrics": cfg.eval.metrics}
-    for group, named in nodes.items():
-        check_nodes(named, f"{group}.")
+        check(cfg.get(group), f"{group}.")
+    nodes = ("decode", "tracker", "eval.metrics")
+    for group in nodes:
+        check_nodes(cfg, group)
+    if not cfg.decode:
+        raise ValueError("decode is empty, and a run draws its texts by one; give decode=ancestral or another")
     if cfg.track is not None:
         check(cfg.track, "track.")
     device("device", cfg.device)
     at_least(1, processes=cfg.processes)
-    if not _fits(cfg.eval.samples, int):  # of no class, whose signature would say so
-        raise ValueError(f"eval.samples is {cfg.eval.samples}; it must be a whole number, such as 1000")
+    for name, kind, needed in (
+        ("samples", int, "a whole number, such as 1000"),
+        ("split", str, "a split, such as test"),
+    ):
+        if not _fits(cfg.eval.get(name), kind):  # of no class, whose signature would say so
+            raise ValueError(f"eval.{name} is {_given(cfg, f'eval.{name}')}; it must be {needed}")
     trial = copy.deepcopy(cfg)  # the data say how many tokens there are: any number will do here
     with open_dict(trial):
         trial.vocab_size, trial.max_len = cfg.vocab_size or TRIAL_VOCABULARY, cfg.max_len or TRIAL_LENGTH
@@ -109,15 +120,32 @@ def check(node: Any, where: str = "") -> None:
             check(child, f"{where}{key}.")
 
 
-def check_nodes(nodes: DictConfig, where: str) -> None:
+def check_nodes(cfg: DictConfig, group: str) -> None:
     """Check a group of named nodes. Raises: ValueError where one of them is none, such as `tracker.console=null`."""
+    nodes = OmegaConf.select(cfg, group)
+    if not isinstance(nodes, DictConfig):
+        raise ValueError(f"{group} is {_given(cfg, group)}, and holds objects by name; {group}={{}} is none of them")
     for name in nodes:
         node: Any = nodes._get_node(name)
         if not isinstance(node, DictConfig) or node._is_none():
             value = node._value()
             shown = "null" if value is None else repr(value)
-            raise ValueError(f"{where}{name} is {shown}, and stands for an object; ~{where}{name} leaves it out")
-    check(nodes, where)
+            raise ValueError(f"{group}.{name} is {shown}, and stands for an object; ~{group}.{name} leaves it out")
+        if not node._is_interpolation() and "_target_" not in node:
+            raise ValueError(
+                f"{group}.{name} has no _target_, and stands for an object; name its class by {group}.{name}._target_, "
+                f"or leave it out by ~{group}.{name}"
+            )
+    check(nodes, f"{group}.")
+
+
+def _given(cfg: DictConfig, key: str) -> str:
+    """What an error says that a key is."""
+    parent, _, name = key.rpartition(".")
+    above = OmegaConf.select(cfg, parent) if parent else cfg
+    if not isinstance(above, DictConfig) or name not in above:
+        return "left out"
+    return "null" if above[name] is None else repr(above[name])
 
 
 def _check_target(node: DictConfig, where: str) -> None:
