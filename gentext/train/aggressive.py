@@ -11,6 +11,7 @@ from itertools import islice
 import torch
 
 from gentext.checks import at_least
+from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.train.gradient_state import GradientState
 
@@ -49,12 +50,17 @@ class AggressiveEncoder:
         at_least(batches, limit=limit)
         self.batches, self.limit = batches, limit
 
-    def check(self, family: LanguageModel, processes: int) -> None:
-        """Raises: ValueError where there is no encoder to train, or several processes would."""
+    def check(self, family: LanguageModel, corpus: Corpus, processes: int) -> None:
+        """Raises: ValueError where there is no encoder to train, no valid split, or several processes would train."""
         if not isinstance(family, SupportsLatent):
             raise ValueError(
                 f"train=aggressive trains an encoder alone first, and {type(family).__name__} has none; "
                 "try train=gradient"
+            )
+        if not corpus.size("valid"):
+            raise ValueError(
+                f"train=aggressive ends by what z tells of valid, and {corpus.name} has no text there; give "
+                "data.valid=100 or another number, or take train=gradient"
             )
         if processes > 1:
             raise ValueError("train=aggressive trains in one process; give train.processes=1 and train.nodes=1")

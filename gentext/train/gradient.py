@@ -131,7 +131,7 @@ class GradientTrainer:
                 f"{' and '.join(divided)} divides it; give 1, and the texts that you want in {self.key}.batch_size"
             )
         if self.aggressive is not None:
-            self.aggressive.check(family, self.processes * self.nodes)
+            self.aggressive.check(family, corpus, self.processes * self.nodes)
 
     def run(self, family: LanguageModel, corpus: Corpus, *, streams: Streams, monitor: Monitor) -> None:
         """Trains `family` in place. Raises: TrainingError on divergence."""

@@ -54,6 +54,11 @@ class Stages:
         for name, given in (shares or {}).items():
             if name not in trainers or (given is not None and not 0 < given <= 1):
                 raise ArgumentError("shares", f"gives {name} {given}; it is of {', '.join(trainers)} a number up to 1")
+        total = sum(given for given in (shares or {}).values() if given is not None)
+        if total > 1 + 1e-9:  # decimals are not exact in binary
+            raise ArgumentError(
+                "shares", f"sum to {total:g}; they divide what a track allows, so give 1 or less in all"
+            )
         self.trainers, self.keep = trainers, keep
         self.shares: Mapping[str, float | None] = shares or {name: 1 / len(trainers) for name in trainers}
         self.key = "train"

@@ -63,6 +63,12 @@ def test_only_an_encoder_can_be_ahead(vae, notes):
         AggressiveEncoder(batches=0)
 
 
+def test_without_valid_it_would_never_end(tmp_path):
+    corpus = tiny.corpus(tmp_path, valid=0)
+    with pytest.raises(ValueError, match=r"no text there; give data\.valid="):
+        tiny.bound(aggressive=AggressiveEncoder()).check(tiny.vae(corpus), corpus)
+
+
 def test_a_part_is_put_back_and_the_others_stay_as_they_were_trained(vae, notes):
     corpus, family = vae
     encoder, decoder = weights(family.encoder), weights(family.decoder)

@@ -67,6 +67,13 @@ def test_stages_need_a_trainer():
         Stages()
 
 
+def test_shares_above_a_whole_are_refused():
+    trainers = {"first": tiny.loop(), "second": tiny.loop(), "third": tiny.loop()}
+    Stages(**trainers, shares={"first": 0.7, "second": 0.2, "third": 0.1})
+    with pytest.raises(ValueError, match=r"shares sum to 1\.2; .* give 1 or less in all"):
+        Stages(**trainers, shares={"first": 0.8, "second": 0.4, "third": None})
+
+
 def test_a_stage_that_cannot_be_is_told_of_before_the_first_begins(tmp_path, notes):
     monitor = notes()
     with pytest.raises(ValueError, match="train=em needs a family that counts"):
