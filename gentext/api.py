@@ -149,6 +149,7 @@ def tune(
             config.check_run(config.settle(cfg, job))
         params = [f"{key}={value}" for key, value in (cfg.hydra.sweeper.get("params") or {}).items()]
         shared, space = tuning.plan([*params, *words])
+        tuning.check_figures(wanted, cfg)
         folder = tuning.folder_of(cfg, cfg.hydra.runtime.choices["family"], [*params, *words], wanted)
         search = tuning.Search(folder, shared, space, wanted, trials=trials, seed=cfg.seed, prune=prune)
     while asked := search.ask(1):

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 from gentext import __version__, config
 from gentext.files import write_json, write_text
 from gentext.panels import Table
-from gentext.results.columns import TARGETS, column, known
+from gentext.results.columns import COLUMNS, TARGETS, column, known
 from gentext.results.record import Record
 from gentext.seeding import Streams
 from gentext.trackers import Pruned
@@ -68,10 +68,10 @@ class Objective:
             return cls(name, "max" if target == "higher" else "min")
         if aim in ("min", "max"):
             return cls(name, aim)
-        try:
-            return cls(name, float(aim))
-        except ValueError as error:
-            raise ValueError(f"{words}: {aim!r} is neither min nor max nor a number") from error
+        best = _number(aim)
+        if best is None or not math.isfinite(best):
+            raise ValueError(f"{words}: {aim!r} is neither min nor max nor a finite number")
+        return cls(name, best)
 
     def value(self, record: Record) -> float:
         """The figure of a record. Raises: ValueError where it could not be computed, KeyError where there is none."""
@@ -85,6 +85,20 @@ class Objective:
     def loss(self, value: float) -> float:
         """What is minimised."""
         return value if self.aim == "min" else -value if self.aim == "max" else abs(value - float(self.aim))
+
+
+def check_figures(figures: Sequence[str], cfg: DictConfig) -> None:
+    """Refuse figures that no record will hold, as far as that is known before one is written.
+
+    A metric of the user's own may give any figure.
+
+    Raises: ValueError with the names that are near, and as `Objective.parse` does.
+    """
+    own = any(not str(node.get("_target_")).startswith("gentext.") for node in cfg.eval.metrics.values())
+    for figure in figures:
+        name = Objective.parse(figure).figure
+        if not own and not column(name.partition("/")[0]).source:
+            raise ValueError(f"gentext defines no figure {name}. {known(COLUMNS, name)}")
 
 
 @dataclass(frozen=True)

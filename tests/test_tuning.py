@@ -7,6 +7,7 @@ import multiprocessing
 import time
 
 import pytest
+from omegaconf import OmegaConf
 
 from gentext import tuning
 from gentext.cli import main
@@ -180,11 +181,23 @@ def test_what_cannot_be_searched_is_refused(words, said):
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [("bleu4", "bleu4:max"), ("bleu4:most", "neither min nor max"), ("bitsperchar", "bitsperchar:min")],
+    [
+        ("bleu4", "bleu4:max"),
+        ("bleu4:most", "neither min nor max"),
+        ("bleu4:nan", "nor a finite number"),
+        ("bitsperchar", "bitsperchar:min"),
+    ],
 )
 def test_a_figure_needs_an_end_that_is_best(words, said):
     with pytest.raises(ValueError, match=said):
         tuning.Objective.parse(words)
+
+
+def test_a_metric_of_ones_own_may_give_any_figure():
+    nodes = {"mine": {"_target_": "my_metric.MyMetric"}}
+    tuning.check_figures(["my_figure:max"], OmegaConf.create({"eval": {"metrics": nodes}}))
+    with pytest.raises(ValueError, match="gentext defines no figure my_figure"):
+        tuning.check_figures(["my_figure:max"], OmegaConf.create({"eval": {"metrics": {}}}))
 
 
 def test_a_figure_that_no_record_holds_ends_the_search(tmp_path):
@@ -224,6 +237,13 @@ def test_a_search_that_cannot_begin_says_so_before_any_work(tmp_path, monkeypatc
     assert "bleu4:max" in capsys.readouterr().err
     assert main(["tune", "family=ngram"]) == 2
     assert "nothing is searched" in capsys.readouterr().err
+    for flag in ("--trials", "--jobs"):
+        assert main(["tune", "family=ngram", "family.order=1,2", flag, "0"]) == 2
+        assert capsys.readouterr().err == f"gentext: {flag} is 0; it must be 1 or more\n"
+    assert main(["run", "-m", "hydra/sweeper=search", "hydra.sweeper.jobs=0", "family=ngram", "family.order=1,2"]) == 2
+    assert "hydra.sweeper.jobs is 0" in capsys.readouterr().err
+    assert main(["tune", "family=ngram", "family.order=1,2", "--figure", "bleuu4:max"]) == 2
+    assert "gentext defines no figure bleuu4. Did you mean" in capsys.readouterr().err
     assert [*tmp_path.rglob("record.*")] == []
 
 

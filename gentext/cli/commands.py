@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from gentext.checks import at_least
+
 if TYPE_CHECKING:
     from gentext.display import Tabular
 
@@ -119,6 +121,7 @@ def _latent(args: argparse.Namespace, mode: str, settings: Mapping[str, Any]) ->
 def _tune(args: argparse.Namespace) -> int:
     from gentext.cli.run import SEARCH, launch
 
+    at_least(1, **{"--trials": args.trials, "--jobs": args.jobs})
     flags = ["--multirun", *(["--config-dir", args.config_dir] if args.config_dir else [])]
     given = {"trials": args.trials, "jobs": args.jobs, "prune": False if args.no_prune else None}
     given["figures"] = f"[{','.join(args.figure)}]" if args.figure else None

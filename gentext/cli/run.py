@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gentext import config
 from gentext.api import command_line, run_job, spelled
-from gentext.checks import out_of_memory
+from gentext.checks import at_least, out_of_memory
 from gentext.cli.parser import COMMANDS, refuse
 from gentext.display import Sweep
 from gentext.files import read_jsonl
@@ -210,8 +210,8 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
         given = composed(*job).hydra.sweeper
         params = [f"{key}={value}" for key, value in (given.params or {}).items()]
         tuning.plan([*params, *(word for word in overrides if not word.startswith("hydra"))])
-        for figure in given.figures:
-            tuning.Objective.parse(figure)
+        tuning.check_figures(given.figures, cfg)
+        at_least(1, **{f"hydra.sweeper.{name}": given[name] for name in ("trials", "jobs")})
     out = Path(cfg.out)
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
