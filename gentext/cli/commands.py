@@ -84,6 +84,7 @@ def _chat(args: argparse.Namespace) -> None:
     from gentext import config
     from gentext.cli.chat import chat
 
+    at_least(0, **{"--seed": args.seed})
     settings = config.settings(args.pairs)
     weights = {"weights": str(settings.pop("weights"))} if "weights" in settings else {}
     model = gentext.load(args.run, device=args.device, trusted=args.trust, **weights)
@@ -238,6 +239,7 @@ def _show_board(args: argparse.Namespace) -> None:
     import gentext
     from gentext.results import record, render_board
 
+    at_least(0, **{"--samples": args.samples})
     found = gentext.records(*args.runs, merge=args.merge)
     if args.publish:
         for path in found.publish(args.publish, trusted=args.trust):

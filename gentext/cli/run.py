@@ -36,6 +36,7 @@ SHOWN_SO_FAR = 16  # jobs of a sweep, after each of which the board so far is sh
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
 SEARCH = "hydra/sweeper=search"  # what makes a sweep a search
+COMPLETIONS = [f"{verb}={shell}" for verb in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
 _unwritten: list[dict[str, Any]] = []  # how jobs ended for which there was no room on the disk
 
 
@@ -44,11 +45,25 @@ def launch(argv: Sequence[str]) -> int:
     if "--from" in argv:
         return _again(argv)
     args = _arguments(argv)
+    if args.config_name or args.config_path:
+        raise ValueError(
+            "--config-name and --config-path name no configuration of gentext's; give your own options by "
+            "--config-dir FOLDER"
+        )
+    if args.shell_completion and not (len(args.overrides) == 1 and args.overrides[0] in COMPLETIONS):
+        given = " ".join(args.overrides) or "nothing"
+        raise ValueError(f"-sc is given {given}; it must be one of {', '.join(COMPLETIONS)}")
+    if args.package and not args.cfg:
+        raise ValueError("--package is of --cfg; add --cfg job, or leave it out")
     with config.searching(args.config_dir):
         if args.help:
             print(help_text(args.overrides))
             return 0
         flags = list(_flags(argv, args.overrides))
+        if args.cfg:
+            composed = config.compose(next(config.expand(config.completed(args.overrides))), with_hydra=True)
+            if args.package not in (None, "_global_") and OmegaConf.select(composed, args.package) is None:
+                raise ValueError(f"--package is {args.package}, which holds nothing; give a node, such as family")
         if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
             # the completion that Hydra installs is of one word, the program
             program = "gentext" if args.shell_completion else "gentext run"

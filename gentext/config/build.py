@@ -75,6 +75,7 @@ def check_run(cfg: DictConfig) -> None:
         check(cfg.track, "track.")
     device("device", cfg.device)
     at_least(1, processes=cfg.processes)
+    at_least(0, show_samples=cfg.show_samples)
     for name, kind, needed in (
         ("samples", int, "a whole number, such as 1000"),
         ("split", str, "a split, such as test"),

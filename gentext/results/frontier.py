@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gentext.checks import finite
 from gentext.panels import Table
 from gentext.results.board import Board, mixed
 from gentext.results.columns import column
@@ -225,12 +226,24 @@ def table(traded: Traded) -> Table:
 
 
 def tables(boards: Iterable[Board], quality: str, diversity: str, *, x: float | None = None) -> Iterator[Table]:
-    """A table of each board's frontiers; `x` as in `trade`. Raises: ValueError where no family holds both figures."""
+    """A table of each board's frontiers; `x` as in `trade`.
+
+    Raises: ValueError where no family of a board holds both figures, and where none of any board reaches `x`.
+    """
+    finite(at=x)
+    found: list[Traded] = []
+    seen: set[float] = set()
     for board in boards:
         traded = trade(board, quality, diversity, x=x)
         if traded is None:
             raise ValueError(f"no family of {board.title} holds both {quality} and {diversity}")
-        yield table(traded)
+        found.append(traded)
+        curves = _curves(board, quality, diversity, {quality: True, diversity: True})
+        seen |= {at for each in curves.values() for curve in each for at in curve.x}
+    if x is not None and not any(traded.matched for traded in found):
+        lie = f"their settings have {diversity} from {min(seen):.3g} to {max(seen):.3g}"
+        raise ValueError(f"at is {x:g}, which no family reaches ({lie}); give one within a family's, or leave it out")
+    yield from map(table, found)
 
 
 def _curves(board: Board, quality: str, diversity: str, up: Mapping[str, bool]) -> dict[str, list[Curve]]:

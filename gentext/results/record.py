@@ -288,7 +288,9 @@ def read(path: Path) -> Record:
         text = path.read_bytes()
         found = _parsed(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a record of gentext: {error}. Remove it and run the job again") from error
+        own = path.match("record.*.json")  # else a file that the user named, which never was one
+        advice = "Remove it and run the job again" if own else "Give a folder that `gentext run` wrote, such as runs/"
+        raise ValueError(f"{path} is not a record of gentext: {error}. {advice}") from error
     return _record(found, text, path, str(path))
 
 

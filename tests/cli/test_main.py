@@ -61,6 +61,14 @@ def test_the_package_itself_imports_no_torch():
         ("run family=lstm +family._target_=7", "_target_"),
         ("export . out.arpa", "holds no trained model"),
         ("score", "either folders of runs, or --samples"),
+        ("run family=ngram -sc foo", "-sc is given family=ngram foo; it must be one of install=bash"),
+        ("run -cn nosuch", "by --config-dir"),
+        ("run --package a.b --cfg job", "--package is a.b"),
+        ("run --package family", "add --cfg job"),
+        ("run family=nosuch --cfg job", "family=nosuch is unknown"),
+        ("run show_samples=-3", "show_samples is -3"),
+        ("board runs --samples -3", "--samples is -3"),
+        ("chat runs --seed -1", "--seed is -1"),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(command, words, capsys, tmp_path, monkeypatch):

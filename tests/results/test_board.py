@@ -125,6 +125,9 @@ def test_rows_of_equal_time_on_unlike_processors_are_told():
 
 def test_a_broken_record_is_named(tmp_path):
     (tmp_path / "record.x.json").write_text('{"form')
+    (tmp_path / "config.yaml").write_text("a: 1")
+    with pytest.raises(ValueError, match=r"config\.yaml is not a record of gentext: .*\. Give a folder"):
+        record.find([tmp_path / "config.yaml"])
     with pytest.raises(ValueError, match=r"record\.x\.json is not a record"):
         record.find([tmp_path])
     with pytest.raises(ValueError, match="does not exist"):

@@ -72,6 +72,12 @@ def test_the_command_tells_the_frontier(tmp_path, capsys):
     assert main(["frontier", str(tmp_path), "--at", "0.58", "--format", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert rows[0]["BLEU-4 at Self-BLEU-4 0.58"] == "0.3400"
+    for given, said in (
+        ("nan", "at is nan; it must be a finite number"),
+        ("5", "their settings have selfbleu4 from 0.3 to 0.7"),
+    ):
+        assert main(["frontier", str(tmp_path), "--at", given]) == 2
+        assert said in capsys.readouterr().err
     assert main(["frontier", str(tmp_path), "--quality", "chrf"]) == 2
     assert "no record" in capsys.readouterr().err
 
