@@ -24,7 +24,8 @@ class GradientTrainer:
 
     steps, epochs, seconds: the budgets; null for none. No steps at all leave the family as it is.
     batch_size: sequences of a step, or parallel rows of a stream; times `accumulate`.
-    window: tokens of a row of a stream, whose state the next window carries on.
+    window: tokens of a row of a stream, whose state the next window carries on. A family without a state reads as many
+      tokens a step, batch_size x window, in sections of its context.
     lr_embedding: the rate of embeddings that are not the output layer too; null: `lr`.
     clip: the longest gradient; null for any.  ema: decay of the averaged weights, which are judged and kept; 0: off.
     warmup: steps; cooldown: wsd's last share of the run; floor: the rate's share at the end.

@@ -17,7 +17,8 @@ from gentext.types import Batch
 class TrainLoader:
     """Epoch after epoch of the train split: lines shuffled anew each time, or a stream in windows with carried state.
 
-    A windowed family (`context` is how far back it reads) carries none, so it gets a stream in shuffled sections.
+    A windowed family (`context` is how far back it reads) carries none, so it gets a stream in shuffled sections, as
+    many as make the tokens of `batch_size` windows: a step reads as much of a stream whatever the family.
     `mixed`: lines of any lengths meet in a batch, for whoever compares batches as wholes.
     Its place is the state of `rng` when the epoch began and the number of batches taken since.
     """
@@ -34,6 +35,7 @@ class TrainLoader:
     ) -> None:
         self._corpus, self._batch_size, self._window, self._rng = corpus, batch_size, window, rng
         self._context, self._mixed = context, mixed
+        self._sections = max(1, batch_size * window // context) if context else batch_size
         if corpus.tokens("train") == 0:
             raise ValueError(f"{corpus.name} has no training text; give a larger file, or another split")
         self.epoch, self.taken = 0, 0
@@ -43,7 +45,7 @@ class TrainLoader:
     def per_epoch(self) -> int:
         """Batches of one epoch."""
         if self._corpus.stream and self._context:
-            return math.ceil(math.ceil(self._corpus.tokens("train") / self._context) / self._batch_size)
+            return math.ceil(math.ceil(self._corpus.tokens("train") / self._context) / self._sections)
         if self._corpus.stream:
             row = math.ceil(self._corpus.tokens("train") / self._batch_size)
             return math.ceil(row / self._window)
@@ -80,5 +82,5 @@ class TrainLoader:
         if not self._corpus.stream:
             return self._corpus.batches("train", self._batch_size, rng=self._rng, mixed=self._mixed)
         if self._context:
-            return self._corpus.sections("train", self._batch_size, self._context, rng=self._rng)
+            return self._corpus.sections("train", self._sections, self._context, rng=self._rng)
         return self._corpus.windows("train", self._batch_size, self._window)

@@ -13,6 +13,7 @@ from gentext.seeding import Streams
 from gentext.train.base import Trainer, TrainingError
 from gentext.train.gradient import GradientTrainer
 from gentext.train.gradient_state import GradientState
+from gentext.train.loader import TrainLoader
 
 
 @pytest.fixture
@@ -245,3 +246,13 @@ def test_no_steps_leave_the_family_as_it_is(corpus, notes):
     _train(corpus, monitor, family, steps=0)
     assert all(torch.equal(before[name], tensor) for name, tensor in family.state_dict().items())
     assert monitor.log_ == []
+
+
+def test_a_step_reads_as_much_of_a_stream_with_a_state_as_without(stream):
+    windows = TrainLoader(stream, 8, 16, torch.Generator().manual_seed(0))
+    sections = TrainLoader(stream, 8, 16, torch.Generator().manual_seed(0), context=32)
+    assert next(windows).tokens.shape == (8, 16)
+    assert next(sections).tokens.shape == (4, 32)
+    assert sections.per_epoch == math.ceil(math.ceil(stream.tokens("train") / 32) / 4)
+    longer = TrainLoader(stream, 2, 16, torch.Generator().manual_seed(0), context=64)
+    assert len(next(longer)) == 1  # a section at least
