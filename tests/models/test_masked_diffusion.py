@@ -76,7 +76,7 @@ def test_the_bound_is_the_mean_over_orders_and_below_the_exact_log_probability(b
     assert float(((ours.mean(0) - by_order.mean(1)).abs() - 4.5 * error).max()) < 1e-5
     assert float((ours.mean(0) - by_order.mean(1)).mean()) == pytest.approx(0, abs=0.05)
     exact = by_order.logsumexp(1) - math.log(6)
-    assert (by_order.mean(1) <= exact).all()
+    assert (by_order.mean(1) <= exact + 1e-12).all()  # equal where a text has one token, but for rounding
     assert (by_order.mean(1) < exact - 0.01).any()
 
 
