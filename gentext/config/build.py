@@ -125,7 +125,7 @@ def check_nodes(cfg: DictConfig, group: str) -> None:
     """Check a group of named nodes. Raises: ValueError where one of them is none, such as `tracker.console=null`."""
     nodes = OmegaConf.select(cfg, group)
     if not isinstance(nodes, DictConfig):
-        raise ValueError(f"{group} is {_given(cfg, group)}, and holds objects by name; {group}={{}} is none of them")
+        raise ValueError(f"{group} is {_given(cfg, group)}; it must be objects by name, and {group}={{}} is for none")
     for name in nodes:
         node: Any = nodes._get_node(name)
         if not isinstance(node, DictConfig) or node._is_none():
