@@ -105,7 +105,7 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
                 family.check(corpus)
             if not isinstance(family, SupportsTexts):  # which writes without a decoder
                 for name, decoder in named.items():
-                    check_decoder(name, decoder, family, one_length(corpus))
+                    check_decoder(name, decoder, family, corpus.one_length)
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
                 cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)
@@ -341,7 +341,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     """The record of one decode setting, written."""
     cfg, corpus = job.cfg, job.corpus
     decoder = decoder.reading(corpus.tokenizer)
-    length = one_length(corpus)
+    length = corpus.one_length
     begun, drawn = time.perf_counter(), decoder.count.drawn if isinstance(decoder, JudgedDecoder) else 0
     draw, texts = sample(job, decoder, setting, length)
     seconds = time.perf_counter() - begun
@@ -397,11 +397,6 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
     records.write(made, job.folder, texts)
     job.monitor.record(made, texts)
     return made
-
-
-def one_length(corpus: Corpus) -> int | None:
-    """The tokens that every text of a corpus has; None where EOS ends each."""
-    return None if corpus.truth is None else corpus.truth.length
 
 
 def check_decoder(name: str, decoder: Decoder, family: LanguageModel, length: int | None) -> None:

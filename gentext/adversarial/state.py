@@ -75,7 +75,7 @@ class AdversarialState:
         assert isinstance(family, LanguageModel)
         self.options, self.players, self.corpus = options, family, corpus
         self.valid_every = options.valid_every
-        self.playing = of_length(family, None if corpus.truth is None else corpus.truth.length)
+        self.playing = of_length(family, corpus.one_length)
         self.streams, self.monitor = streams, monitor
         self.group = ProcessGroup()
         self.generator, self.critic = family.generator, family.critic

@@ -141,7 +141,7 @@ class AdversarialValidation:
 
     def _tokens(self, texts: int, tokens: int) -> int:
         """Tokens of some texts, EOS counted but for a truth whose texts have one length, which says none."""
-        length = None if self.corpus.truth is None else self.corpus.truth.length
+        length = self.corpus.one_length
         return tokens if length is None else texts * length
 
     def _nats(self, family: LanguageModel, batches: Iterable[Batch]) -> float:

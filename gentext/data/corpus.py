@@ -158,6 +158,11 @@ class Corpus:
         return self._rows(split).kept
 
     @property
+    def one_length(self) -> int | None:
+        """The tokens that every text has, by its truth; None where EOS ends each."""
+        return None if self.truth is None else self.truth.length
+
+    @property
     def context(self) -> int:
         """Tokens of the longest text and of the longest prompt, one after the other: what reads both at once needs."""
         return self.max_len + max((prompts.max_len for prompts in self._prompts.values()), default=0)

@@ -92,6 +92,10 @@ class Board:
         return self.rows[0].records[0].corpus
 
     @property
+    def split(self) -> str:
+        return self.rows[0].records[0].split
+
+    @property
     def title(self) -> str:
         return f"{self.corpus} · {self.group}" if self.group else self.corpus
 

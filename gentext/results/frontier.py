@@ -232,15 +232,16 @@ def tables(boards: Iterable[Board], quality: str, diversity: str, *, x: float | 
     """
     finite(at=x)
     found: list[Traded] = []
-    seen: set[float] = set()
-    for board in boards:
+    ranked = list(boards)
+    for board in ranked:
         traded = trade(board, quality, diversity, x=x)
         if traded is None:
             raise ValueError(f"no family of {board.title} holds both {quality} and {diversity}")
         found.append(traded)
-        curves = _curves(board, quality, diversity, {quality: True, diversity: True})
-        seen |= {at for each in curves.values() for curve in each for at in curve.x}
     if x is not None and not any(traded.matched for traded in found):
+        up = {quality: True, diversity: True}  # of no matter to where the settings lie
+        curves = [each for board in ranked for each in _curves(board, quality, diversity, up).values()]
+        seen = [at for each in curves for curve in each for at in curve.x]
         lie = f"their settings have {diversity} from {min(seen):.3g} to {max(seen):.3g}"
         raise ValueError(f"at is {x:g}, which no family reaches ({lie}); give one within a family's, or leave it out")
     yield from map(table, found)

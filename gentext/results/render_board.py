@@ -207,10 +207,7 @@ def _csv(boards: Sequence[Board], _: bool = True) -> str:
                     cells += [cell.value, *(cell.interval or ("", "")), cell.exactness, plain_cell(cell.signature)]
                 else:
                     cells += [""] * 5
-            words = [
-                plain_cell(inert(word))
-                for word in (board.data, row.records[0].split, board.track, row.family, row.decode)
-            ]
+            words = [plain_cell(inert(word)) for word in (board.data, board.split, board.track, row.family, row.decode)]
             writer.writerow([*words, len(row.seeds), *cells])
     return out.getvalue()
 
@@ -241,7 +238,7 @@ def _plain(board: Board) -> dict[str, object]:
     ]
     return {
         "data": board.data,
-        "split": board.rows[0].records[0].split,
+        "split": board.split,
         "track": board.track,
         "group": board.group,
         "intervals": f"over {board.over}",
