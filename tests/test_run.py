@@ -298,7 +298,7 @@ def test_bad_input_is_answered_in_a_line_and_leaves_nothing(tmp_path, capsys, ov
     shown = capsys.readouterr().err.lower()
     assert advice.lower() in shown
     assert "traceback" not in shown
-    assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").rglob("*.json"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_family_that_the_loop_cannot_train_is_refused_before_it_looks_at_the_text(capsys, monkeypatch):
@@ -324,7 +324,7 @@ def test_unusable_files_are_refused(tmp_path, capsys, name):
     shown = capsys.readouterr().err
     assert name in shown
     assert "Traceback" not in shown
-    assert not list(tmp_path.glob("runs/**/*.json"))
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

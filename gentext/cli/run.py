@@ -166,6 +166,8 @@ def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> t
         if full is None:
             del os.environ[FULL_ERROR]
         ended.unlink(missing_ok=True)
+        with suppress(OSError):  # a refused run leaves no empty folder either
+            out.rmdir()
 
 
 def suggest(argv: Sequence[str]) -> int:
