@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from gentext import config
 from gentext.cli.run import check
 
+DEFAULTS = Path(__file__).parents[1] / "experiments" / "defaults"
 OPTIONS = [(group, name) for group, names in config.groups().items() for name in names if "hydra" not in group]
 
 
@@ -22,12 +24,18 @@ def targets(node):
             yield from targets(node._get_node(key))
 
 
+def of_tuned(name):
+    family, _, corpus = name.rpartition("-")
+    return [f"family={family}", f"data={corpus}"]
+
+
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_binds(group, name):
     override = {
         "model": [f"model@family={name}"],
         "encoder": ["eval=full", f"encoder@eval.encoder={name}"],
         "flag": ["eval=safety", f"flag@eval.metrics.flagged.flag={name}"],
+        "tuned": of_tuned(name),
     }.get(group, [f"{group}={name}"])
     if group == "flag":
         needed = {"words": ["words"], "pattern": ["pattern"], "run": ["run", "label"], "skops": ["file", "label"]}
@@ -51,6 +59,30 @@ def test_every_option_composes_and_binds(group, name):
     config.check(cfg)
     for target in targets(cfg):
         assert target.startswith(("gentext.", "torch.optim.")), target
+
+
+@pytest.mark.parametrize("name", config.groups()["tuned"])
+def test_a_family_begins_with_the_best_trial_on_the_corpus(name):
+    given = of_tuned(name)
+    sizes = OmegaConf.load(config.folder() / "tuned" / f"{name}.yaml").family
+    tuned, plain = (config.compose([*given, *more]).family for more in ([], ["~tuned"]))
+    assert tuned == {**plain, **sizes} != plain
+    assert sizes.keys() <= plain.keys()
+    assert tuned == config.compose([*given, f"family.{next(iter(sizes))}={next(iter(sizes.values()))}"]).family
+    family, corpus = (each.partition("=")[2] for each in given)
+    with (DEFAULTS / f"{corpus}-{family}.csv").open() as trials:
+        best = next(csv.DictReader(trials))
+    assert {key: str(value) for key, value in sizes.items()} == {key: best[f"family.{key}"] for key in sizes}
+
+
+def test_a_user_tunes_a_family_to_a_corpus_of_their_own(tmp_path):
+    for group, text in {"data": "path: x.txt", "tuned": "# @package _global_\nfamily: {order: 3}"}.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / {"data": "mine.yaml", "tuned": "ngram-mine.yaml"}[group]).write_text(text)
+    with config.searching(tmp_path):
+        assert config.compose(["data=mine"]).family.order == 3
+        assert config.compose(["data=mine", "family.order=4"]).family.order == 4
+        assert "order" not in config.compose(["data=mine", "family=lstm"]).family
 
 
 def test_every_option_has_a_line_of_description():
