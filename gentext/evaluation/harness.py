@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.source import Truth
@@ -31,6 +32,7 @@ from gentext.metrics.lm_score import Scorer
 from gentext.train.base import Monitor, in_order
 from gentext.types import UNK, Batch, LabelScores, Samples, Scores, Value
 
+PIECE = 1024  # tokens of a stream that are one sequence
 # Why a piece of evidence may be missing; a metric that needs it is absent for this reason.
 MISSING = {
     "samples": "there are no samples",
@@ -134,6 +136,8 @@ def score(
 ) -> Scores | Absent | None:
     """The family's scores of a split, sequence by sequence, each scored whole; None for a family without a likelihood.
 
+    The sequences of a stream are its pieces of PIECE tokens: a family that reads fewer at a time has those of a piece
+    added up, so that figures of any two families rest on the same sequences.
     Several processes share out lines whose likelihood is exact; a stream is read in order, and a bound drawn, by one.
     Absent where sequences are cut that the family cannot read whole: a figure of what is left would be another figure.
     Raises: ValueError where its probabilities are none (gentext.evaluation.scoring.prove).
@@ -163,10 +167,20 @@ def score(
             found = parallel.log_prob(family, corpus, split, processes)
         else:
             found = log_prob(family, counted())
-    made = scores_of_texts(family, corpus, found, torch.cat(counts), corpus.lines(split), split)
-    of = np.repeat(np.arange(len(found)), torch.cat(unknown).numpy())
+    tokens, unknown_tokens = torch.cat(counts), torch.cat(unknown)
+    if corpus.stream:
+        found, tokens, unknown_tokens = _pieces(tokens, found, tokens, unknown_tokens)
+    made = scores_of_texts(family, corpus, found, tokens, corpus.lines(split), split)
+    of = np.repeat(np.arange(len(found)), unknown_tokens.numpy())
     spelling = torch.from_numpy(np.bincount(of, corpus.spelled(split), len(found))).double()  # whole numbers of none
     return replace(made, closed=bool(corpus.unknown(split)), spelling=spelling, error=error)
+
+
+def _pieces(lengths: Tensor, *columns: Tensor) -> Iterator[Tensor]:
+    """Columns of a stream's sections, those that begin in one piece added up; a longer one is a piece."""
+    piece = (lengths.cumsum(0) - lengths) // PIECE
+    of = piece.unique_consecutive(return_inverse=True)[1]
+    return (column.new_zeros(int(of[-1]) + 1).index_add(0, of, column) for column in columns)
 
 
 def shared_error(family: LanguageModel, batch: Batch) -> float:
@@ -177,7 +191,7 @@ def shared_error(family: LanguageModel, batch: Batch) -> float:
 def _batches(family: LanguageModel, corpus: Corpus, split: str) -> Iterator[Batch]:
     """A split in order, nothing of it cut."""
     if corpus.stream:
-        return in_order(corpus, split, SCORED_AT_ONCE, window=1024, family=family)
+        return in_order(corpus, split, SCORED_AT_ONCE, window=PIECE, family=family)
     return corpus.whole(split, SCORED_AT_ONCE)
 
 

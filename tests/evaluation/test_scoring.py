@@ -9,6 +9,7 @@ import torch
 
 from gentext.data import Char, LocalText, Word
 from gentext.data.corpus import Corpus
+from gentext.evaluation import harness
 from gentext.evaluation.harness import Evidence, evaluate, score, score_draw
 from gentext.evaluation.scoring import prove
 from gentext.language_model import LanguageModel
@@ -108,6 +109,27 @@ def test_a_streams_characters_are_those_of_its_text(tmp_path, min_count):
     assert int(found.chars.sum()) == 500 + 1
     assert len(found.spelling) == len(found.log_prob)
     assert float(found.spelling.sum()) == pytest.approx(corpus.spelled("test").sum())
+
+
+@pytest.mark.parametrize("context", [8, 64, 400])
+def test_families_that_read_a_stream_by_sections_are_judged_on_the_same_sequences(tmp_path, monkeypatch, context):
+    """Sections shorter than a piece add up to it; of longer ones each is a sequence."""
+    monkeypatch.setattr(harness, "PIECE", 64)
+    corpus = opened(tmp_path, Char(), TEXT * 9, words="lines", unit="stream", test=1000)
+    whole = score(counted(corpus), corpus, "test", monitor=NullMonitor(tmp_path))
+    torch.manual_seed(0)
+    windowed = Transformer(corpus.tokenizer.vocab_size, layers=1, heads=1, width=8, context=context)
+    parts = score(windowed, corpus, "test", monitor=NullMonitor(tmp_path))
+    lengths = [64] * 15 + [corpus.tokens("test") - 15 * 64]
+    assert whole.tokens.tolist() == lengths
+    assert parts.tokens.tolist() == (lengths if context < 400 else [200] * 5 + [1])
+    with torch.inference_mode():
+        sections = corpus.sections("test", 4, context // 2, context=context // 2)
+        nats = torch.cat([windowed.log_prob(batch) for batch in sections]).double()
+    assert float(parts.log_prob.sum()) == pytest.approx(float(nats.sum()), rel=1e-6)
+    if context == 8:
+        assert torch.allclose(parts.log_prob[:15], nats[:240].view(15, 16).sum(1))
+    assert int(parts.chars.sum()) == int(whole.chars.sum())
 
 
 class Lying(NGram):
