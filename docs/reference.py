@@ -39,7 +39,7 @@ GROUPS = {
     "eval": "Which metrics are computed, over how many samples.",
     "encoder": "Text encoders for the metrics over vectors: `eval=full encoder@eval.encoder=pretrained`.",
     "flag": "What says that a text is not wanted: `eval=safety flag@eval.metrics.flagged.flag=words`.",
-    "tuned": "Sizes that a family begins with on a corpus, by themselves where both are chosen: `~tuned` leaves them out.",
+    "tuned": "Sizes that a family begins with on a corpus, where both are chosen; not with `~tuned`.",
     "track": "What every family has alike: training time, operations or parameters.",
     "tracker": "Where the figures of a run are mirrored.",
     "search": "What `gentext tune` searches.",
