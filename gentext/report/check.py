@@ -49,8 +49,9 @@ def older(paths: Sequence[str | Path]) -> list[str]:
     """A sentence for each folder of records that older code made: how many changes of figures there are since.
 
     A record names the commit that made it, and a commit that can move a figure says `Numerics: changed`; with a line
-    `Older: crossing, oracle/relgan*`, only those of such folders, or of such families in them. Records of no commit, or
-    of one that this checkout does not hold, are told too; outside of a checkout there is nothing to say.
+    `Older: crossing, oracle/relgan*`, only those of such folders, or of such families in them. A later one may say so
+    for it, `Older by 1a2b3c4: crossing`. Records of no commit, or of one that this checkout does not hold, are told
+    too; outside of a checkout there is nothing to say.
     """
     warnings = []
     for kept in dict.fromkeys(file.parent / "records.jsonl" for file in _files(paths)):
@@ -72,9 +73,15 @@ def older(paths: Sequence[str | Path]) -> list[str]:
                 )
                 continue
             commits = [message.strip().split(NAME) for message in changes.split(END) if message.strip()]
+            said = _git(kept.parent, "log", "--grep=^Older by ", "--format=%B") or ""
+            later = dict(re.findall("^Older by ([0-9a-f]{7})[0-9a-f]*: (.*)", said, re.M)[::-1])  # the last one counts
             rows: dict[tuple[str, ...], list[Record]] = {}
             for record in records:
-                moved = tuple(name for name, body in commits if _moves(body, kept.parent.name, record.family))
+                moved = tuple(
+                    name
+                    for name, body in commits
+                    if _moves(later.get(name[:7], _scope(body)), kept.parent.name, record.family)
+                )
                 rows.setdefault(moved, []).append(record)
             warnings += [
                 f"{kept}: {_many(found, 'row')} of {commit}, before {_many(moved, 'change')} of figures, the last of "
@@ -89,10 +96,15 @@ def _many(things: Sequence[object], name: str) -> str:
     return f"{len(things)} {name}{'s' * (len(things) > 1)}"
 
 
-def _moves(message: str, folder: str, family: str) -> bool:
-    """Whether a commit that changes figures changes those of a family in a folder of records."""
-    older = [name.strip() for line in re.findall("^Older: (.*)", message, re.M) for name in line.split(",")]
-    return not older or any(fnmatchcase(folder, name) or fnmatchcase(f"{folder}/{family}", name) for name in older)
+def _scope(message: str) -> str:
+    """The records that a commit says it moves; all where it does not say."""
+    return ", ".join(re.findall("^Older: (.*)", message, re.M)) or "*"
+
+
+def _moves(scope: str, folder: str, family: str) -> bool:
+    """Whether these are records of a family in a folder: `crossing, oracle/relgan*`, or `none`."""
+    names = [name.strip() for name in scope.split(",")]
+    return any(fnmatchcase(folder, name) or fnmatchcase(f"{folder}/{family}", name) for name in names)
 
 
 def _git(folder: Path, *words: str) -> str | None:

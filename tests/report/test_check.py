@@ -122,6 +122,10 @@ def test_records_that_older_code_made_are_told(folder, capsys):
     ]:
         commit(f"lstm: {named}\n\nNumerics: changed: bleu4 .1 .2\nOlder: {named}", "gentext/lstm.py")
         assert f"before {told} change" in older([folder])[0]
+    commit(f"docs: say what moved\n\nOlder by {last}: other\nNumerics: unchanged")
+    assert "before 2 changes" in older([folder])[0]
+    commit(f"docs: say it again\n\nOlder by {last}: {folder.name}/lstm\nNumerics: unchanged")
+    assert "before 3 changes" in older([folder])[0]
 
 
 @pytest.mark.slow  # `make check` does the same from the command line
