@@ -151,12 +151,12 @@ def _blocks(
     human = [row for row in board.rows if row.human][:1]
     curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
     blocks = [
-        ("Along what was swept", sweep_charts.draw(plain, swept, names), [], True),
+        ("Along what was swept", sweep_charts.draw(plain, swept), [], True),
         (
             "Quality and diversity",
             [
                 *([charts.frontier(board, quality, DIVERSITY)] if traded else []),
-                *sweep_charts.draw_decoding(board.rows, [*plain, *human], [quality, DIVERSITY], names),
+                *sweep_charts.draw_decoding(board.rows, [*plain, *human], [quality, DIVERSITY]),
             ],
             [frontier.table(traded)] if traded and traded.area else [],  # one setting a family is no frontier
             True,

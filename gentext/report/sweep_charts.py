@@ -26,7 +26,7 @@ class Named:
     name: str
 
 
-def draw(rows: Sequence[Row], metrics: Sequence[str], families: Sequence[str]) -> list[Chart]:
+def draw(rows: Sequence[Row], metrics: Sequence[str]) -> list[Chart]:
     """A chart for every key that takes three numbers or more while all else of a name stays.
 
     Keys are those of the command line, and those by which rows are named (`data.train`, of a corpus).
@@ -34,12 +34,10 @@ def draw(rows: Sequence[Row], metrics: Sequence[str], families: Sequence[str]) -
     Rows with other numbers of it are points of their own, rows without it levels.
     """
     named = [Named(row, _parts(f"{row.records[0].variant} {row.family}"), row.family) for row in rows]
-    return [chart for metric in metrics for chart in _drawn(named, metric, families)]
+    return [chart for metric in metrics for chart in _drawn(named, metric)]
 
 
-def draw_decoding(
-    rows: Sequence[Row], plain: Sequence[Row], metrics: Sequence[str], families: Sequence[str]
-) -> list[Chart]:
+def draw_decoding(rows: Sequence[Row], plain: Sequence[Row], metrics: Sequence[str]) -> list[Chart]:
     """The same of the numbers of decode settings (but temperatures, which are a curve on the frontier).
 
     plain: the rows that are levels.
@@ -47,16 +45,16 @@ def draw_decoding(
     named = [Named(row, _parts(row.decode), f"{row.family} {row.decode}") for row in rows]
     named = [each for each in named if each.parts and "temperature" not in each.parts]
     levels = [Named(row, {}, row.family) for row in plain if not _parts(row.decode)]
-    return [chart for metric in metrics for chart in _drawn([*named, *levels], metric, families)]
+    return [chart for metric in metrics for chart in _drawn([*named, *levels], metric)]
 
 
-def _drawn(named: Sequence[Named], metric: str, families: Sequence[str]) -> list[Chart]:
+def _drawn(named: Sequence[Named], metric: str) -> list[Chart]:
     named = [each for each in named if metric in each.row.cells]
     keys = dict.fromkeys(key for each in named for key in each.parts if _number(each.parts[key]) is not None)
-    return [chart for key in keys if (chart := _along(key, named, metric, families)) is not None]
+    return [chart for key in keys if (chart := _along(key, named, metric)) is not None]
 
 
-def _along(key: str, named: Sequence[Named], metric: str, families: Sequence[str]) -> Chart | None:
+def _along(key: str, named: Sequence[Named], metric: str) -> Chart | None:
     curves: dict[str, dict[float, Row]] = defaultdict(dict)
     for each in named:
         if key in each.parts and (at := _number(each.parts[key])) is not None:
@@ -71,7 +69,7 @@ def _along(key: str, named: Sequence[Named], metric: str, families: Sequence[str
     scale = alt.Scale(type="log", nice=False) if wide else alt.Scale(zero=False)
     x = alt.X("x:Q", title=key, scale=scale, axis=alt.Axis(values=sorted(set(numbers))))
     y = alt.Y("y:Q", title=title, scale=alt.Scale(zero=False))
-    looks = encoding([*points, *levels], [*curves, *families])
+    looks = encoding([*points, *levels], list(dict.fromkeys([*curves, *(level["family"] for level in levels)])))
     tooltip = [alt.Tooltip("family:N"), alt.Tooltip("x:Q", title=key), alt.Tooltip("y:Q", title=title, format=".4~g")]
     base = alt.Chart(alt.Data(values=points)).encode(x=x, y=y, color=looks["color"])
     layers = [

@@ -14,6 +14,7 @@ from gentext.files import write_texts
 from gentext.panels import Curves, Graph, Heatmap, Points, Table
 from gentext.report import export, page, panel_charts
 from gentext.report.samples import Material, side_by_side
+from gentext.report.style import COLOURS
 from gentext.results import record
 from gentext.results.record import Record
 from gentext.types import Value
@@ -147,6 +148,7 @@ def test_a_swept_number_is_drawn_as_a_curve_and_other_rows_as_levels():
     assert {p["family"] for p in points if p["curve"]} == {"hmm train.every=4"}
     assert [(p["family"], p["x"]) for p in points if not p["curve"]] == [("hmm", 64), ("hmm", 512)]  # two are no curve
     assert {level["family"] for level in levels["data"]["values"]} == {"ngram"}
+    assert levels["encoding"]["color"]["scale"]["range"] == COLOURS[:3]  # whatever its place on the board
     assert curve["encoding"]["x"]["scale"]["type"] == "log"
 
 
