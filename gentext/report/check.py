@@ -57,6 +57,8 @@ def older(paths: Sequence[str | Path]) -> list[str]:
     for kept in dict.fromkeys(file.parent / "records.jsonl" for file in _files(paths)):
         if not kept.is_file() or _git(kept.parent, "rev-parse", "HEAD") is None:
             continue
+        said = _git(kept.parent, "log", "--grep=^Older by ", "--format=%B") or ""
+        later = dict(re.findall("^Older by ([0-9a-f]{7})[0-9a-f]*: (.*)", said, re.M)[::-1])  # the last one counts
         made: dict[str, list[Record]] = {}
         for record in find([kept]):
             made.setdefault(record.versions.get("commit", ""), []).append(record)
@@ -73,15 +75,10 @@ def older(paths: Sequence[str | Path]) -> list[str]:
                 )
                 continue
             commits = [message.strip().split(NAME) for message in changes.split(END) if message.strip()]
-            said = _git(kept.parent, "log", "--grep=^Older by ", "--format=%B") or ""
-            later = dict(re.findall("^Older by ([0-9a-f]{7})[0-9a-f]*: (.*)", said, re.M)[::-1])  # the last one counts
+            scopes = {name: later.get(name[:7], _scope(body)) for name, body in commits}
             rows: dict[tuple[str, ...], list[Record]] = {}
             for record in records:
-                moved = tuple(
-                    name
-                    for name, body in commits
-                    if _moves(later.get(name[:7], _scope(body)), kept.parent.name, record.family)
-                )
+                moved = tuple(name for name, scope in scopes.items() if _moves(scope, kept.parent.name, record.family))
                 rows.setdefault(moved, []).append(record)
             warnings += [
                 f"{kept}: {_many(found, 'row')} of {commit}, before {_many(moved, 'change')} of figures, the last of "
