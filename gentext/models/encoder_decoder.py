@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -62,15 +63,15 @@ class EncoderDecoder(Transformer):
         qk_norm: bool = False,
         bias: bool = True,
         tied: bool = True,
+        cutoffs: Sequence[int] | None = None,
         dropout: float = 0.1,
         word_dropout: float = 0.0,
     ) -> None:
         depth(encoder_layers=encoder_layers)
         parts = {"heads": heads, "inner": inner, "positions": positions, "context": context, "norm": norm}
         parts |= {"post_norm": post_norm, "activation": activation, "qk_norm": qk_norm, "bias": bias}
-        super().__init__(
-            vocab_size, layers=layers, width=width, tied=tied, dropout=dropout, word_dropout=word_dropout, **parts
-        )
+        own = {"tied": tied, "cutoffs": cutoffs, "dropout": dropout, "word_dropout": word_dropout}
+        super().__init__(vocab_size, layers=layers, width=width, **own, **parts)
         self.embedding.scale = width**0.5
         nn.init.normal_(self.embedding.weight, std=width**-0.5)
         self.encoder = Encoder(width, layers=encoder_layers or layers, dropout=dropout, **parts)
@@ -104,8 +105,7 @@ class EncoderDecoder(Transformer):
         log_prob = self.output.log_prob(hidden, batch.tokens, batch.mask)
         if not self.training:
             return Outputs(log_prob, hidden)
-        uniform = self.output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)
-        return Outputs(log_prob, hidden, {"uniform": uniform})
+        return Outputs(log_prob, hidden, self.output.terms(hidden, batch.tokens, batch.mask, log_prob))
 
     def encode(self, source: Int[Tensor, "n p"]) -> Source:
         """A source as the decoder reads it. PAD on the right of a row is no part of it."""

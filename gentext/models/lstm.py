@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from gentext.checks import at_least, depth, share
 from gentext.language_model import LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits
 from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop_places, locked, teacher_forced
-from gentext.models.output import Output
+from gentext.models.output import output_layer
 from gentext.types import BOS, Batch, Outputs, Step, Tokens, map_state
 
 
@@ -52,6 +53,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         width: int = 256,
         embedding: int | None = None,
         tied: bool = True,
+        cutoffs: Sequence[int] | None = None,
         drop_words: float = 0.0,
         word_dropout: float = 0.0,
         drop_input: float = 0.0,
@@ -71,7 +73,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
         widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
         self.layers = ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
-        self.output = Output(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True)
+        self.output = output_layer(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True, cutoffs=cutoffs)
         self.under: Condition | None = None
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
@@ -118,7 +120,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
 
     def flops(self, tokens: int) -> float:
         cells = sum(8 * layer.hidden_size * (layer.input_size + layer.hidden_size) for layer in self.layers)
-        return float(tokens * (cells + 2 * self.output.weight.numel()))
+        return float(tokens * cells) + self.output.flops(tokens)
 
     @property
     def _mode(self) -> str:
@@ -147,7 +149,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         return {
             "ar": dropped.square().mean(-1) * batch.mask,
             "tar": moved.square().mean(-1) * batch.mask,
-            "uniform": self.output.mean_log_prob(dropped, batch.tokens, batch.mask, log_prob),
+            **self.output.terms(dropped, batch.tokens, batch.mask, log_prob),
         }
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from gentext.checks import ArgumentError
 from gentext.models.layers import Embedding
-from gentext.types import BOS, PAD
+from gentext.types import BOS, PAD, RESERVED
 
 CHUNK = 1 << 23  # logits held at once by the output layer: 32 MB in single precision
 
@@ -51,25 +53,114 @@ class Output(nn.Module):
         found = token_log_prob(hidden[mask], self.weight, self._offset(), tokens[mask])
         return found.new_zeros(mask.shape).masked_scatter(mask, found)
 
-    def mean_log_prob(
+    def terms(
         self,
         hidden: Float[Tensor, "n t d"],
         tokens: Int[Tensor, "n t"],
         mask: Bool[Tensor, "n t"],
         log_prob: Float[Tensor, "n t"],
-    ) -> Float[Tensor, "n t"]:
-        """The mean log-probability over every token that can be emitted: what label smoothing adds.
+    ) -> dict[str, Float[Tensor, "n t"]]:
+        """What a loss may ask for: `uniform`, the mean log-probability over every token that can be emitted.
 
-        It needs no second pass over the vocabulary: the mean logit is one dot product with the mean of the weights,
-        and the normaliser is the token's logit less its `log_prob`.
+        Label smoothing adds it. It needs no second pass over the vocabulary: the mean logit is one dot product with the
+        mean of the weights, and the normaliser is the token's logit less its `log_prob`.
         """
         gap = (hidden * (_mean(self.weight) - F.embedding(tokens, self.weight))).sum(-1)  # the mean logit less this one
         if self.bias is not None:
             gap = gap + _mean(self.bias) - self.bias[tokens]
-        return torch.where(mask, gap + log_prob, 0.0)
+        return {"uniform": torch.where(mask, gap + log_prob, 0.0)}
+
+    def flops(self, tokens: int) -> float:
+        """Floating-point operations of the log-probabilities of so many tokens."""
+        return 2.0 * tokens * self.weight.numel()
 
     def _offset(self) -> Float[Tensor, " v"]:
         return self.floor if self.bias is None else self.floor + self.bias
+
+
+class AdaptiveOutput(Output):
+    """An output layer in clusters of words, of which training and scoring compute those that hold the text's words.
+
+    The words before the first cutoff compete with one entry for each later cluster; a rarer word's probability is its
+    cluster's, times its own among the words of its cluster. That is an exact distribution over all words, and takes
+    less than a full softmax because most tokens of a text are frequent words. Drawing needs all clusters.
+
+    cutoffs: ids at which a cluster begins, rising. Ids go by frequency, as words and characters do (`tokenizer=words`);
+      of subwords roughly so.
+
+    Source: Grave et al. 2017, sections 4.1 and 4.3. Differs: the vectors of rare words are as wide as the others
+    (theirs are a quarter as wide in each further cluster), so that they can be the embedding's own (`tied`). It has no
+    term `uniform`, which would take every cluster's normaliser: label smoothing needs a full softmax.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        width: int,
+        *,
+        cutoffs: Sequence[int],
+        tied: Embedding | None = None,
+        bias: bool = False,
+    ) -> None:
+        super().__init__(vocab_size, width, tied=tied, bias=bias)
+        bounds = [0, *cutoffs, vocab_size]
+        if any(b <= a for a, b in itertools.pairwise(bounds)) or bounds[1] <= RESERVED:
+            raise ArgumentError(
+                "cutoffs",
+                f"are {list(cutoffs)}; they must rise, between {RESERVED + 1} and the {vocab_size} words of the "
+                "vocabulary; null is a full softmax",
+            )
+        self.sizes = [b - a for a, b in itertools.pairwise(bounds)]
+        self.clusters = nn.Parameter(torch.zeros(len(cutoffs), width))
+        self.cluster_bias = nn.Parameter(torch.zeros(len(cutoffs)))
+
+    def forward(self, hidden: Float[Tensor, "*n d"]) -> Float[Tensor, "*n v"]:
+        frequent, *rare = super().forward(hidden).split(self.sizes, -1)
+        head = torch.cat([frequent, F.linear(hidden, self.clusters, self.cluster_bias)], -1).log_softmax(-1)
+        frequent, *within = head.split([self.sizes[0], *[1] * len(rare)], -1)
+        return torch.cat([frequent, *(a + b.log_softmax(-1) for a, b in zip(within, rare, strict=True))], -1)
+
+    def log_prob(
+        self, hidden: Float[Tensor, "n t d"], tokens: Int[Tensor, "n t"], mask: Bool[Tensor, "n t"]
+    ) -> Float[Tensor, "n t"]:
+        rows, ids = hidden[mask], tokens[mask]
+        weights, offsets = self.weight.split(self.sizes), self._offset().split(self.sizes)
+        starts = [0, *itertools.accumulate(self.sizes[:-1])]
+        cluster = torch.bucketize(ids, torch.tensor(starts[1:], device=ids.device), right=True)
+        target = torch.where(cluster == 0, ids, self.sizes[0] - 1 + cluster)
+        weight = torch.cat([weights[0], self.clusters])
+        found = token_log_prob(rows, weight, torch.cat([offsets[0], self.cluster_bias]), target)
+        for i in range(1, len(self.sizes)):
+            at = (cluster == i).nonzero()[:, 0]
+            if len(at):
+                own = token_log_prob(rows[at], weights[i], offsets[i], ids[at] - starts[i])
+                found = found.index_add(0, at, own)
+        return found.new_zeros(mask.shape).masked_scatter(mask, found)
+
+    def terms(
+        self,
+        hidden: Float[Tensor, "n t d"],
+        tokens: Int[Tensor, "n t"],
+        mask: Bool[Tensor, "n t"],
+        log_prob: Float[Tensor, "n t"],
+    ) -> dict[str, Float[Tensor, "n t"]]:
+        return {}
+
+    def flops(self, tokens: int) -> float:
+        """Of a text whose words are as frequent as Zipf's law has it, 1 / rank: the shares of clusters follow."""
+        harmonic = (1 / torch.arange(1, len(self.weight) + 1, dtype=torch.float64)).split(self.sizes)
+        shares = [float(part.sum()) for part in harmonic]
+        rare = sum(share * size for share, size in zip(shares[1:], self.sizes[1:], strict=True)) / sum(shares)
+        return 2.0 * tokens * self.weight.shape[1] * (self.sizes[0] + len(self.sizes) - 1 + rare)
+
+
+def output_layer(
+    vocab_size: int, width: int, *, cutoffs: Sequence[int] | None, tied: Embedding | None = None, bias: bool = False
+) -> Output:
+    """A full softmax, or with `cutoffs` an adaptive one."""
+    if not cutoffs:
+        return Output(vocab_size, width, tied=tied, bias=bias)
+    return AdaptiveOutput(vocab_size, width, cutoffs=cutoffs, tied=tied, bias=bias)
 
 
 def _mean(rows: Float[Tensor, "v *d"]) -> Float[Tensor, "*d"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from gentext.language_model import (
 )
 from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop_places, locked, teacher_forced
 from gentext.models.lstm import Condition, Layers
-from gentext.models.output import Output
+from gentext.models.output import output_layer
 from gentext.panels import Heatmap, Panel, numbered, spelling
 from gentext.types import BOS, EOS, PAD, Batch, Outputs, Step, Tokens, map_state
 
@@ -66,6 +67,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         embedding: int | None = None,
         attention: str = "luong",
         tied: bool = True,
+        cutoffs: Sequence[int] | None = None,
         dropout: float = 0.3,
         word_dropout: float = 0.0,
     ) -> None:
@@ -85,7 +87,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         self.layers = ModuleList(nn.LSTMCell(a, width) for a in [embedding + size, *[width] * (layers - 1)])
         self.attention = ATTENTIONS[attention](width)
         self.attend = nn.Linear(2 * width, size)
-        self.output = Output(vocab_size, size, tied=self.embedding if tied else None, bias=True)
+        self.output = output_layer(vocab_size, size, tied=self.embedding if tied else None, bias=True, cutoffs=cutoffs)
         self.under: Condition | None = None
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 
@@ -138,8 +140,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         log_prob = self.output.log_prob(dropped, batch.tokens, batch.mask)
         if not self.training:
             return Outputs(log_prob, hidden)
-        uniform = self.output.mean_log_prob(dropped, batch.tokens, batch.mask, log_prob)
-        return Outputs(log_prob, hidden, {"uniform": uniform})
+        return Outputs(log_prob, hidden, self.output.terms(dropped, batch.tokens, batch.mask, log_prob))
 
     def text_panels(self, batch: Batch, tokenizer: Tokenizer) -> list[Panel]:
         """What each token was written from: the alignment with the source."""
@@ -171,7 +172,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
         """Two for each weight and token, of a source as long as the text; attention's own products are not in it."""
         parts = (self.encoder, self.layers, self.attention, self.attend)
         matrices = sum(p.numel() for part in parts for p in part.parameters() if p.dim() == 2)
-        return 2.0 * tokens * (matrices + self.output.weight.numel())
+        return 2.0 * tokens * matrices + self.output.flops(tokens)
 
     def _begin(self, source: Int[Tensor, "n p"], given: Float[Tensor, "n z"] | None = None) -> Step:
         return self.step(self._encode(source, given), torch.full((len(source),), BOS, device=source.device))

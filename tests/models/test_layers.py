@@ -4,9 +4,10 @@ import torch.nn.functional as F
 from jaxtyping import TypeCheckError
 
 from gentext.models import output as output_layer
+from gentext.models.encoder_decoder import EncoderDecoder
 from gentext.models.layers import Embedding, at_columns, drop_places, locked, teacher_forced
 from gentext.models.lstm import LSTM
-from gentext.models.output import Output, token_log_prob
+from gentext.models.output import AdaptiveOutput, Output, token_log_prob
 from gentext.models.seq2seq import Seq2Seq
 from gentext.models.transformer.model import Transformer
 from gentext.types import BOS, EOS, PAD, UNK, Batch, pad
@@ -109,7 +110,7 @@ def test_padding_is_neither_scored_nor_computed(monkeypatch):
     assert torch.allclose(log_prob[batch.mask], torch.tensor(1 / 7).log())  # PAD and BOS have no share
 
 
-def test_mean_log_prob_is_the_mean_over_all_that_can_be_emitted():
+def test_uniform_is_the_mean_log_prob_over_all_that_can_be_emitted():
     torch.manual_seed(0)
     output = Output(9, 4, bias=True).double()
     torch.nn.init.normal_(output.weight)
@@ -117,12 +118,101 @@ def test_mean_log_prob_is_the_mean_over_all_that_can_be_emitted():
     batch = pad([[5, 6, EOS], [8, EOS]])
     hidden = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     log_prob = output.log_prob(hidden, batch.tokens, batch.mask)
-    ours = output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)
+    ours = output.terms(hidden, batch.tokens, batch.mask, log_prob)["uniform"]
     plain = output(hidden).log_softmax(-1)[..., EOS:].mean(-1) * batch.mask
     assert torch.allclose(ours, plain)
     wanted = torch.autograd.grad(plain.sum(), [hidden, output.weight, output.bias])
     for a, b in zip(torch.autograd.grad(ours.sum(), [hidden, output.weight, output.bias]), wanted, strict=True):
         assert torch.allclose(a, b)
+
+
+def adaptive(*, bias: bool = False, tied: Embedding | None = None) -> AdaptiveOutput:
+    """12 words of width 4 in clusters that begin at 6 and 9, all numbers drawn."""
+    torch.manual_seed(0)
+    output = AdaptiveOutput(12, 4, cutoffs=[6, 9], bias=bias, tied=tied).double()
+    for parameter in output.parameters():
+        torch.nn.init.normal_(parameter)
+    return output
+
+
+def test_an_adaptive_softmax_is_torchs_own_with_vectors_as_wide_as_the_others():
+    ours = adaptive()
+    theirs = torch.nn.AdaptiveLogSoftmaxWithLoss(4, 12, [6, 9], div_value=1.0, head_bias=True).double()
+    with torch.no_grad():
+        theirs.head.weight.copy_(torch.cat([ours.weight[:6], ours.clusters]))
+        theirs.head.bias.copy_(torch.cat([ours.floor[:6].clamp_min(-1e9), ours.cluster_bias]))
+        for tail, rows in zip(theirs.tail, (ours.weight[6:9], ours.weight[9:]), strict=True):
+            tail[0].weight.copy_(torch.eye(4))
+            tail[1].weight.copy_(rows)
+    hidden, tokens = torch.randn(2, 5, 4, dtype=torch.float64), torch.randint(EOS, 12, (2, 5))
+    log_prob = ours.log_prob(hidden, tokens, torch.ones(2, 5, dtype=torch.bool))
+    assert set(torch.bucketize(tokens, torch.tensor([6, 9]), right=True).flatten().tolist()) == {0, 1, 2}
+    torch.testing.assert_close(log_prob.flatten(), theirs(hidden.flatten(0, 1), tokens.flatten()).output)
+    torch.testing.assert_close(ours(hidden)[..., EOS:].flatten(0, 1), theirs.log_prob(hidden.flatten(0, 1))[:, EOS:])
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_an_adaptive_softmax_has_one_distribution_and_its_gradients_however_it_is_asked(bias):
+    embedding = Embedding(12, 4)
+    output = adaptive(bias=bias, tied=embedding)
+    assert output.weight is embedding.weight
+    hidden = torch.randn(1, 9, 4, dtype=torch.float64, requires_grad=True)
+    tokens, mask = torch.tensor([[2, 5, 6, 8, 9, 11, 2, 3, 0]]), torch.tensor([[True] * 8 + [False]])
+    whole = output(hidden)
+    torch.testing.assert_close(whole.exp().sum(-1), torch.ones(1, 9, dtype=torch.float64))
+    assert (whole[..., [PAD, BOS]] == -torch.inf).all()
+    plain = whole.gather(2, tokens[..., None])[..., 0].masked_fill(~mask, 0.0)
+    ours = output.log_prob(hidden, tokens, mask)
+    torch.testing.assert_close(ours, plain)
+    wrt = [hidden, *output.parameters()]
+    weights = torch.randn(1, 9, dtype=torch.float64)
+    wanted = torch.autograd.grad((weights * plain)[mask].sum(), wrt)
+    for a, b in zip(torch.autograd.grad((weights * ours).sum(), wrt), wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_text_of_frequent_words_asks_for_no_rare_cluster(monkeypatch):
+    seen, inner = [], output_layer.token_log_prob
+    monkeypatch.setattr(
+        output_layer, "token_log_prob", lambda h, w, *rest: seen.append((len(h), len(w))) or inner(h, w, *rest)
+    )
+    output, mask = adaptive(), torch.ones(1, 4, dtype=torch.bool)
+    output.log_prob(torch.randn(1, 4, 4).double(), torch.tensor([[2, 3, 4, 5]]), mask)
+    output.log_prob(torch.randn(1, 4, 4).double(), torch.tensor([[2, 10, 4, 11]]), mask)
+    assert seen == [(4, 8), (4, 8), (2, 3)]
+
+
+@pytest.mark.parametrize("cutoffs", [[3], [6, 6], [9, 6], [12], [6, 40]])
+def test_cutoffs_rise_within_the_vocabulary(cutoffs):
+    with pytest.raises(ValueError, match="cutoffs are .* between 5 and the 12 words"):
+        LSTM(12, cutoffs=cutoffs)
+
+
+def test_flops_of_an_adaptive_softmax_follow_zipfs_law():
+    ranks = 1 / torch.arange(1, 13.0)
+    wide = 8 + (3 * float(ranks[6:9].sum()) + 3 * float(ranks[9:].sum())) / float(ranks.sum())
+    assert adaptive().flops(10) == pytest.approx(2 * 10 * 4 * wide)
+    assert Output(12, 4).flops(10) == 2 * 10 * 4 * 12
+
+
+@pytest.mark.parametrize("family", [LSTM, Transformer, Seq2Seq, EncoderDecoder])
+def test_families_with_an_adaptive_softmax_learn_and_score_alike(family):
+    torch.manual_seed(0)
+    model = family(12, width=16, cutoffs=[6, 9])
+    batch = pad([[4, 7, 10, EOS], [11, EOS]])
+    before = model(batch).log_prob.sum()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
+    for _ in range(5):
+        outputs = model(batch)
+        assert "uniform" not in outputs.terms
+        optimizer.zero_grad()
+        (-outputs.log_prob.sum()).backward()
+        optimizer.step()
+    assert model(batch).log_prob.sum() > before + 1
+    model.eval()
+    logits = model.logits(model(batch))
+    found = logits.log_softmax(-1).gather(2, batch.tokens[..., None])[..., 0]
+    torch.testing.assert_close(found[batch.mask], model(batch).log_prob[batch.mask], atol=1e-5, rtol=1e-5)
 
 
 def test_relaxed_one_hots_are_read_as_ids_are_and_carry_a_gradient():

@@ -130,6 +130,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
             seed.block.copy_(self.block)
             seed._begin(batches, words, bigrams, rng)
             total = 0.0
+            self.prepare_flops = seed.prepare_flops + PASSES * 3 * seed.flops(int(words.sum()))
             for _ in range(PASSES):
                 total = sum(float(seed.accumulate(batch).sum()) for batch in batches)
                 seed.maximize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import overload
 
 import torch
@@ -21,7 +22,7 @@ from gentext.language_model import (
     SupportsTextPanels,
 )
 from gentext.models.layers import Embedding, ModuleList, at_columns, conditioned, drop, drop_places, teacher_forced
-from gentext.models.output import Output
+from gentext.models.output import output_layer
 from gentext.models.transformer import attention_panels
 from gentext.models.transformer.attention import (
     Cache,
@@ -82,6 +83,7 @@ class Transformer(
         qk_norm: bool = True,
         bias: bool = False,
         tied: bool = False,
+        cutoffs: Sequence[int] | None = None,
         dropout: float = 0.0,
         word_dropout: float = 0.0,
         share_layers: bool = False,
@@ -107,7 +109,7 @@ class Transformer(
         ]
         self.blocks = ModuleList(blocks * layers if share_layers else blocks)
         self.norm = nn.Identity() if post_norm else normed(norm, width, bias)
-        self.output = Output(vocab_size, width, tied=self.embedding if tied else None)
+        self.output = output_layer(vocab_size, width, tied=self.embedding if tied else None, cutoffs=cutoffs)
         self.under: Prefix | None = None
         nn.init.normal_(self.embedding.weight, std=0.02)
 
@@ -147,8 +149,7 @@ class Transformer(
         log_prob = self.output.log_prob(hidden, batch.tokens, batch.mask)
         if not self.training:
             return Outputs(log_prob, hidden)
-        uniform = self.output.mean_log_prob(hidden, batch.tokens, batch.mask, log_prob)  # for label smoothing
-        return Outputs(log_prob, hidden, {"uniform": uniform})
+        return Outputs(log_prob, hidden, self.output.terms(hidden, batch.tokens, batch.mask, log_prob))
 
     def logits(self, outputs: Outputs) -> Float[Tensor, "n t v"]:
         return self.output(outputs.hidden)
@@ -158,7 +159,7 @@ class Transformer(
         linear = (m for block in self.blocks for m in block.modules() if isinstance(m, nn.Linear))
         matrices = sum(m.weight.numel() for m in linear)
         attention = 2 * len(self.blocks) * min(tokens, self.context) * self.output.weight.shape[1]
-        return 2.0 * tokens * (matrices + attention + self.output.weight.numel())
+        return 2.0 * tokens * (matrices + attention) + self.output.flops(tokens)
 
     def panels(self, corpus: Corpus, rng: torch.Generator) -> list[Panel]:
         return attention_panels.panels(self.attention, corpus, rng)
