@@ -333,7 +333,12 @@ class SupportsAnswers(SupportsTexts):
 
 
 class SupportsPrepare(ABC):
-    """A model that reads the training text once before any training: word clusters, initial parameters."""
+    """A model that reads the training text once before any training: word clusters, initial parameters.
+
+    prepare_flops: floating-point operations of training that `prepare` did: an HMM grows by passes of EM.
+    """
+
+    prepare_flops: float = 0.0
 
     @abstractmethod
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None: ...

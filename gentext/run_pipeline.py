@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import time
@@ -265,7 +266,7 @@ def train(
     memory = PeakMemory()
     prepared = prepare(family, corpus, streams, manifest)
     if track is not None and track.of_training:
-        loop.allowance = track.after(prepared["core_seconds"])
+        loop.allowance = track.after(prepared["core_seconds"], prepared["flops"])
     begun, core_begun = time.perf_counter(), time.process_time()
     loop.run(family, corpus, streams=streams, monitor=monitor)
     core_seconds = monitor.spent.get("core_seconds", time.process_time() - core_begun)
@@ -276,6 +277,9 @@ def train(
         "parameters": float(family.size()),
         "peak_bytes": memory.bytes(),
     }
+    flops = prepared["flops"] + monitor.spent.get("flops", 0.0 if untrained else family.flops(corpus.tokens("train")))
+    if math.isfinite(flops):
+        cost["train_flops"] = flops
     if "round" in monitor.spent:  # of a game
         cost |= {"kept_round": monitor.spent["round"], "collapsed": monitor.spent["collapsed"]}
     with atomic(folder / "model.safetensors") as path:
@@ -297,23 +301,24 @@ def _clear_checkpoints(folder: Path) -> None:
 
 
 def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> dict[str, float]:
-    """The `seconds` and `core_seconds` that a family took to look at the training text.
+    """The `seconds`, `core_seconds` and `flops` that a family took to look at the training text.
 
     An HMM that grows is half trained by then.
 
     What it has become is stored until it is trained, so that a killed run need not do it again.
     """
     if not isinstance(family, SupportsPrepare):
-        return {"seconds": 0.0, "core_seconds": 0.0}
+        return {"seconds": 0.0, "core_seconds": 0.0, "flops": 0.0}
     if path := run_folder.stored(manifest.folder, PREPARED):
         kept = torch.load(path, weights_only=True)
         family.load_state_dict(kept["family"])
-        return {"core_seconds": kept["seconds"], **{key: kept[key] for key in kept if key != "family"}}
+        return {"core_seconds": kept["seconds"], "flops": 0.0, **{key: kept[key] for key in kept if key != "family"}}
     begun, core_begun = time.perf_counter(), time.process_time()
     device = device_of(family)
     batches = (batch.to(device) for batch in in_order(corpus, "train", 256, 256, rows=32))
     family.prepare(batches, rng=streams("prepare"))
     spent = {"seconds": time.perf_counter() - begun, "core_seconds": time.process_time() - core_begun}
+    spent["flops"] = family.prepare_flops
     with atomic(manifest.folder / PREPARED) as temporary:
         torch.save({"family": family.state_dict(), **spent}, temporary)
     manifest.add(PREPARED)

@@ -336,8 +336,8 @@ class RunMonitor:
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return bar(total, description, unit)
 
-    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
-        self.spent |= {"seconds": float(seconds), "tokens": float(tokens), "core_seconds": float(core_seconds)}
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
+        self.spent |= {"seconds": seconds, "tokens": float(tokens), "core_seconds": core_seconds, "flops": flops}
 
 
 class ProgressBar:

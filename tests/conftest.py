@@ -30,7 +30,7 @@ class Notes(NullMonitor):
     def keep(self, weights, family, step):
         self.kept[weights] = ({name: tensor.clone() for name, tensor in family.state_dict().items()}, step)
 
-    def book(self, steps, seconds, tokens, core_seconds):
+    def book(self, steps, seconds, tokens, core_seconds, flops):
         self.booked = (steps, tokens)
         assert seconds >= 0
 

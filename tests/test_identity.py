@@ -254,6 +254,7 @@ def test_a_run_killed_after_its_last_step_books_what_it_has_cost(monkeypatch):
     assert main(["run", "data=text", "data.path=my.txt", "data.name=mine", *quick]) == 0
     whole, parts = (record.find([out])[0].cost for out in ("whole", "runs"))
     assert parts["train_tokens"] == whole["train_tokens"]
+    assert parts["train_flops"] == whole["train_flops"] > 0
     assert parts["train_seconds"] > 0
     assert not list(Path("runs").glob("**/spent.json"))
 

@@ -96,7 +96,6 @@ class AdversarialState:
             options.save_every,
             self.group,
             allowance=options.allowance,
-            flops=self.generator.flops,
             timed=self.device.type == "cpu",
         )
         self.validation = AdversarialValidation(options, loss, self.playing, corpus, streams("watch", self.device))

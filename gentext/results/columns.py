@@ -162,6 +162,7 @@ FIGURES = (
     _figure("kept_round", "round shown", "rounds", "none", "cost", "The round of an adversarial training whose weights the row shows; 0: those that it began with.", "counted", cost=True),
     _figure("collapsed", "collapsed", "yes or no", "none", "cost", "1 where the last validation of an adversarial training found too few different bigrams.", "train.game.collapse", cost=True),
     _figure("train_tokens", "training tokens", "tokens", "none", "cost", "Tokens that training read.", "counted", cost=True, axis="lower"),
+    _figure("train_flops", "training FLOPs", "FLOPs", "none", "cost", "Floating-point operations of training, a backward pass counted as two forward passes; of games nobody counts them.", "counted from the architecture and the tokens read", cost=True, axis="lower"),
     _figure("parameters", "parameters", "numbers", "none", "cost", "Numbers that the model holds.", "counted", cost=True, axis="lower"),
     _figure("peak_bytes", "peak memory", "bytes", "none", "cost", "The most memory that the process held.", "measured", cost=True, axis="lower"),
     _figure("sample_seconds", "sampling seconds", "seconds", "none", "cost", "Wall-clock seconds of drawing the samples.", "measured", cost=True, axis="lower"),

@@ -57,7 +57,7 @@ class Monitor(Protocol):
         """Show a progress bar while the context lasts."""
         ...
 
-    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
         """Note what the training has cost, before each validation and at its end; what a resumed one did included."""
         ...
 
@@ -157,7 +157,7 @@ class NullMonitor:
     def progress(self, total: float | None, description: str, unit: str) -> Iterator[ProgressBar]:
         yield _NullBar()
 
-    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
         pass
 
 

@@ -154,8 +154,8 @@ class PipeMonitor(NullMonitor):
         yield self
         self.reports.send(("end", ()))
 
-    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
-        self.reports.send(("book", (steps, seconds, tokens, core_seconds)))
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
+        self.reports.send(("book", (steps, seconds, tokens, core_seconds, flops)))
 
     def update(self, n: float = 1, **shown: float | str) -> None:
         self.reports.send(("update", (n, shown)))

@@ -51,7 +51,7 @@ def fit(state: TrainState) -> None:
 
 def _book(state: TrainState) -> None:
     done = state.budget.progress  # of a checkpoint, where a killed process had come so far
-    state.monitor.book(done.step, done.seconds, done.tokens, done.core_seconds)
+    state.monitor.book(done.step, done.seconds, done.tokens, done.core_seconds, state.budget.flops)
 
 
 @contextmanager

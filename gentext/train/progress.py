@@ -63,9 +63,11 @@ class Track:
         core_seconds, flops = (None if most is None else most * share for most in (self.core_seconds, self.flops))
         return replace(self, core_seconds=core_seconds, flops=flops)
 
-    def after(self, core_seconds: float) -> Track:
-        """What is left of it when so much is spent: a moment at least."""
-        return self if self.core_seconds is None else Track(max(1e-3, self.core_seconds - core_seconds))
+    def after(self, core_seconds: float, flops: float) -> Track:
+        """What is left of it when so much is spent: a moment, or an operation, at least."""
+        if self.core_seconds is not None:
+            return Track(core_seconds=max(1e-3, self.core_seconds - core_seconds))
+        return self if self.flops is None else Track(flops=max(1.0, self.flops - flops))
 
 
 class Budget:
@@ -76,7 +78,7 @@ class Budget:
         save_every: seconds between two checkpoints.
         group: the processes that train together; the clock of the leading one decides for all.
         allowance: in place of steps and seconds; None: these hold.
-        flops: of an allowance of these: how many so many tokens have cost.
+        flops: how many floating-point operations a forward pass over so many tokens is; None: nobody counts.
         timed: whether a processor does the work, whose time is measured; else the clock is.
 
     >>> budget = Budget(200, None, None, 60.0, ProcessGroup())
@@ -150,8 +152,12 @@ class Budget:
         if allowance.core_seconds is not None:
             return self.progress.core_seconds / allowance.core_seconds
         assert allowance.flops is not None  # one of the two is given
-        assert self._flops is not None
-        return 3 * self._flops(self.progress.tokens) / allowance.flops
+        return self.flops / allowance.flops
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations so far, a backward pass counted as two forward passes; NaN where nobody counts."""
+        return math.nan if self._flops is None else 3 * self._flops(self.progress.tokens)
 
     @property
     def over(self) -> bool:

@@ -19,7 +19,7 @@ from gentext.train.checkpoint import Checkpoint
 from gentext.train.progress import Track
 
 COUNTED = ("seconds", "tokens")  # figures that go on from stage to stage, as the step does
-NOTHING = {"step": 0, "seconds": 0.0, "tokens": 0, "core_seconds": 0.0}  # is spent before the first
+NOTHING = {"step": 0, "seconds": 0.0, "tokens": 0, "core_seconds": 0.0, "flops": 0.0}  # is spent before the first
 
 
 class Stages:
@@ -118,7 +118,8 @@ class Stages:
             device = next(family.parameters()).device
             load_model(family, files["weights.safetensors"], device=str(device))
             before = NOTHING | json.loads(files["place.json"].read_text("utf-8"))
-        monitor.book(int(before["step"]), before["seconds"], int(before["tokens"]), before["core_seconds"])
+        step, seconds, tokens, core_seconds, flops = before.values()
+        monitor.book(int(step), seconds, int(tokens), core_seconds, flops)
 
 
 class Stage:
@@ -147,11 +148,11 @@ class Stage:
     def progress(self, total: float | None, description: str, unit: str) -> AbstractContextManager[ProgressBar]:
         return self._monitor.progress(total, f"{self._name}: {description}", unit)
 
-    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float) -> None:
-        spent = {"step": steps, "seconds": seconds, "tokens": tokens, "core_seconds": core_seconds}
-        self.place = {key: self._before[key] + spent[key] for key in spent}
-        steps, tokens = int(self.place["step"]), int(self.place["tokens"])
-        self._monitor.book(steps, self.place["seconds"], tokens, self.place["core_seconds"])
+    def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
+        spent = dict(zip(NOTHING, (steps, seconds, tokens, core_seconds, flops), strict=True))
+        self.place = {key: self._before[key] + spent[key] for key in NOTHING}
+        steps, seconds, tokens, core_seconds, flops = self.place.values()
+        self._monitor.book(int(steps), seconds, int(tokens), core_seconds, flops)
 
 
 class ResetPart:

@@ -98,6 +98,18 @@ def test_em_goes_by_what_a_track_allows(tmp_path, notes):
     assert monitor.booked == (3, 3 * corpus.tokens("train"))
 
 
+def test_what_a_grown_hmm_had_cost_before_its_training_is_part_of_what_is_allowed(tmp_path):
+    corpus = tiny.corpus(tmp_path)
+    tokens = corpus.tokens("train")
+    options = ["family=hmm", "family.states=8", "family.grow_from=2", "vocab_size=99"]
+    family = config.build(config.compose(options).family)
+    family.prepare(iter(corpus.batches("train", 64)), rng=Streams(0)("prepare"))
+    assert family.prepare_flops == 6 * 3 * tokens * 2 * (2 * 2 + 4 * 4)  # six passes with two states, six with four
+    assert Track(flops=1e9).after(1.0, family.prepare_flops) == Track(flops=1e9 - family.prepare_flops)
+    assert Track(core_seconds=5.0).after(1.0, 1e9) == Track(core_seconds=4.0)
+    assert Track(parameters=10).after(1.0, 1e9) == Track(parameters=10)
+
+
 @pytest.mark.parametrize(
     ("options", "parameters", "within"),
     [
