@@ -73,7 +73,9 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
         self.embedding = Embedding(vocab_size, embedding, drop=drop_words)
         widths = [embedding, *[width] * (layers - 1), embedding if tied else width]
         self.layers = ModuleList(nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(widths))
-        self.output = output_layer(vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True, cutoffs=cutoffs)
+        self.output = output_layer(
+            vocab_size, widths[-1], tied=self.embedding if tied else None, bias=True, cutoffs=cutoffs
+        )
         self.under: Condition | None = None
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
 

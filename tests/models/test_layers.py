@@ -184,7 +184,7 @@ def test_a_text_of_frequent_words_asks_for_no_rare_cluster(monkeypatch):
 
 @pytest.mark.parametrize("cutoffs", [[3], [6, 6], [9, 6], [12], [6, 40]])
 def test_cutoffs_rise_within_the_vocabulary(cutoffs):
-    with pytest.raises(ValueError, match="cutoffs are .* between 5 and the 12 words"):
+    with pytest.raises(ValueError, match=r"cutoffs are .* between 5 and the 12 words"):
         LSTM(12, cutoffs=cutoffs)
 
 
