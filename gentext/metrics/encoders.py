@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -104,12 +104,11 @@ def _mix(x: ndarray) -> ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-_SEEN: WeakKeyDictionary[Samples, dict[Encoder, Tensor]] = WeakKeyDictionary()
-
-
 def embed(encoder: Encoder, texts: Samples) -> Float[Tensor, "n d"]:
-    """The texts' vectors, remembered for as long as the texts live: four metrics read the same."""
-    seen = _SEEN.setdefault(texts, {})
-    if encoder not in seen:
-        seen[encoder] = encoder.encode(texts.texts)
-    return seen[encoder]
+    """The texts' vectors; those of the latest texts are remembered, by what they say: metrics and runs share them."""
+    return _vectors(encoder, texts.texts)
+
+
+@lru_cache(maxsize=4)  # the references of a sweep, which a sentence encoder reads for minutes, and some samples
+def _vectors(encoder: Encoder, texts: tuple[str, ...]) -> Float[Tensor, "n d"]:
+    return encoder.encode(texts)

@@ -149,3 +149,15 @@ def test_a_model_that_is_not_there_is_told_before_any_text_is_drawn(tmp_path):
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match="cannot be loaded"):
         PretrainedEncoder(str(tmp_path))
+
+
+def test_texts_that_say_the_same_are_encoded_once_whichever_run_asks(monkeypatch):
+    read, inner = [], HashedNgrams.encode
+    monkeypatch.setattr(HashedNgrams, "encode", lambda self, texts: read.append(texts[0]) or inner(self, texts))
+    references = ("the references of this test",) * 3
+    first = embed(HashedNgrams(), Samples(references))
+    for run in range(6):
+        embed(HashedNgrams(), Samples((f"samples {run}",)))
+        assert embed(HashedNgrams(), Samples(references)) is first
+    assert read == [references[0], *(f"samples {run}" for run in range(6))]
+    assert embed(HashedNgrams(order=1), Samples(references)) is not first
