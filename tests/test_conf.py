@@ -61,6 +61,12 @@ def test_every_option_composes_and_binds(group, name):
         assert target.startswith(("gentext.", "torch.optim.")), target
 
 
+def test_sizes_that_nobody_wrote_are_refused_though_the_group_is_optional():
+    for name in ("lstm-tinyshakespear", "null"):
+        with pytest.raises(ValueError, match=f"tuned={name} is unknown; ~tuned is the family's own sizes"):
+            config.compose(["family=lstm", f"tuned={name}"])
+
+
 @pytest.mark.parametrize("name", config.groups()["tuned"])
 def test_a_family_begins_with_the_best_trial_on_the_corpus(name):
     given = of_tuned(name)

@@ -19,7 +19,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from gentext.config.advice import one_line
+from gentext.config.advice import near_option, one_line
 from gentext.config.schema import groups, register, takes
 from gentext.config.search import folder, folders
 
@@ -46,6 +46,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     """
     register()
     overrides = _texts_quoted(overrides)
+    _refuse_unknown_sizes(overrides)
     outer = VersionBase.instance().version_base
     version.setbase("1.3")
     try:
@@ -59,6 +60,14 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
         with open_dict(cfg):
             del cfg["hydra"]
     return cfg
+
+
+def _refuse_unknown_sizes(overrides: Sequence[str]) -> None:
+    """Refuse `tuned=NAME` of no file: the group is optional, for most families have none, and Hydra passes over it."""
+    for override in overrides:
+        group, _, name = override.partition("=")
+        if group == "tuned" and name not in groups().get("tuned", {}):
+            raise ValueError(f"tuned={name} is unknown; ~tuned is the family's own sizes. {near_option('tuned', name)}")
 
 
 def completed(overrides: Sequence[str]) -> list[str]:
