@@ -13,6 +13,7 @@ from tokenizers import processors
 from gentext.data.packages import PACKAGES
 from gentext.files import write_text
 from gentext.models import HMM, EncoderDecoder, NGram, Pretrained, Transformer
+from gentext.models.output import AdaptiveOutput
 from gentext.results import record as records
 from gentext.results.naming import setting
 from gentext.trained import TrainedModel
@@ -147,6 +148,11 @@ def _transformers(model: TrainedModel, family: Transformer, out: Path) -> None:
 
 def _network(library: Any, family: Any, options: Any) -> Any:
     """The class of transformers whose options are these, with the same weights. Raises: ValueError for none."""
+    if isinstance(family.output, AdaptiveOutput):
+        raise ValueError(
+            "no class of transformers has an output layer in clusters of words (family.cutoffs); train with "
+            "family.cutoffs=null for this export"
+        )
     given = {key: options.get(key) for key in ("positions", "norm", "activation", "qk_norm", "bias", "post_norm")}
     first = family.blocks[0]
     width, layers, heads = family.embedding.embedding_dim, len(family.blocks), first.heads

@@ -92,10 +92,14 @@ def test_a_fine_tuned_checkpoint_goes_out_and_comes_back(lora, kind, tmp_path):
         assert torch.allclose(theirs(ids).logits, family.network(ids).logits, atol=1e-4)
 
 
-def test_what_no_class_computes_is_refused_in_one_line(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({**LLAMA, "activation": "relu2"}, "activation=relu2"), ({**LLAMA, "cutoffs": [20, 90]}, "family.cutoffs=null")],
+)
+def test_what_no_class_computes_is_refused_in_one_line(options, message, tmp_path):
     pytest.importorskip("transformers")
-    with pytest.raises(ValueError, match="activation=relu2") as refused:
-        export(trained({**LLAMA, "activation": "relu2"}, tmp_path), tmp_path / "out")
+    with pytest.raises(ValueError, match=message) as refused:
+        export(trained(options, tmp_path), tmp_path / "out")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()
 
