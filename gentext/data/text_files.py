@@ -24,9 +24,10 @@ from gentext.files import sha256
 class PublishedCorpus(Source):
     """A named corpus: its published files by name, and which of them is which split.
 
-    `splits` maps train, valid, test, or `all` where one file is to be cut, to a file's name; with `source` and `target`
-    columns in files side by side, the name holds `{column}`. A split that no file gives is cut by `cut`, `valid`,
-    `test` and `seed` (see Cut) out of `all`, or out of train. Of train so much as `train` says is kept.
+    `splits` maps train, valid, test, or `all` where one text is to be cut, to a file's name, or to those of files one
+    after the other; with `source` and `target` columns in files side by side, a name holds `{column}`. A split that no
+    file gives is cut by `cut`, `valid`, `test` and `seed` (see Cut) out of `all`, or out of train. Of train so much as
+    `train` says is kept.
 
     Example:
         >>> files = {"a.txt": {"sha256": "0" * 64, "url": "https://example.org/a.txt"}}
@@ -40,7 +41,7 @@ class PublishedCorpus(Source):
     origin: str
     licence: str
     files: Mapping[str, Mapping[str, str]]  # name: {sha256, url}
-    splits: Mapping[str, str]
+    splits: Mapping[str, str | Sequence[str]]
     words: str
     lowercase: bool = False
     unit: str = "line"
@@ -79,22 +80,33 @@ class PublishedCorpus(Source):
         cut = Cut(self.cut, self.valid, self.test, self.seed, self.train)
         return in_splits(bodies, cut, stream=self.stream, name=self.name)
 
-    def _columns(self, split: str) -> list[Column]:
-        beside = "{column}" in self.splits[split] and self.source is not None
-        return [self.target, self.source] if beside else [self.target]  # type: ignore[list-item]
+    def _parts(self, split: str) -> list[list[str]]:
+        """The names of a split's files, one after the other, each with the one of its sources beside it, if any."""
+        given = self.splits[split]
+        parts = []
+        for name in [given] if isinstance(given, str) else given:
+            beside = "{column}" in name and self.source is not None
+            parts.append(
+                [name.format(column=column) for column in ([self.target, self.source] if beside else [self.target])]
+            )
+        return parts
 
     def _needed(self) -> list[str]:
-        names = [self.splits[split].format(column=column) for split in self.splits for column in self._columns(split)]
+        names = [name for split in self.splits for part in self._parts(split) for name in part]
         for name in names:
             if name not in self.files:
                 raise ValueError(f"{self.name} has no file {name}; it has {', '.join(self.files)}")
         return names
 
     def _reading(self, split: str) -> Callable[[], Iterator[TextRow]]:
-        names = [self.splits[split].format(column=column) for column in self._columns(split)]
         reader = TextReader(self.unit, self.format, self.target, self.source, self.lowercase, self.blank, self.spaces)
-        paths = [fetch(self.folder, name, Remote(**self.files[name])) for name in names]
-        return lambda: reader.rows(paths[0]) if len(paths) == 1 else side_by_side(reader, *paths)
+        parts = [[fetch(self.folder, name, Remote(**self.files[name])) for name in part] for part in self._parts(split)]
+
+        def rows() -> Iterator[TextRow]:
+            for paths in parts:
+                yield from reader.rows(paths[0]) if len(paths) == 1 else side_by_side(reader, *paths)
+
+        return rows
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def held(tmp_path: Path, monkeypatch) -> Path:
     return folder
 
 
-def files(contents: dict[str, str], splits: dict[str, str], **options) -> PublishedCorpus:
+def files(contents: dict[str, str], splits: dict[str, str | list[str]], **options) -> PublishedCorpus:
     known = {name: {"sha256": digest(text)} for name, text in contents.items()}
     return PublishedCorpus(
         "held", "held", "nowhere", "none", known, splits, options.pop("words", "whitespace"), **options
@@ -72,6 +72,19 @@ def test_a_named_corpus_is_verified_and_split(held):
     (held / "b.txt").write_text("One\nTwo\nThree", encoding="utf-8")
     with pytest.raises(ValueError, match=r"b\.txt has sha256 .* is stated"):
         source.identity()
+
+
+def test_several_files_are_one_text_to_cut(held):
+    contents = {"a.txt": "one\ntwo\nthree", "b.txt": "four\nfive"}
+    for name, text in contents.items():
+        (held / name).write_text(text, encoding="utf-8")
+    source = files(contents, {"all": ["a.txt", "b.txt"]}, cut="tail", valid=1, test=2)
+    assert texts(source) == {"train": ["one", "two"], "valid": ["three"], "test": ["four", "five"]}
+    back = files(contents, {"all": ["b.txt", "a.txt"]}, cut="tail", valid=1, test=2)
+    assert texts(back)["test"] == ["two", "three"]
+    assert back.identity() != source.identity()
+    with pytest.raises(ValueError, match=r"has no file c\.txt; it has a\.txt, b\.txt"):
+        files(contents, {"all": ["a.txt", "c.txt"]}).fetch()
 
 
 def test_pairs_side_by_side_go_in_the_direction_asked(held):
