@@ -92,7 +92,8 @@ class NLL:
     """-log p of each sequence, EOS included, padding never.
 
     smoothing: the share of the target that is spread evenly over the vocabulary (Szegedy et al. 2016, section 7); the
-    family says the mean log-probability over the vocabulary as the term `uniform`, per token.
+    family says the mean log-probability over the vocabulary as the term `uniform`, per token (an adaptive softmax has
+    none).
 
     Example:
         >>> import torch
