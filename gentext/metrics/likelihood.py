@@ -21,7 +21,7 @@ from numpy import ndarray
 
 from gentext import checks
 from gentext.metrics.base import Absent, TextMetric, pack, unpack
-from gentext.metrics.intervals import bootstrap_ratios, linearised
+from gentext.metrics.intervals import DRAWS, bootstrap_ratios, linearised, normal, standard_error
 from gentext.types import Exactness, Scores, Value
 
 COUNTS = ("tokens", "chars", "bytes", "words")
@@ -42,6 +42,7 @@ class Costs:
     vocabulary: str  # which tokens are known
     closed: bool  # the nats leave open which word an unknown token is
     spelling: Float[ndarray, " n"]  # nats that settle it
+    error: float = 0.0  # of the mean of the nats, which all sequences share (see Scores)
 
     def shared(self, resamples: int, seed: int, **figures: tuple[str, str, float]) -> dict[str, Value | Absent]:
         """Figures by name, each given as (units, unit, scale): all nats times scale by all units."""
@@ -58,15 +59,19 @@ class Costs:
             if np.isnan(nats).any():
                 found[name] = Absent(f"{self.split} holds unknown words, and what it costs to spell them is not known")
                 continue
+            value, each = float(nats.sum() * scale / total), linearised(nats * scale, self.counts[what])
+            if self.error:
+                common = self.error * scale * n / total
+                interval = normal(value, float(np.hypot(standard_error(each), common)), DRAWS)
             found[name] = Value(
-                float(nats.sum() * scale / total),
+                value,
                 f"{name}|{self.convention}{self._known(what)}|split:{self.split}|seqs:{n}|v:{2 if what in OPEN else 1}",
                 False,
                 n,
                 unit,
                 **interval._asdict(),
                 exactness=self.exactness,
-                per_sequence=linearised(nats * scale, self.counts[what]),
+                per_sequence=each,
                 paired=self.split != "samples",
             )
         return found
@@ -97,6 +102,7 @@ class ScoredMetric(TextMetric):
         for name in (*COUNTS, "how_lengths"):
             self.add_column(name, torch.long)
         self.add_column("how", torch.uint8)
+        self.add_column("error", torch.double)
 
     def read(self, scores: Scores) -> None:
         """Add scores; all must be of one kind, convention and split."""
@@ -108,6 +114,7 @@ class ScoredMetric(TextMetric):
         )
         self.append("how", how)
         self.append("how_lengths", lengths)
+        self.append("error", np.array([scores.error]))
         for name in ("log_prob", *COUNTS):
             self.append(name, getattr(scores, name))
         unknown = torch.full_like(scores.log_prob, math.nan if scores.closed else 0.0)
@@ -132,8 +139,8 @@ class ScoredMetric(TextMetric):
             raise ValueError(f"the log-probability of sequence {at} of {split} is not a number: the model has diverged")
         counts = {name: self.column(name) for name in COUNTS}
         counts["sequences"] = np.ones(len(nats), dtype=np.int64)
-        spelling = self.column("spelling")
-        return Costs(nats, counts, EXACTNESS[kind], convention, split, vocabulary, closed == "closed", spelling)
+        spelling, error = self.column("spelling"), float(self.column("error").max())
+        return Costs(nats, counts, EXACTNESS[kind], convention, split, vocabulary, closed == "closed", spelling, error)
 
 
 class HeldOutLikelihood(ScoredMetric):

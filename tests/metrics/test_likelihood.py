@@ -48,6 +48,21 @@ def test_figures_by_hand():
             assert value.per_sequence.mean() == pytest.approx(value.value)
 
 
+@pytest.mark.parametrize("n", [50, 3_000])
+def test_an_error_that_all_texts_share_is_in_every_interval(n):
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(2, 60, n)
+    plain = scores(-rng.normal(2.0 * tokens, np.sqrt(tokens)), tokens=tokens, split="samples")
+    alone, shared = (values(OwnLikelihood(), replace(plain, error=error)) for error in (0.0, 0.7))
+    for name, unit in (("nll_div", 1.0), ("token_nll_div", tokens.mean())):
+        ends = np.array(shared[name].interval) - shared[name].value
+        own = standard_error(alone[name].per_sequence)
+        assert ends == pytest.approx(np.array([-1, 1]) * 1.959964 * np.hypot(own, 0.7 / unit))
+        assert shared[name].interval_kind == "normal+draws"
+        assert alone[name].interval_kind != "normal+draws"
+        assert shared[name].value == alone[name].value
+
+
 def test_figures_of_each_text_have_the_error_of_the_whole_and_none_of_its_length():
     """The spread of the lengths made the error of a figure for each token three times as large in tests."""
     rng = np.random.default_rng(0)
