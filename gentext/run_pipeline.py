@@ -87,6 +87,10 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
             given = f"eval.split is {cfg.eval.split}, and {corpus.name} has no text there"
             raise ValueError(f"{given}; give data.{cfg.eval.split}=100 or another number, or another eval.split")
         named = config.build(cfg.decode)
+        kind = config.located(cfg.family._target_)
+        if isinstance(kind, type) and issubclass(kind, SupportsTexts):  # whose texts are the same however others draw
+            plain_first = sorted(named, key=lambda name: config.setting(named[name]) != "ancestral")
+            named = {plain_first[0]: named[plain_first[0]]}
         for name, decoder in named.items():  # known only now that the corpus is
             decoder.reading(corpus.tokenizer)  # refuses conditions and judges of other words
             if isinstance(decoder, BaseDecoder) and decoder.min_len > cfg.max_len:

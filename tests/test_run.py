@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 
@@ -97,6 +98,15 @@ def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
     first, *_, last = shown.out.split("rows; ")[0].splitlines()[0], shown.out
     assert "1 row; " in first  # the board so far, before the second job ends
     assert "human" in last
+
+
+def test_texts_that_no_decoder_draws_are_one_row_of_several_settings(tmp_path, capsys):
+    assert run("-m", "family=human,ngram", "decode=temperatures", BLEU_ALONE) == 0
+    rows = Counter((found.family, found.decode) for found in record.find([tmp_path]))
+    assert [decode for family, decode in rows if family == "human"] == ["ancestral"]
+    assert len([decode for family, decode in rows if family == "ngram"]) == 5
+    shown = capsys.readouterr().out
+    assert (shown.count(" 1 row; "), shown.count(" 6 rows; ")) == (1, 1)  # so far, and at the end; the last not twice
 
 
 def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_path):

@@ -17,7 +17,6 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -314,17 +313,21 @@ def objective(records: Sequence[Any]) -> float | None:
 class SweepSummary(Callback):
     """At the end of a sweep: the leaderboard of what it ran, a report, and each failure with its reason and command.
 
-    After each of its first jobs the rows so far, so that the first board does not wait for the last family.
+    Before each of its first jobs the rows so far, where there are new ones, so that the first board does not wait for
+    the last family.
     """
 
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+    _shown = 0  # jobs whose rows a board so far has held
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         from gentext.results import board, record, render_board
 
         several = HydraConfig.get().mode == RunMode.MULTIRUN and "trials" not in config.hydra.sweeper
         if not several or config.hydra.job.num >= SHOWN_SO_FAR:
             return
         done = [Path(job["folder"]) for job in _jobs(Path(os.environ[SWEEP])) if job["code"] == 0]
-        if done:
+        if len(done) > self._shown:
+            self._shown = len(done)
             with suppress(ValueError, OSError):  # what cannot be read is told at the end of the sweep
                 render_board.show(board.rank(record.find(done)), brief=True)
 
