@@ -118,8 +118,12 @@ class Stages:
             device = next(family.parameters()).device
             load_model(family, files["weights.safetensors"], device=str(device))
             before = NOTHING | json.loads(files["place.json"].read_text("utf-8"))
-        step, seconds, tokens, core_seconds, flops = before.values()
-        monitor.book(int(step), seconds, int(tokens), core_seconds, flops)
+        _book(monitor, before)
+
+
+def _book(monitor: Monitor, place: Mapping[str, float]) -> None:
+    """Tell a run's monitor what stages have cost so far."""
+    monitor.book(int(place["step"]), place["seconds"], int(place["tokens"]), place["core_seconds"], place["flops"])
 
 
 class Stage:
@@ -151,8 +155,7 @@ class Stage:
     def book(self, steps: int, seconds: float, tokens: int, core_seconds: float, flops: float) -> None:
         spent = dict(zip(NOTHING, (steps, seconds, tokens, core_seconds, flops), strict=True))
         self.place = {key: self._before[key] + spent[key] for key in NOTHING}
-        steps, seconds, tokens, core_seconds, flops = self.place.values()
-        self._monitor.book(int(steps), seconds, int(tokens), core_seconds, flops)
+        _book(self._monitor, self.place)
 
 
 class ResetPart:
