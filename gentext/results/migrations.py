@@ -251,8 +251,11 @@ ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.HubText": {"skip_bad": False},
     "gentext.data.LocalText": {"skip_bad": False, "train": None},
     "gentext.data.PublishedCorpus": {"train": None},
+    "gentext.models.EncoderDecoder": {"cutoffs": None},
+    "gentext.models.LSTM": {"cutoffs": None},
     "gentext.models.MaskedDiffusion": {"weighting": 1.0},
     "gentext.models.NGram": {"smoothing": "kneser_ney"},
-    "gentext.models.Transformer": {"share_layers": False},
+    "gentext.models.Seq2Seq": {"cutoffs": None},
+    "gentext.models.Transformer": {"cutoffs": None, "share_layers": False},
     "gentext.train.EMTrainer": {"seconds": None},
 }
