@@ -31,6 +31,7 @@ class LSTM(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogits):
     Source: Merity, Keskar and Socher 2018 (AWD-LSTM) for the dropouts, each 0 by default, and AR and TAR, which come
     as the terms `ar` and `tar` per token. All of it acts in `forward` while training; `step` never drops.
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016); drop_words drops types.
+    cutoffs: where clusters of rarer words begin, of an adaptive softmax (Grave et al. 2017); None: a full softmax.
     Differs: TAR is averaged over t tokens and not t - 1; the optimiser is the loop's; a given vector is projected and
     added to the embedding where He et al. 2019 concatenate it, which comes to the same gates.
 

@@ -85,8 +85,8 @@ class AdaptiveOutput(Output):
     cluster's, times its own among the words of its cluster. That is an exact distribution over all words, and takes
     less than a full softmax because most tokens of a text are frequent words. Drawing needs all clusters.
 
-    cutoffs: ids at which a cluster begins, rising. Ids go by frequency, as words and characters do (`tokenizer=words`);
-      of subwords roughly so.
+    cutoffs: ids at which a cluster begins, rising. Ids must go by frequency, as those of words and characters do
+      (`tokenizer=word`, `char`); those of subwords do roughly.
 
     Source: Grave et al. 2017, sections 4.1 and 4.3. Differs: the vectors of rare words are as wide as the others
     (theirs are a quarter as wide in each further cluster), so that they can be the embedding's own (`tied`). It has no

@@ -47,6 +47,7 @@ class Seq2Seq(LanguageModel, SupportsConditioning, SupportsHidden, SupportsLogit
     Label smoothing asks for the term `uniform`, the mean log-probability of all tokens, which is given while training.
 
     word_dropout: the share of input tokens that the decoder reads as UNK in training (Bowman et al. 2016).
+    cutoffs: where clusters of rarer words begin, of an adaptive softmax (Grave et al. 2017); None: a full softmax.
     Sources: Luong, Pham and Manning 2015 (equations 5, 7 and 8; input feeding, section 3.3); Bahdanau, Cho and Bengio
     2015 for the other score and the bidirectional encoder.
     Differs: Bahdanau's score stands in Luong's order, after the decoder's step; the decoder's first state is one

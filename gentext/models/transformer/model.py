@@ -47,6 +47,7 @@ class Transformer(
     longest prompt need.
 
     word_dropout: the share of input tokens read as UNK in training (Bowman et al. 2016).
+    cutoffs: where clusters of rarer words begin, of an adaptive softmax (Grave et al. 2017); None: a full softmax.
     share_layers: all layers are one block, applied again and again (Dehghani et al. 2019; Lan et al. 2020, ALBERT).
     post_norm: normalise after each sublayer's sum, as Vaswani et al. 2017 do, and not before the sublayer.
     Sources: Vaswani et al. 2017; Radford et al. 2019 (the `gpt2` preset); Su et al. 2021 (rotary positions); Zhang and
