@@ -50,8 +50,11 @@ class Output(nn.Module):
         self, hidden: Float[Tensor, "n t d"], tokens: Int[Tensor, "n t"], mask: Bool[Tensor, "n t"]
     ) -> Float[Tensor, "n t"]:
         """log p(token), zero where the mask is false, where nothing is computed either."""
-        found = token_log_prob(hidden[mask], self.weight, self._offset(), tokens[mask])
+        found = self._of_rows(hidden[mask], tokens[mask])
         return found.new_zeros(mask.shape).masked_scatter(mask, found)
+
+    def _of_rows(self, hidden: Float[Tensor, "n d"], tokens: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return token_log_prob(hidden, self.weight, self._offset(), tokens)
 
     def terms(
         self,
@@ -120,22 +123,19 @@ class AdaptiveOutput(Output):
         frequent, *within = head.split([self.sizes[0], *[1] * len(rare)], -1)
         return torch.cat([frequent, *(a + b.log_softmax(-1) for a, b in zip(within, rare, strict=True))], -1)
 
-    def log_prob(
-        self, hidden: Float[Tensor, "n t d"], tokens: Int[Tensor, "n t"], mask: Bool[Tensor, "n t"]
-    ) -> Float[Tensor, "n t"]:
-        rows, ids = hidden[mask], tokens[mask]
+    def _of_rows(self, hidden: Float[Tensor, "n d"], tokens: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
         weights, offsets = self.weight.split(self.sizes), self._offset().split(self.sizes)
         starts = [0, *itertools.accumulate(self.sizes[:-1])]
-        cluster = torch.bucketize(ids, torch.tensor(starts[1:], device=ids.device), right=True)
-        target = torch.where(cluster == 0, ids, self.sizes[0] - 1 + cluster)
+        cluster = torch.bucketize(tokens, torch.tensor(starts[1:], device=tokens.device), right=True)
+        target = torch.where(cluster == 0, tokens, self.sizes[0] - 1 + cluster)
         weight = torch.cat([weights[0], self.clusters])
-        found = token_log_prob(rows, weight, torch.cat([offsets[0], self.cluster_bias]), target)
+        found = token_log_prob(hidden, weight, torch.cat([offsets[0], self.cluster_bias]), target)
         for i in range(1, len(self.sizes)):
             at = (cluster == i).nonzero()[:, 0]
             if len(at):
-                own = token_log_prob(rows[at], weights[i], offsets[i], ids[at] - starts[i])
+                own = token_log_prob(hidden[at], weights[i], offsets[i], tokens[at] - starts[i])
                 found = found.index_add(0, at, own)
-        return found.new_zeros(mask.shape).masked_scatter(mask, found)
+        return found
 
     def terms(
         self,
