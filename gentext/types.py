@@ -6,7 +6,7 @@ Log-probabilities are natural logarithms (nats). A time axis counts tokens; EOS 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -62,6 +62,18 @@ class Batch:
         t = max(int(mask.sum(1).max()), 1) if len(mask) else 1
         prompt = None if self.prompt is None else self.prompt[index]
         return Batch(self.tokens[index][:, :t], mask[:, :t], prompt, self.carry)
+
+
+def by_length(batch: Batch, size: int) -> Iterator[tuple[Int[Tensor, " k"], Batch]]:
+    """The rows of a batch from the shortest to the longest, `size` at a time: which they are, and the rows.
+
+    Little of such a part is padding.
+
+    >>> [(rows.tolist(), part.tokens.shape[1]) for rows, part in by_length(pad([[4, 5, 2], [2], [6, 2]]), 2)]
+    [([1, 2], 2), ([0], 3)]
+    """
+    for rows in batch.lengths.argsort(stable=True).split(size):
+        yield rows, batch.rows(rows)
 
 
 def pad(rows: list[Tensor] | list[list[int]], *, width: int = 1) -> Batch:

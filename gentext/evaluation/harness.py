@@ -166,7 +166,7 @@ def score(
                 pass
             found = parallel.log_prob(family, corpus, split, processes)
         else:
-            found = log_prob(family, counted())
+            found = log_prob(family, counted(), stream=corpus.stream)
     tokens, unknown_tokens = torch.cat(counts), torch.cat(unknown)
     if corpus.stream:
         found, tokens, unknown_tokens = _pieces(tokens, found, tokens, unknown_tokens)

@@ -12,17 +12,21 @@ from torch import Tensor
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsLatent
 from gentext.train.base import device_of
-from gentext.types import EOS, PAD, Batch, Scores, pad
+from gentext.types import EOS, PAD, Batch, Scores, by_length, pad
 
 SCORED_AT_ONCE = 256  # sequences
+OF_LIKE_LENGTH = 64  # of them, read together where their lengths differ
 PROVEN, REACH = 24, 32  # prefixes whose probabilities are looked at, and tokens of each at most
 TOLERANCE = 1e-4  # of a sum of probabilities, and of a token's nats
 IMPOSSIBLE = -1e3  # nats below which a text is as good as impossible, and no digits are compared
 
 
 @torch.inference_mode()
-def log_prob(family: LanguageModel, batches: Iterable[Batch]) -> Float[Tensor, " n"]:
+def log_prob(family: LanguageModel, batches: Iterable[Batch], *, stream: bool = False) -> Float[Tensor, " n"]:
     """Nats per sequence of all batches in order, float64 on the CPU; the model computes where its weights are.
+
+    Of lines, those of like length are read together where most of a batch would else be padding; not those of a bound,
+    whose draws are a batch's. `stream`: a row goes on in the batch after, so that all stay where they are.
 
     >>> from gentext.models import NGram
     >>> from gentext.types import pad
@@ -30,8 +34,17 @@ def log_prob(family: LanguageModel, batches: Iterable[Batch]) -> Float[Tensor, "
     torch.Size([3])
     """
     device = device_of(family)
-    parts = [family.log_prob(batch.to(device)).double().cpu() for batch in batches]
+    together = stream or family.likelihood != "exact"
+    parts = [_of_batch(family, batch.to(device), together=together).double().cpu() for batch in batches]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+
+
+def _of_batch(family: LanguageModel, batch: Batch, *, together: bool) -> Float[Tensor, " n"]:
+    if together or batch.mask.numel() <= 2 * int(batch.mask.sum()):
+        return family.log_prob(batch)
+    parts = [(rows, family.log_prob(part)) for rows, part in by_length(batch, OF_LIKE_LENGTH)]
+    order, found = (torch.cat(column) for column in zip(*parts, strict=True))
+    return torch.empty_like(found).index_copy(0, order, found)
 
 
 def chunks(batch: Batch, size: int = SCORED_AT_ONCE) -> Iterator[Batch]:

@@ -22,7 +22,7 @@ from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
 from gentext.train.optimizers import Optimizer, Rate
 from gentext.train.progress import Budget, Progress, Track
-from gentext.types import Batch
+from gentext.types import Batch, by_length
 
 log = logging.getLogger("gentext")
 
@@ -248,8 +248,11 @@ class GradientState:
             optimizer.zero_grad()
 
     def valid(self) -> Iterator[Batch]:
-        """The valid split once, in order."""
-        return in_order(self.corpus, "valid", VALID_ROWS, self.options.window, rows=VALID_ROWS, family=self.family)
+        """The valid split once: in order, but lines of like length together where no draw depends on their order."""
+        if self.corpus.stream or self.family.likelihood != "exact":
+            return in_order(self.corpus, "valid", VALID_ROWS, self.options.window, rows=VALID_ROWS, family=self.family)
+        batches = self.corpus.batches("valid", 4 * VALID_ROWS)
+        return (part for batch in batches for _, part in by_length(batch, VALID_ROWS))
 
     @contextmanager
     def _own_draw(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from gentext.data import Char, LocalText, Word
 from gentext.data.corpus import Corpus
 from gentext.evaluation import harness
 from gentext.evaluation.harness import Evidence, evaluate, score, score_draw
-from gentext.evaluation.scoring import prove
+from gentext.evaluation.scoring import log_prob, prove
 from gentext.language_model import LanguageModel
 from gentext.metrics.likelihood import HeldOutLikelihood
 from gentext.models import LSTM, NGram, Transformer
@@ -45,6 +45,41 @@ def counted(corpus, order=3):
 def figures(family, corpus, tmp_path, split="test"):
     scores = score(family, corpus, split, monitor=NullMonitor(tmp_path))
     return evaluate({"likelihood": HeldOutLikelihood(resamples=0)}, Evidence(scores=scores))
+
+
+class Read(LSTM):
+    """An LSTM that notes how many places of each batch it reads."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.places: list[int] = []
+
+    def log_prob(self, batch):
+        self.places.append(batch.tokens.numel())
+        return super().log_prob(batch)
+
+
+def of_lengths(*lengths):
+    return pad([[*torch.randint(4, 30, (length,)).tolist(), EOS] for length in lengths])
+
+
+def test_rows_of_unlike_lengths_are_scored_beside_their_like():
+    torch.manual_seed(0)
+    family = Read(30, width=16).eval()
+    unlike = of_lengths(*(torch.randperm(200) // 150 * 90 + 1).tolist())
+    alone = torch.cat([family.log_prob(unlike.rows(slice(i, i + 1))) for i in range(len(unlike))]).double()
+    family.places.clear()
+    torch.testing.assert_close(log_prob(family, [unlike]), alone.detach(), rtol=1e-5, atol=1e-5)
+    assert sum(family.places) < 0.7 * unlike.tokens.numel()
+
+
+def test_rows_whose_order_or_draws_matter_are_scored_together():
+    unlike = of_lengths(90, *[1] * 200)
+    stream, bound = Read(30, width=16).eval(), Read(30, width=16).eval()
+    bound.likelihood = "bound"
+    log_prob(stream, [unlike], stream=True)
+    log_prob(bound, [unlike])
+    assert stream.places == bound.places == [unlike.tokens.numel()]
 
 
 def test_texts_that_max_len_cuts_are_scored_whole(tmp_path):
