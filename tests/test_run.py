@@ -100,6 +100,12 @@ def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
     assert "human" in last
 
 
+def test_an_experiment_that_is_a_sweep_needs_no_flag_where_its_families_are_chosen_again(tmp_path, capsys):
+    assert run("experiment=captions_parameters", "family=ngram,human", "seed=0", "out=runs") == 0
+    assert sorted(found.family for found in record.find([tmp_path])) == ["human", "ngram"]
+    assert "2 rows; " in capsys.readouterr().out
+
+
 def test_texts_that_no_decoder_draws_are_one_row_of_several_settings(tmp_path, capsys):
     assert run("-m", "family=human,ngram", "decode=temperatures", BLEU_ALONE) == 0
     rows = Counter((found.family, found.decode) for found in record.find([tmp_path]))
@@ -278,6 +284,8 @@ def test_stored_samples_are_judged_anew_without_the_model(finished):
     ("overrides", "advice"),
     [
         (["family=ngramm"], "ngram"),
+        (["track=null"], "track=null names no option; ~track leaves track out. Known options: flops"),
+        (["family=3"], "family=3 names no option"),
         (["family.order=0"], "order is 0"),
         (["family.ordr=3"], "order"),
         (["nonsense=1"], "nonsense"),
@@ -294,6 +302,7 @@ def test_stored_samples_are_judged_anew_without_the_model(finished):
         (["data.valid=0", "eval.split=valid"], "eval.split is valid, and captions"),
         (["out="], "out is empty"),
         (["eval.metrics=null"], "eval.metrics is null"),
+        (["eval.metrics={mine: {x: 1}}"], "eval.metrics.mine is no key of this run; +eval.metrics={mine: {x: 1}} adds"),
         (["~eval.metrics"], "eval.metrics is left out"),
         (["~eval.samples"], "eval.samples is left out"),
         (["~eval.split"], "eval.split is left out"),

@@ -136,11 +136,11 @@ def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
 
 def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:
     """Check a run or a sweep, and let Hydra run it; how each job ended, and the exit code of the worst."""
+    sweep = sweep or config.is_sweep(overrides)
     overrides = config.completed(overrides if SEARCH in overrides else config.late(overrides, sweep=sweep))
     idle = 0 if SEARCH in overrides else 1  # a search may have had all its trials before
     out = check(overrides, sweep=sweep)
-    several = sweep or any(word.startswith("experiment=") for word in overrides)
-    name = f"sweep-{config.fingerprint(sorted([*flags, *overrides]))}-" * several
+    name = f"sweep-{config.fingerprint(sorted([*flags, *overrides]))}-" * sweep
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{name}{os.getpid()}.jsonl")))
     # a job on another machine inherits no environment from here
     inherited = f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}"

@@ -2,7 +2,7 @@
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, check_run, decoder, setting, settings
-from gentext.config.compose import completed, compose, decides_its_text, discrete, expand, jobs, late, parsed
+from gentext.config.compose import completed, compose, decides_its_text, discrete, expand, is_sweep, jobs, late, parsed
 from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
@@ -40,6 +40,7 @@ __all__ = [
     "give_size",
     "groups",
     "identity",
+    "is_sweep",
     "jobs",
     "late",
     "located",

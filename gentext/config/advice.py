@@ -70,6 +70,9 @@ def one_line(
         if group in groups() and f"Could not find '{group}/{value}'" in message:
             return ValueError(f"{group}={value} is unknown. {near_option(group, value)}")
         if "Could not override" in message and f"'{key}'" in message:
+            inner = re.search(r"full_key: (\S+)", f"{message} {cause}")
+            if inner and inner[1].startswith(f"{key}.") and override[0] not in "+~":
+                return ValueError(f"{inner[1]} is no key of this run; +{override} adds it to {key}")
             return ValueError(f"{key} is no key of this run. {_near_key(key, chosen)}")
     reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]

@@ -12,7 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, OverrideType
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Sweep
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from hydra.version import VersionBase
@@ -46,7 +46,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     """
     register()
     overrides = _texts_quoted(overrides)
-    _refuse_unknown_sizes(overrides)
+    _check_choices(overrides)
     outer = VersionBase.instance().version_base
     version.setbase("1.3")
     try:
@@ -62,11 +62,18 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     return cfg
 
 
-def _refuse_unknown_sizes(overrides: Sequence[str]) -> None:
-    """Refuse `tuned=NAME` of no file: the group is optional, for most families have none, and Hydra passes over it."""
+def _check_choices(overrides: Sequence[str]) -> None:
+    """Refuse an option that is no name, and `tuned=NAME` of no file.
+
+    Of the first Hydra does not say which it is; the second it passes over, for most families have no such file.
+    """
     for override in overrides:
         group, _, name = override.partition("=")
-        if group == "tuned" and name not in groups().get("tuned", {}):
+        if group not in groups():
+            continue
+        if name and not isinstance(parsed([override])[0].value(), str | list | Sweep):
+            raise ValueError(f"{override} names no option; ~{group} leaves {group} out. {near_option(group, name)}")
+        if group == "tuned" and name not in groups()["tuned"]:
             raise ValueError(f"tuned={name} is unknown; ~tuned is the family's own sizes. {near_option('tuned', name)}")
 
 
@@ -98,19 +105,18 @@ def _files() -> tuple[tuple[str, int], ...]:
     return tuple(sorted((str(path), path.stat().st_mtime_ns) for path in found))
 
 
+def is_sweep(overrides: Sequence[str]) -> bool:
+    """Whether they choose an experiment that is a sweep, which needs no -m."""
+    chosen = _first_choices(next(expand(_texts_quoted(overrides))))
+    return _composed(_files(), *chosen).hydra.mode == RunMode.MULTIRUN
+
+
 def late(overrides: Sequence[str], *, sweep: bool) -> list[str]:
     """The overrides of a sweep, with every choice of a nested option (`encoder@eval.encoder=minilm`) left to its jobs.
 
     Hydra composes first what no job varies, and what the option belongs to may be the choice of a job alone.
     """
-    nested = [override for override in overrides if _nested(override)]
-    if not nested:
-        return list(overrides)
-    if not sweep:
-        first = next(expand([override for override in _choices(overrides) if override not in nested]))
-        sweep = compose(first, with_hydra=True).hydra.mode == RunMode.MULTIRUN
-    if not sweep:
-        return list(overrides)
+    nested = [override for override in overrides if sweep and _nested(override)]
     alone = {
         each.input_line: f"{each.get_key_element()}=choice({each.value()})"
         for each in parsed(nested)
@@ -158,8 +164,7 @@ def jobs(
     given = list(overrides)
     first = next(expand(given)) if sweep is not False else given
     if any(map(_nested, first)):  # the experiment may choose by its sweep what they belong to
-        words = [*_choices(first), *(word for word in first if word.startswith("hydra."))]
-        first = [word for word in words if not _nested(word)]
+        first = _first_choices(first)
     node = (composed(*first) if composed else compose(first, with_hydra=True)).hydra
     if sweep or node.mode == RunMode.MULTIRUN:
         keys = {override.partition("=")[0] for override in given}
@@ -170,6 +175,12 @@ def jobs(
 def _choices(overrides: Sequence[str]) -> list[str]:
     """The choices of options among overrides."""
     return [override for override in overrides if "." not in override.partition("=")[0] or _nested(override)]
+
+
+def _first_choices(overrides: Sequence[str]) -> list[str]:
+    """Among the overrides of a job, those that Hydra composes first: no key, and no option of a node within another."""
+    words = [*_choices(overrides), *(word for word in overrides if word.startswith("hydra."))]
+    return [word for word in words if not _nested(word)]
 
 
 def _nested(override: str) -> bool:

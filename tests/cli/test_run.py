@@ -18,13 +18,28 @@ def test_a_sweep_is_checked_one_value_at_a_time():
     assert len(jobs) == 4
 
 
-@pytest.mark.parametrize("sweep", [True, False])
-def test_a_sweep_leaves_a_nested_option_to_the_jobs_that_have_its_place(sweep):
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_sweep_leaves_a_nested_option_to_the_jobs_that_have_its_place(flag):
     named = ["encoder@eval.encoder=pretrained", "eval.encoder.model=x"]  # of the tasks; captions have no such place
-    given = ["data=poetry,code", "family=copy"] if sweep else ["experiment=tasks", "family=copy"]
-    overrides = config.completed(config.late([*given, *named], sweep=sweep))
+    given = ["data=poetry,code", "family=copy"] if flag else ["experiment=tasks", "family=copy,human"]
+    assert flag or config.is_sweep([*given, *named])
+    overrides = config.completed(config.late([*given, *named], sweep=True))
     assert overrides[-2:] == ["encoder@eval.encoder=choice(pretrained)", "++eval.encoder.model=x"]
-    assert {config.compose(job).eval.encoder.model for job in config.jobs(overrides, sweep=sweep)} == {"x"}
+    assert {config.compose(job).eval.encoder.model for job in config.jobs(overrides, sweep=True)} == {"x"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sweep"),
+    [
+        (["family=ngram"], False),
+        (["experiment=demo"], True),
+        (["experiment=reproduce/seqgan_oracle"], False),
+        (["experiment=demo", "hydra.mode=RUN"], False),
+        (["family=ngram,human"], False),
+    ],
+)
+def test_a_sweep_is_what_its_experiment_says(words, sweep):
+    assert config.is_sweep(words) is sweep
 
 
 def test_one_run_takes_a_nested_option_as_it_is():
