@@ -36,6 +36,12 @@ def of_tuned(name):
     return [f"family={family}", f"data={corpus}"]
 
 
+def searched(name):
+    """The sizes of a file, and the name of the search that found them: another file's, where it takes those."""
+    node = OmegaConf.load(config.folder() / "tuned" / f"{name}.yaml")
+    return searched(node.defaults[0]) if "defaults" in node else (node.family, name)
+
+
 @pytest.mark.parametrize(("group", "name"), OPTIONS)
 def test_every_option_composes_and_binds(group, name):
     override = {
@@ -77,14 +83,14 @@ def test_sizes_that_nobody_wrote_are_refused_though_the_group_is_optional():
 @pytest.mark.parametrize("name", config.groups()["tuned"])
 def test_a_family_begins_with_the_best_trial_on_the_corpus(name):
     given = of_tuned(name)
-    sizes = OmegaConf.load(config.folder() / "tuned" / f"{name}.yaml").family
+    sizes, search = searched(name)
     tuned, plain = (config.compose([*given, *more]).family for more in ([], ["~tuned"]))
     assert tuned == OmegaConf.merge(plain, sizes) != plain
     assert set(flattened(sizes)) <= set(flattened(plain))
     flat = {key: OmegaConf.select(sizes, key) for key in flattened(sizes)}
     key = next(iter(flat))
     assert tuned == config.compose([*given, f"family.{key}={flat[key]}"]).family
-    family, corpus = (each.partition("=")[2] for each in given)
+    family, _, corpus = search.rpartition("-")
     with (DEFAULTS / f"{corpus}-{family}.csv").open() as trials:
         best = next(csv.DictReader(trials))
     assert {key: str(value) for key, value in flat.items()} == {key: best[f"family.{key}"] for key in flat}
