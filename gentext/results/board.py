@@ -25,6 +25,7 @@ KNOWN = "all words known"  # of a text under a vocabulary, for want of a part th
 SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that say how many texts were judged
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 SPELT = ("bits_per_char", "bits_per_byte", "word_ppl")  # say nothing of a truth whose words are numbered
+LONG = 1e9  # a figure of more than nine digits is read as a power of ten
 
 
 @dataclass(frozen=True)
@@ -467,10 +468,16 @@ def text(cell: Cell | None) -> str:
 
 
 def digits(value: float, interval: tuple[float, float] | None) -> str:
-    """A figure with the digits that its interval supports, and half of that interval."""
+    """A figure with the digits that its interval supports, and half of that interval.
+
+    >>> digits(0.61234, (0.610, 0.614)), digits(3.0009818e12, None)
+    ('0.612±0.002', '3.001e+12')
+    """
     if not math.isfinite(value):
         return f"{value}"
     half = (interval[1] - interval[0]) / 2 if interval else None
+    if abs(value) >= LONG:
+        return f"{value:.3e}" + (f"±{half:.0e}" if half is not None else "")
     if half is not None and half <= 1e-9 * abs(value):  # the same in every seed, but for rounding
         return f"{value:.{_digits(value, None)}f}±0"
     count = _digits(value, half)
