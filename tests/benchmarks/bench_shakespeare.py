@@ -142,7 +142,7 @@ def main() -> None:
     table = Table("measure", "ours", "plain GPT-2", "bar", title=f"{parameters:,} parameters, {given.threads} threads")
     table.add_row("ms/step, in turns", f"{ours:.1f}", f"{theirs:.1f}", "")
     table.add_row("ratio", f"{ours / theirs:.2f}", "1", "1.35")
-    table.add_row("steps", f"{training.place.step:,}", "2,000", "")
+    table.add_row("steps", f"{training.progress.step:,}", "2,000", "")
     table.add_row("seconds of training", f"{seconds:.0f}", "", "600" if given.seconds else "")
     table.add_row("nats/char, stride 64", f"{loss:.4f}", "1.8983", "1.50" if given.seconds else "1.60")
     Console().print(table)

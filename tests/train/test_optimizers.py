@@ -100,6 +100,18 @@ def test_muon_takes_the_steps_of_torchs_own():
         torch.testing.assert_close(a, b, atol=0.01, rtol=0.01)  # torch iterates in bfloat16
 
 
+@pytest.mark.parametrize("shape", [(16, 64), (16, 20), (16, 16)])
+def test_muon_iterates_wide_matrices_and_others_to_the_same(shape):
+    generator = torch.Generator().manual_seed(2)
+    k, d = shape
+    weak = torch.logspace(-4, 0, k)[:, None] * torch.randn(3, k, d, generator=generator)  # a gradient's rows are unlike
+    x = weak.double() / weak.double().norm(dim=(1, 2), keepdim=True)
+    for _ in range(STEPS):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    torch.testing.assert_close(orthogonal(weak), x.float(), atol=1e-5, rtol=1e-4)
+
+
 def test_muon_steps_with_singular_values_near_one_at_any_scale():
     steps = orthogonal(torch.randn(3, 6, 40, generator=torch.Generator().manual_seed(1)) * 1e3)
     assert ((values := torch.linalg.svdvals(steps)) > 0.6).all()
