@@ -32,7 +32,9 @@ def best(act: Callable[[], object], times: int = 5) -> float:
 def head(tree: Tree, at: int) -> int | None:
     """Where the noun stands that a phrase beginning at word `at` agrees by."""
     for leaf in range(len(tree.leaves())):
-        label = tree[tree.leaf_treeposition(leaf)[:-1]].label()
+        above = tree[tree.leaf_treeposition(leaf)[:-1]]
+        assert isinstance(above, Tree)
+        label = above.label()
         if label.startswith("N-") or label in ("Group", "Herd", "Flock"):
             return at + leaf
     return None
