@@ -121,6 +121,7 @@ def _work(scratch: Path, reports: Connection, device: str) -> None:
         else:
             traceback.print_exc()
         os._exit(1)  # at once: an orderly end may wait for processes that wait for this one
+    dist.barrier()  # one that has ended resets connections which others may still read the last weights from
     gc.collect()  # a reducer that outlives the group may wait in its destructor for a thread that waits for it
     dist.destroy_process_group()
 
