@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 from gentext import config
@@ -53,6 +54,9 @@ def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> R
     with config.searching(config_dir):
         words = config.completed(spelled(overrides, keys))
         cfg = config.compose(words, with_hydra=True)
+        if cfg.hydra.mode == RunMode.MULTIRUN:
+            named = cfg.hydra.runtime.choices.experiment
+            raise ValueError(f"experiment={named} is a sweep; gentext.sweep(...) runs it, or give hydra.mode=RUN")
         choices, folder = cfg.hydra.runtime.choices, Path(cfg.hydra.run.dir)
         with open_dict(cfg):
             del cfg["hydra"]

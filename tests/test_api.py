@@ -93,6 +93,8 @@ def test_wrong_words_are_refused_with_advice():
         gentext.run("family=lstmm")
     with pytest.raises(ValueError, match="temperature"):
         gentext.run("decode.sample.temprature=1")
+    with pytest.raises(ValueError, match=r"experiment=demo is a sweep; gentext.sweep\(...\) runs it"):
+        gentext.run("experiment=demo")
     with pytest.raises(ValueError, match="does not exist"):
         gentext.board("nowhere")
     with pytest.raises(ValueError, match="no folder"):
