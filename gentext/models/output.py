@@ -157,10 +157,14 @@ class AdaptiveOutput(Output):
 def output_layer(
     vocab_size: int, width: int, *, cutoffs: Sequence[int] | None, tied: Embedding | None = None, bias: bool = False
 ) -> Output:
-    """A full softmax, or with `cutoffs` an adaptive one."""
-    if not cutoffs:
+    """A full softmax, or with `cutoffs` an adaptive one, but for those that lie beyond the vocabulary.
+
+    So a setting for a large corpus serves a part of it too.
+    """
+    within = [cutoff for cutoff in cutoffs or () if cutoff < vocab_size]
+    if not within:
         return Output(vocab_size, width, tied=tied, bias=bias)
-    return AdaptiveOutput(vocab_size, width, cutoffs=cutoffs, tied=tied, bias=bias)
+    return AdaptiveOutput(vocab_size, width, cutoffs=within, tied=tied, bias=bias)
 
 
 def _mean(rows: Float[Tensor, "v *d"]) -> Float[Tensor, "*d"]:

@@ -182,10 +182,15 @@ def test_a_text_of_frequent_words_asks_for_no_rare_cluster(monkeypatch):
     assert seen == [(4, 8), (4, 8), (2, 3)]
 
 
-@pytest.mark.parametrize("cutoffs", [[3], [6, 6], [9, 6], [12], [6, 40]])
+@pytest.mark.parametrize("cutoffs", [[3], [6, 6], [9, 6]])
 def test_cutoffs_rise_within_the_vocabulary(cutoffs):
     with pytest.raises(ValueError, match=r"cutoffs are .* between 5 and the 12 words"):
         LSTM(12, cutoffs=cutoffs)
+
+
+@pytest.mark.parametrize(("cutoffs", "sizes"), [([12, 40], None), ([6, 40], [6, 6]), ([6, 11], [6, 5, 1])])
+def test_cutoffs_beyond_a_small_vocabulary_begin_no_cluster(cutoffs, sizes):
+    assert getattr(LSTM(12, width=4, cutoffs=cutoffs).output, "sizes", None) == sizes
 
 
 def test_flops_of_an_adaptive_softmax_follow_zipfs_law():
