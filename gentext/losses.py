@@ -251,9 +251,10 @@ def _not_negative(weight: float | Schedule) -> float | Schedule:
 def _given(outputs: Outputs, name: str) -> Tensor:
     if name not in outputs.terms:
         known = ", ".join(outputs.terms) or "none"
+        full = " (label smoothing needs a full softmax, family.cutoffs=null)" if name == "uniform" else ""
         raise ValueError(
             f"the objective wants the term {name!r}, and this family gives {known}; "
-            "take that term out of the loss, or a family that gives it"
+            f"take that term out of the loss, or a family that gives it{full}"
         )
     return outputs.terms[name]
 

@@ -42,6 +42,8 @@ def test_terms_that_are_not_given_are_advised(case):
     batch, _, outputs = case
     with pytest.raises(ValueError, match=r"'tar'.*uniform, kl"):
         Objective(tar=ModelTerm("tar"))(outputs, batch, step=0, total=1)
+    with pytest.raises(ValueError, match=r"'uniform'.*label smoothing needs a full softmax, family.cutoffs=null"):
+        Objective(nll=NLL(smoothing=0.1))(Outputs(outputs.log_prob), batch, step=0, total=1)
     with pytest.raises(ValueError, match="loss=nll"):
         Objective()
     with pytest.raises(ValueError, match="smoothing is 1"):
