@@ -72,7 +72,9 @@ def by_length(batch: Batch, size: int) -> Iterator[tuple[Int[Tensor, " k"], Batc
     >>> [(rows.tolist(), part.tokens.shape[1]) for rows, part in by_length(pad([[4, 5, 2], [2], [6, 2]]), 2)]
     [([1, 2], 2), ([0], 3)]
     """
-    for rows in batch.lengths.argsort(stable=True).split(size):
+    order = batch.lengths.argsort(stable=True)
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
         yield rows, batch.rows(rows)
 
 

@@ -33,18 +33,22 @@ def log_prob(family: LanguageModel, batches: Iterable[Batch], *, stream: bool = 
     >>> log_prob(NGram(6, order=1), [pad([[4, 5, 2]]), pad([[4, 2], [2]])]).shape
     torch.Size([3])
     """
-    device = device_of(family)
     together = stream or family.likelihood != "exact"
-    parts = [_of_batch(family, batch.to(device), together=together).double().cpu() for batch in batches]
+    parts = [_of_batch(family, batch, together=together) for batch in batches]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
 
 def _of_batch(family: LanguageModel, batch: Batch, *, together: bool) -> Float[Tensor, " n"]:
     if together or batch.mask.numel() <= 2 * int(batch.mask.sum()):
-        return family.log_prob(batch)
-    parts = [(rows, family.log_prob(part)) for rows, part in by_length(batch, OF_LIKE_LENGTH)]
-    order, found = (torch.cat(column) for column in zip(*parts, strict=True))
-    return torch.empty_like(found).index_copy(0, order, found)
+        return family.log_prob(batch.to(device_of(family))).double().cpu()
+    return _by_length(family, batch, OF_LIKE_LENGTH)
+
+
+def _by_length(family: LanguageModel, batch: Batch, size: int) -> Float[Tensor, " n"]:
+    found = torch.zeros(len(batch), dtype=torch.float64)
+    for rows, part in by_length(batch, size):
+        found[rows.cpu()] = family.log_prob(part.to(device_of(family))).double().cpu()
+    return found
 
 
 def chunks(batch: Batch, size: int = SCORED_AT_ONCE) -> Iterator[Batch]:
@@ -52,17 +56,12 @@ def chunks(batch: Batch, size: int = SCORED_AT_ONCE) -> Iterator[Batch]:
     return (batch.rows(slice(start, start + size)) for start in range(0, len(batch), size))
 
 
+@torch.inference_mode()
 def log_prob_of_rows(
     family: LanguageModel, rows: Sequence[Sequence[int]], size: int = SCORED_AT_ONCE
 ) -> Float[Tensor, " n"]:
     """Nats of each row of ids, `size` rows of similar length at a time, so that little padding is computed."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    parts = (order[start : start + size] for start in range(0, len(order), size))
-    found = torch.zeros(len(rows), dtype=torch.float64)
-    found[torch.tensor(order, dtype=torch.long)] = log_prob(
-        family, (pad([list(rows[i]) for i in part]) for part in parts)
-    )
-    return found
+    return _by_length(family, pad([list(row) for row in rows]), size)
 
 
 @torch.inference_mode()
