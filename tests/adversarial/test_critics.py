@@ -46,10 +46,9 @@ def test_the_odds_of_a_text_are_its_own_whatever_stands_beside_it(critic):
     assert torch.allclose(alone[0], wanted.mean(), atol=1e-6)
 
 
-@pytest.mark.parametrize("representations", [1, 4])
-def test_looked_up_filters_are_convolutions(representations):
+def test_looked_up_filters_are_convolutions():
     torch.manual_seed(0)
-    critic = TextCNN(V, embedding=8, filters={1: 3, 3: 4}, representations=representations).eval()
+    critic = TextCNN(V, embedding=8, filters={1: 3, 3: 4}).eval()
     tokens = torch.randint(V, (600, 7))
     with torch.no_grad():
         assert torch.allclose(critic(tokens), critic.forward_embedded(critic.embed(tokens)), atol=1e-6)
