@@ -67,13 +67,14 @@ def _check_choices(overrides: Sequence[str]) -> None:
 
     Of the first Hydra does not say which it is; the second it passes over, for most families have no such file.
     """
+    known = groups()
     for override in overrides:
         group, _, name = override.partition("=")
-        if group not in groups():
+        if group not in known:
             continue
         if name and not isinstance(parsed([override])[0].value(), str | list | Sweep):
             raise ValueError(f"{override} names no option; ~{group} leaves {group} out. {near_option(group, name)}")
-        if group == "tuned" and name not in groups()["tuned"]:
+        if group == "tuned" and name not in known["tuned"]:
             raise ValueError(f"tuned={name} is unknown; ~tuned is the family's own sizes. {near_option('tuned', name)}")
 
 
@@ -108,6 +109,8 @@ def _files() -> tuple[tuple[str, int], ...]:
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether they choose an experiment that is a sweep, which needs no -m."""
     chosen = _first_choices(next(expand(_texts_quoted(overrides))))
+    if not any(word.lstrip("+").startswith(("experiment=", "hydra.")) for word in chosen):
+        return False
     return _composed(_files(), *chosen).hydra.mode == RunMode.MULTIRUN
 
 
