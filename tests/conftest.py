@@ -1,5 +1,6 @@
 """Shared by every test: two threads at most, and a monitor that keeps what it is given."""
 
+import gc
 import os
 from dataclasses import dataclass, field
 
@@ -8,6 +9,10 @@ import torch
 from train import tiny
 
 from gentext.train.base import NullMonitor
+
+
+def pytest_collection_finish():
+    gc.freeze()  # the modules and thousands of tests that each full collection walked through: 7 % of all time
 
 
 @pytest.fixture(autouse=True, scope="session")

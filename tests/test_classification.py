@@ -91,7 +91,8 @@ def test_too_many_labels_are_taken_for_texts(capsys):
     assert "does data.target name the column of labels" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_discriminator_judges_its_generator_s_candidates(capsys):
+def test_a_discriminator_judges_its_generator_s_candidates(monkeypatch, capsys):
+    monkeypatch.setattr("gentext.decode.reweighted.BANK", 512)
     few = ["data.train=400", "data.valid=20", "data.test=60", "eval.samples=40"]
     assert main(["run", "family=ngram", "family.order=1", *few, "out=made"]) == 0
     (plain,) = records.find(["made"])

@@ -120,7 +120,7 @@ def test_intervals_hold_the_exact_divergences_nineteen_times_in_twenty():
 
 def test_two_halves_of_one_models_samples_differ_in_one_case_of_twenty():
     """Figures of the accepted texts alone lacked the noise of how many are accepted: half of all pairs differed."""
-    rng, told, trials = np.random.default_rng(0), 0, 300
+    rng, told, trials = np.random.default_rng(0), 0, 150
     for _ in range(trials):
         halves = []
         for keep in rng.random((2, 500)) < 0.1:
