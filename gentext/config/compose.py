@@ -109,7 +109,7 @@ def _files() -> tuple[tuple[str, int], ...]:
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether they choose an experiment that is a sweep, which needs no -m."""
     chosen = _first_choices(next(expand(_texts_quoted(overrides))))
-    if not any(word.lstrip("+").startswith(("experiment=", "hydra.")) for word in chosen):
+    if not any(word.startswith(("experiment=", "hydra.")) for word in chosen):
         return False
     return _composed(_files(), *chosen).hydra.mode == RunMode.MULTIRUN
 
