@@ -171,6 +171,7 @@ def test_one_run_is_of_no_sweep(monkeypatch):
 
 @pytest.mark.slow
 def test_every_job_of_a_sweep_is_a_finished_run_of_one_group(tmp_path):
+    pytest.importorskip("tensorboard")
     out = tmp_path / "runs"
     assert (
         main(["run", "-m", "family=ngram", "family.order=1,2", "tracker=[wandb,tensorboard]", *SMALL, f"out={out}"])
