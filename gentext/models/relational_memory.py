@@ -97,9 +97,13 @@ class RelationalMemory(LanguageModel, SupportsHidden):
 
     def _read(self, vectors: Float[Tensor, "n t e"]) -> list[tuple[Tensor, Tensor]]:
         """For each token in turn its query, key and value, and its part of the gates: these need no state."""
-        x = self.input(vectors)
-        projected, gates = self.project_norm(self.project(x)), self.gate_input(x)
-        return list(zip(projected.unbind(1), gates.unbind(1), strict=True))
+        projected, gates = self._of_input(self.project, vectors), self._of_input(self.gate_input, vectors)
+        return list(zip(self.project_norm(projected).unbind(1), gates.unbind(1), strict=True))
+
+    def _of_input(self, layer: nn.Linear, vectors: Float[Tensor, "n t e"]) -> Float[Tensor, "n t f"]:
+        """layer(input(vectors)), in the order that costs least: for many narrow vectors the two matrices first."""
+        made = torch.linalg.multi_dot([vectors.flatten(0, 1), self.input.weight.T, layer.weight.T])
+        return (made + layer.weight @ self.input.bias).unflatten(0, vectors.shape[:2])
 
     def _next(self, memory: Memory, projected: Float[Tensor, "n p"], gates: Float[Tensor, "n g"]) -> Memory:
         """The memory after a token. A slot attends to every slot and to the token (Nie et al. 2019, equation 3)."""
