@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import os
+import random
+import re
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +33,8 @@ from gentext.trackers import Pruned
 TRIAL = "GENTEXT_TRIAL"  # names, to the process that runs a trial, the search's folder and the trial's number
 JOURNAL, NAME, CURVE = "journal.log", "search", "valid/nll"
 REPEATS = 20  # proposals to a trial, where nearly all values are tried
+FEW = 10_000  # values in all, of which those that were not tried can be listed
+TOKENS = ("data", "lowercase", "max_len", "tokenizer")  # what decides what a token is, and so nats of one
 NO_MATTER = (
     "out",
     "resume",
@@ -143,18 +149,17 @@ def plan(overrides: Sequence[str]) -> tuple[list[str], list[Dimension]]:
         >>> shared, [dimension.key for dimension in space], space[0].override(2)
         (['family=lstm', 'eval.split=valid'], ['family.width', 'train.lr'], 'family.width=128')
     """
-    last = {override.key_or_group: override for override in config.parsed(overrides)}
+    last = {override.get_key_element().lstrip("+~"): override for override in config.parsed(overrides)}
+    if (split := last.pop("eval.split", None)) is not None and split.value() != "valid":
+        raise ValueError(f"{split.input_line}: a search chooses on valid, and test stays unseen; leave eval.split out")
     space = [_dimension(override) for override in last.values() if override.is_sweep_override()]
     shared = [override.input_line or "" for override in last.values() if not override.is_sweep_override()]
-    split = next((line for line in shared if line.startswith("eval.split=")), "eval.split=valid")
-    if split != "eval.split=valid":
-        raise ValueError(f"{split}: a search chooses on valid, and test stays unseen; leave eval.split out")
     if not space:
         raise ValueError(
             "nothing is searched; give some keys several values, such as family.width=64,128,256 or "
             "'train.lr=tag(log, interval(1e-4, 1e-2))', or search=NAME"
         )
-    return [*(line for line in shared if line != split), split], space
+    return [*shared, "eval.split=valid"], space
 
 
 def _dimension(override: Any) -> Dimension:
@@ -201,7 +206,8 @@ class Search:
         figures: what is best, each as `Objective.parse` reads it.
         trials: how many of different values there will be, those of earlier processes included.
         seed: of what is proposed; of one process at a time the same trials follow, killed or not.
-        prune: end trials whose curve on valid is above the median of the others'; of one figure only.
+        prune: end trials whose curve on valid is above the median of the others'. Of one figure only, which is a
+          likelihood, and where no trial has other tokens than another, for the curve is of nats a token.
     """
 
     def __init__(
@@ -221,7 +227,9 @@ class Search:
         self.objectives = [Objective.parse(figure) for figure in figures]
         if not self.objectives:
             raise ValueError("no figure is given to search for; give one of the record, such as bits_per_char")
-        self.prune = prune and len(self.objectives) == 1
+        likelihood = [column(objective.figure).metric for objective in self.objectives] == ["HeldOutLikelihood"]
+        alike = not any(re.split(r"[.@]", dimension.key.lstrip("+~"))[0] in TOKENS for dimension in space)
+        self.prune = prune and likelihood and alike
         self._streams = Streams(seed)
         self._size = math.prod(dimension.size for dimension in self.space)
         (folder / "locks").mkdir(parents=True, exist_ok=True)
@@ -230,6 +238,7 @@ class Search:
         self._waiting: dict[int, int] = {}  # a trial -> an earlier one of the same values, which runs
         optuna = _optuna()
         with self._lock:
+            _mend(folder / JOURNAL)
             self._storage = _storage(folder)
             self._study = optuna.create_study(
                 storage=self._storage,
@@ -270,6 +279,8 @@ class Search:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what is experimental in Optuna
                 self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+                if (missing := self._untried(seed)) is not None:
+                    self._study.enqueue_trial(missing)
                 self._study.ask(distributions)
             self._hold(number)
             yield number
@@ -279,6 +290,16 @@ class Search:
         trials = self._study.get_trials(deepcopy=False)
         different = {self._trial(trial.number).overrides for trial in trials}
         return len(different) < min(self.trials, self._size) and len(trials) < REPEATS * self.trials
+
+    def _untried(self, seed: int) -> dict[str, Any] | None:
+        """Values that no trial has, once a proposal has repeated earlier ones; None where a proposal is to be made."""
+        trials = self._study.get_trials(deepcopy=False)
+        tried = [tuple(trial.params[dimension.key] for dimension in self.space) for trial in trials]
+        if not tried or tried[-1] not in tried[:-1] or self._size > FEW:
+            return None
+        each = [range(len(one.values)) if one.values else one.distribution.choices for one in self.space]
+        left = sorted({*itertools.product(*each)} - {*tried}, key=str)
+        return dict(zip((one.key for one in self.space), random.Random(seed).choice(left), strict=True))
 
     def _begun(self, number: int) -> Trial | None:
         """The trial, where it is to be run; None where an earlier one has its values."""
@@ -449,6 +470,17 @@ def running(search: Search, trial: Trial) -> Iterator[None]:
         yield
     finally:
         del os.environ[TRIAL]
+
+
+def _mend(journal: Path) -> None:
+    """Cut off a last line that a killed process did not finish, after which no other could be read."""
+    size = None
+    while journal.exists() and not (written := journal.read_bytes()).endswith(b"\n") and written:
+        if len(written) == size:  # nobody is at it
+            os.truncate(journal, written.rfind(b"\n") + 1)
+            return
+        size = len(written)
+        time.sleep(0.2)
 
 
 def _storage(folder: Path) -> Any:

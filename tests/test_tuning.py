@@ -109,6 +109,39 @@ def test_values_are_tried_once_and_all_of_them_where_there_are_few(tmp_path):
     assert search.winners[0].overrides == ("kind=b",)
 
 
+def test_the_last_of_few_values_is_tried_too(tmp_path):
+    search = opened(tmp_path, ["n=1,2,3,4"], trials=4)
+    search.tell(search.ask(1)[0], None, "it went wrong")
+    while asked := search.ask(1):
+        search.tell(asked[0], judged(asked[0], parameters=1.0))  # level, so that no proposal is better than another
+    assert {row[2] for row in search.table().rows} == {"1", "2", "3", "4"}
+
+
+def test_a_line_that_a_killed_process_did_not_finish_is_cut_off(tmp_path):
+    told(opened(tmp_path, trials=2))
+    journal = tmp_path / tuning.JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code": 4, "worker')
+    again = opened(tmp_path, trials=3)
+    assert len(told(again)) == 1
+    assert journal.read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "figure", "pruned"),
+    [
+        (["family.width=1,2"], "bits_per_char", True),
+        (["family.width=1,2"], "bleu4:max", False),  # a curve of likelihood says little of it
+        (["tokenizer.vocab_size=100,200"], "bits_per_char", False),  # a token is another
+        (["tokenizer=word,bpe"], "bits_per_char", False),
+        (["+tokenizer@tokenizer=word,bpe"], "bits_per_char", False),
+    ],
+)
+def test_a_trial_is_pruned_by_curves_that_compare(tmp_path, words, figure, pruned):
+    search = opened(tmp_path, words, figures=[figure])
+    assert bool(search.environment(search.ask(1)[0])) == pruned
+
+
 def test_several_figures_make_a_front(tmp_path):
     search = opened(tmp_path, ["n=1,2,3,4"], figures=["parameters", "sample_tokens:max", "peak_bytes:3"])
     while asked := search.ask(1):
@@ -170,6 +203,8 @@ def test_a_curve_above_the_median_is_pruned(tmp_path):
     [
         (["x=1"], "nothing is searched"),
         (["x=1,2", "eval.split=test"], "test stays unseen"),
+        (["x=1,2", "eval.split=valid,test"], "test stays unseen"),
+        (["x=1,2", "++eval.split=test"], "test stays unseen"),
         (["x=tag(log, interval(-1, 1))"], "cannot be searched"),
         (["x=interval(2"], "cannot be read"),
     ],
@@ -211,6 +246,11 @@ def test_the_last_value_of_a_key_counts_and_a_whole_interval_has_whole_values():
     shared, space = tuning.plan(["x=int(interval(2, 6))", "y=1,2", "y=3", "eval.split=valid"])
     assert shared == ["y=3", "eval.split=valid"]
     assert space[0].override(3) == "x=3"
+
+
+def test_every_nested_option_of_a_group_is_kept():
+    nested = ["model@family.generator=transformer", "model@family.critic=gru"]
+    assert tuning.plan([*nested, "x=1,2"])[0] == [*nested, "eval.split=valid"]
 
 
 def test_tune_runs_its_trials_and_goes_on_when_asked_for_more(tmp_path, monkeypatch, capsys):
