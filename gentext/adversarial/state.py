@@ -181,9 +181,9 @@ class AdversarialState:
         for _ in range(self.options.critic_epochs):
             orders = [torch.randperm(len(whole), generator=self.rng, device=self.rng.device) for _ in range(2)]
             for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
-                real = whole.rows(rows)
+                real, length = whole.rows(rows), self.corpus.max_len
                 self.progress.tokens += int(real.mask.sum())
-                yield real, fake.rows(others)
+                yield fixed(real, length), fixed(fake.rows(others), length)
 
     @cached_property
     def _train_split(self) -> Batch:

@@ -26,6 +26,7 @@ from gentext.schedules import Exponential
 from gentext.seeding import Streams
 from gentext.train.base import Trainer, TrainingError
 from gentext.train.stages import Stages
+from gentext.types import pad
 
 LOSSES = {
     "reinforce": lambda v: Reinforce(
@@ -210,6 +211,15 @@ def test_the_critic_goes_through_stored_texts_in_epochs(corpus, notes, monkeypat
     assert fakes[3] == fakes[4] == fakes[5] != fakes[0]
     assert passes[0][0][0].tokens.tolist() != passes[1][0][0].tokens.tolist()  # in another order
     assert monitor.curve("tokens")[-1] == 2 * 3 * corpus.kept("train")
+
+
+def test_epochs_go_over_texts_of_any_length(corpus, notes, monkeypatch):
+    seen = []
+    monkeypatch.setattr(AdversarialState, "_update_critic", lambda _, real, fake: seen.append((real, fake)))
+    monkeypatch.setattr(AdversarialState, "_generated", lambda _, n: pad([[4 + i % 3, 5, 2] for i in range(n)]))
+    run(corpus, notes(), loop=game(corpus, steps=1, critic_epochs=1, batch_size=3, generator_steps=0))
+    assert len({int(real.lengths.max()) for real, _ in seen}) > 1
+    assert {part.tokens.shape[1] for pair in seen for part in pair} == {corpus.max_len}
 
 
 def test_likelihood_alone_is_a_game_whose_players_rest(corpus, notes):
