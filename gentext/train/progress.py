@@ -26,6 +26,7 @@ class Progress:
     core_seconds: float = 0.0  # of processor time of all threads and processes; on a GPU as `seconds`
     best: float = math.inf  # the figure of the weights that are kept, such as nats a token on valid; lower is better
     since: int = 0  # validations since the best one
+    before: float = 0.0  # share of the budget that was spent before the first step, such as on a validation
     sums: dict[str, float] = field(default_factory=dict)  # figures, summed over the steps since the last report
     information: float | None = 0.0  # nats, the most seen on valid while an encoder is trained alone; None: no longer
 
@@ -118,6 +119,8 @@ class Budget:
         values = self.group.broadcast([now - self._begun, core_seconds, due])
         self.progress.seconds, self.progress.core_seconds, due = values
         self.save_is_due = bool(due)
+        if self.progress.step == 0:
+            self.progress.before = self.spent
 
     def saved(self) -> None:
         """Count the seconds to the next checkpoint from now."""
@@ -169,6 +172,8 @@ class Budget:
         """The run's last step; estimated from its pace where seconds may end it first."""
         if self.seconds is None and self.allowance is None:
             return self.steps or 1
-        if self.spent == 0:
+        step, spent = self.progress.step, self.spent
+        if step == 0:  # though the clock has ticked: the first step must not be taken for the last
             return UNKNOWN_STEPS
-        return max(self.progress.step + 1, round(self.progress.step / self.spent))
+        pace = max(spent - self.progress.before, 1e-9) / step
+        return step + max(1, round((1 - spent) / pace))
