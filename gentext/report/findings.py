@@ -58,17 +58,24 @@ def _best(board: Board, name: str) -> str:
     if not others:  # alone it is no finding
         return ""
     equal = [row.family for row in others if row.cells[name].equal or row.cells[name].best]
+    cells = {row.family: row.cells[name] for row in others}
+    # a bound that is worse says nothing of what it bounds, and no pseudo-likelihood compares with a likelihood
+    open_ = [family for family, cell in cells.items() if cell.exactness != "exact" and family not in equal]
+    unknown = f"; not known of {_listed(open_)}, for want of an exact value" if open_ else ""
     if ranked.over == "sentences":  # of one seed: nothing is claimed of the families themselves
         rest = f"on these texts level with it: {_listed(equal)}" if equal else "no other row is level with it"
-        return f"{sentence}; {rest}. With 1 seed this says nothing of training luck."
-    cells = {row.family: row.cells[name] for row in others}
-    tested = [family for family, cell in cells.items() if not math.isnan(cell.error) and cell.seeds > 1]
+        return f"{sentence}; {rest}{unknown}. With 1 seed this says nothing of training luck."
+    tested = [
+        family
+        for family, cell in cells.items()
+        if family not in open_ and not math.isnan(cell.error) and cell.seeds > 1
+    ]
     if not tested:
-        return f"{sentence}; the differences are not tested."
+        return f"{sentence}; the differences are not tested{unknown}."
     if equal:
-        return f"{sentence}; not significantly worse: {_listed(equal)}."
+        return f"{sentence}; not significantly worse: {_listed(equal)}{unknown}."
     whole = "every other family" if len(tested) == len(others) else _listed(tested)
-    return f"{sentence}; significantly worse: {whole}."
+    return f"{sentence}; significantly worse: {whole}{unknown}."
 
 
 def _people(board: Board) -> list[Row]:

@@ -472,6 +472,23 @@ def test_a_figure_of_one_of_three_seeds_wins_nothing_from_figures_of_three():
     assert '"first": "b"' not in chart
 
 
+@pytest.mark.parametrize(
+    ("exactness", "target", "figure"), [("upper", "bits_per_char", 0.7), ("pseudo", "bits_per_char", 0.3)]
+)
+def test_a_bound_that_is_worse_and_a_pseudo_likelihood_are_not_called_worse(exactness, target, figure):
+    def judged(family, seed, x, exactness):
+        value = Value(x + seed / 1000, f"{target}|v:1", False, 9, interval=(x, x), exactness=exactness)
+        return replace(made(family, seed=seed), values={target: value})
+
+    rows = [judged(*row) for s in range(3) for row in (("a", s, 0.63, "exact"), ("b", s, figure, exactness))]
+    said = findings.find(board.rank(rows, columns=[target])[0], target, None)[0]
+    assert "a is best in bits a character" in said
+    assert said.endswith("the differences are not tested; not known of b, for want of an exact value.")
+    rows += [judged("c", s, 0.9, "exact") for s in range(3)]
+    said = findings.find(board.rank(rows, columns=[target])[0], target, None)[0]
+    assert said.endswith("significantly worse: c; not known of b, for want of an exact value.")
+
+
 def test_the_truth_is_covered_best_by_a_row_of_several_seeds():
     def judged(family, seed, h_pq):
         figures = {"h_pq": h_pq, "h_qp": 21.0, "h_p": 20.0}
