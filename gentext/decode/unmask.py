@@ -139,21 +139,24 @@ class Unmask(Ancestral, Unmasker):
         rng: of a random order.
         """
         places, given = _places(canvas), ~canvas.masked
+        lengths = canvas.text.sum(1, keepdim=True).clamp_min(1)
         length = int(canvas.text.sum(1).max())
         block = self.block or max(1, length)
-        passes = None if self.steps is None else -(-self.steps * block // max(1, length))  # of a block
+        # of a block, by each text's own length: what is drawn of one text must not depend on those beside it
+        passes = None if self.steps is None else -(-self.steps * lengths.clamp(max=block) // lengths)
         for begin in range(0, length, block):
             here = canvas.text & (places >= begin) & (places < begin + block)
             turn = 0
             while bool((canvas.masked & here).any()):
                 again = None
+                left = None if passes is None else (passes - turn).clamp_min(1)
                 if self.order in SURE:
-                    next_, logits = self._surest(family, canvas, canvas.masked & here, passes and passes - turn)
+                    next_, logits = self._surest(family, canvas, canvas.masked & here, left)
                 else:
-                    if self.order == "random" and passes is not None:
-                        next_, again = self._by_chance(canvas, here, passes - turn, passes, given, rng)
+                    if self.order == "random" and passes is not None and left is not None:
+                        next_, again = self._by_chance(canvas, here, left, passes, given, rng)
                     else:
-                        next_ = self._in_order(canvas.masked & here, passes and passes - turn, rng)
+                        next_ = self._in_order(canvas.masked & here, left, rng)
                     rows = next_.any(1)
                     logits = family.masked_logits(canvas.rows(rows), next_[rows]) if bool(rows.any()) else None
                 if logits is not None:
@@ -164,7 +167,7 @@ class Unmask(Ancestral, Unmasker):
         return canvas
 
     def _surest(
-        self, family: SupportsUnmasking, canvas: Canvas, open_: Bool[Tensor, "n s"], left: int | None
+        self, family: SupportsUnmasking, canvas: Canvas, open_: Bool[Tensor, "n s"], left: Int[Tensor, "n 1"] | None
     ) -> tuple[Bool[Tensor, "n s"], Float[Tensor, "m v"]]:
         """The open places of which the model is surest, and their logits. left: passes, this one included."""
         rows = open_.any(1)
@@ -184,7 +187,7 @@ class Unmask(Ancestral, Unmasker):
         return next_, logits[next_[open_]]
 
     def _in_order(
-        self, open_: Bool[Tensor, "n s"], left: int | None, rng: torch.Generator | None
+        self, open_: Bool[Tensor, "n s"], left: Int[Tensor, "n 1"] | None, rng: torch.Generator | None
     ) -> Bool[Tensor, "n s"]:
         """The open places that are next whatever the model says."""
         score = _uniform(open_, rng) if self.order == "random" else open_.double()  # of equal ones the left comes first
@@ -194,17 +197,17 @@ class Unmask(Ancestral, Unmasker):
         self,
         canvas: Canvas,
         here: Bool[Tensor, "n s"],
-        left: int,
-        passes: int,
+        left: Int[Tensor, "n 1"],
+        passes: Int[Tensor, "n 1"],
         given: Bool[Tensor, "n s"],
         rng: torch.Generator | None,
     ) -> tuple[Bool[Tensor, "n s"], Bool[Tensor, "n s"] | None]:
         """The places that the reverse process unmasks between two times, and those that it masks again."""
-        t, s = left / passes, (left - 1) / passes
-        share = 0.0 if left == passes else min(self.remask, s / (1 - t))
+        t, s = left.double() / passes, (left.double() - 1) / passes
+        share = torch.where(left == passes, 0.0, s / (1 - t)).clamp(max=self.remask)
         luck = _uniform(here, rng)
         next_ = canvas.masked & here & (luck < (t - s + share * (1 - t)) / t)
-        return next_, None if share == 0 else here & ~canvas.masked & ~given & (luck < share)
+        return next_, here & ~canvas.masked & ~given & (luck < share) if self.remask else None
 
 
 class Unmasked(LanguageModel):
@@ -256,7 +259,7 @@ def _places(canvas: Canvas) -> Int[Tensor, "n s"]:
     return canvas.text.long().cumsum(1) - 1
 
 
-def _count(open_: Bool[Tensor, "n s"], left: int | None) -> Int[Tensor, "n 1"]:
+def _count(open_: Bool[Tensor, "n s"], left: Int[Tensor, "n 1"] | None) -> Int[Tensor, "n 1"]:
     """How many places are filled in a pass: one, or as many as leave as many for each pass to come."""
     return torch.ones_like(open_[:, :1], dtype=torch.long) if left is None else -(-open_.sum(1, keepdim=True) // left)
 

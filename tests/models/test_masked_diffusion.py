@@ -161,6 +161,7 @@ HOW = [
     {"order": "confidence", "steps": 2},
     {"order": "confidence", "steps": 1},
     {"order": "entropy", "block": 2},
+    {"order": "confidence", "block": 2, "steps": 2},
     {"order": "entropy", "entropy_bound": 1.0},
     {"order": "confidence", "temperature": 0.7},
 ]
@@ -183,6 +184,15 @@ def test_the_likelihood_of_a_fixed_order_is_exact_for_its_draws(how):
     observed = torch.cat([seen[likely], seen[~likely].sum()[None]]).double()
     wanted = torch.cat([expected[likely], expected[~likely].sum()[None]]) * 3000
     assert stats.chisquare(observed.numpy(), (wanted / wanted.sum() * 3000).numpy()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("order", ["left_to_right", "confidence", "entropy"])
+def test_a_text_is_as_likely_beside_others_as_alone(order):
+    exact = Unmask(order=order, steps=4, block=4).distribution(make(context=14))
+    texts = pad([[4, 5, 4, 5, 2], [*[4, 5] * 6, 2], [5, 2]])
+    with torch.no_grad():
+        alone = torch.cat([exact.log_prob(texts.rows(slice(i, i + 1))) for i in range(3)])
+        assert torch.allclose(exact.log_prob(texts), alone, atol=1e-5)
 
 
 def test_from_left_to_right_it_is_the_product_of_its_conditionals(by_order):
