@@ -84,6 +84,17 @@ def test_tokens_that_are_sure_or_out_of_the_question_have_the_gradients_of_a_pla
         torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-4)
 
 
+@pytest.mark.parametrize("gap", [80.0, 86.5, 87.5, 88.5, 95.0])
+def test_odds_that_a_float_still_holds_have_finite_gradients(gap):
+    hidden = torch.tensor([[gap / 10]], requires_grad=True)
+    weight = torch.tensor([[10.0], [0.0]], requires_grad=True)
+    ours = token_log_prob(hidden, weight, torch.zeros(2), torch.tensor([1]))
+    assert ours.tolist() == pytest.approx([-gap], rel=1e-6)
+    ours.sum().backward()
+    assert hidden.grad.tolist() == [pytest.approx([-10.0], rel=1e-5)]
+    assert weight.grad.flatten().tolist() == pytest.approx([-gap / 10, gap / 10], rel=1e-5)
+
+
 def test_autocast_is_kept_in_both_passes():
     hidden, weight, bias, tokens = problem(torch.float32)
     for scale in (torch.ones(21), torch.randn(21)):
