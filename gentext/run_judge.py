@@ -10,8 +10,10 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
+from omegaconf import OmegaConf
 from torch import Tensor
 
+from gentext import config
 from gentext.adversarial.critics import odds
 from gentext.checks import ArgumentError, one_of
 from gentext.data.automaton import Automaton
@@ -72,8 +74,8 @@ class RunJudge(Judge):
     """Scores texts by a trained run.
 
     A classifier gives the log-odds of `label`; a language model log p(text) over the number of its tokens; a GAN, with
-    `use=critic`, its critic's score, which is log-odds of human text. Texts reach the judge as people read them, so
-    that its tokenizer may be another.
+    `use=critic`, its critic's score, which is log-odds of human text where the game's rule is of logits. Texts reach
+    the judge as people read them, so that its tokenizer may be another.
 
     Args:
         run: the folder of a trained run.
@@ -96,7 +98,7 @@ class RunJudge(Judge):
         one_of("use", self.use, ("model", "critic"))
         object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
         family = self._model.family
-        object.__setattr__(self, "odds", isinstance(family, Classifier) or self.use == "critic")
+        object.__setattr__(self, "odds", isinstance(family, Classifier) or (self.use == "critic" and self._of_logits))
         if self.use == "critic":
             if not isinstance(family, SupportsAdversarial):
                 raise ArgumentError("use", f"is critic, and {self.run} is a {type(family).__name__}, which has none")
@@ -110,6 +112,12 @@ class RunJudge(Judge):
             object.__setattr__(self, "_wanted", labels.index(self.label))
         elif self.use == "model" and family.likelihood == "none":
             raise ArgumentError("run", f"is a {type(family).__name__}, which gives texts no likelihood; take another")
+
+    @property
+    def _of_logits(self) -> bool:
+        """Whether the critic's scores are log-odds, up to a number that is the same for all texts: by its game."""
+        game = OmegaConf.select(self._model.config, "loss.game")
+        return game is None or config.build(game, trusted=self.trusted).logit
 
     def __str__(self) -> str:
         return Path(self.run).name + (":critic" if self.use == "critic" else "")

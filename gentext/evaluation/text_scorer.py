@@ -94,8 +94,8 @@ class FamilyCritic:
 
 
 def critic_of(family: LanguageModel, corpus: Corpus) -> FamilyCritic | None:
-    """The critic of a family; None where it has none, or one that ranks texts among others."""
-    if not isinstance(family, SupportsAdversarial) or family.critic.outputs > 1 or corpus.stream:
+    """The critic of a family; None where it has none, or one that ranks texts among others or models them."""
+    if not isinstance(family, SupportsAdversarial) or family.critic.outputs != 1 or corpus.stream:
         return None
     return FamilyCritic(family.critic, corpus)
 

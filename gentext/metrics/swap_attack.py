@@ -54,6 +54,7 @@ class SwapAttack(TextMetric):
 
     higher_is_better: ClassVar[bool | None] = True
     figures: ClassVar[tuple[str, str]] = ("unattacked_accuracy", "attacked_accuracy")
+    version: ClassVar[int] = 1
 
     def __init__(self, swaps: int = 2, texts: int = 200, seed: int = 0) -> None:
         super().__init__()
@@ -80,7 +81,7 @@ class SwapAttack(TextMetric):
             if not len(each):
                 raise Absent(f"{type(self).__name__} needs texts of both kinds, and there are none")
             interval = clopper_pearson(float(each.mean()), len(each))._asdict()
-            signature = f"{name}|swaps:{self.swaps}|tries:{TRIES}|seqs:{len(each)}|seed:{self.seed}|v:1"
+            signature = f"{name}|swaps:{self.swaps}|tries:{TRIES}|seqs:{len(each)}|seed:{self.seed}|v:{self.version}"
             found[name] = Value(float(each.mean()), signature, True, len(each), "share", **interval, per_sequence=each)
         return found
 
@@ -98,7 +99,8 @@ class CriticAttack(SwapAttack):
     """attacked_critic: a critic's accuracy at telling people's texts from samples, after swaps that mislead it.
 
     As many held-out texts as samples, half of `texts` each; words come from both. critic_accuracy is that before. A
-    critic is right where its odds are on the right side of 1.
+    critic is right where its score is on the right side of the middle between the two kinds' means before swaps: in
+    most games a number added to all scores changes nothing, and zero is no border.
     Source: as SwapAttack. Differs: as there.
 
     Example:
@@ -112,11 +114,14 @@ class CriticAttack(SwapAttack):
     """
 
     figures: ClassVar[tuple[str, str]] = ("critic_accuracy", "attacked_critic")
+    version: ClassVar[int] = 2  # 1 took zero for the border
 
     def update(self, critic: TextCritic, references: Samples, samples: Samples) -> None:  # type: ignore[override]
         half = min(self.texts // 2, len(references.texts), len(samples.texts))
         texts = [*references.texts[:half], *samples.texts[:half]]
-        self._attack(lambda each: _two_sided(critic.odds(each)), texts, np.repeat([0, 1], half))
+        before = critic.odds(texts)
+        border = np.mean([before[:half].mean(), before[half:].mean()]) if half else 0.0
+        self._attack(lambda each: _two_sided(critic.odds(each) - border), texts, np.repeat([0, 1], half))
 
 
 def _two_sided(odds: Float[ndarray, " n"]) -> Float[ndarray, "n 2"]:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from adversarial.three import Bag, Bigram, Players, texts
+from train import tiny
 
-from gentext.adversarial import Cooperative, Gumbel, Mediator, PointwiseLoss
+from gentext.adversarial import Cooperative, Gumbel, Mediator, PointwiseLoss, TextGAN
+from gentext.evaluation.text_scorer import critic_of
 from gentext.types import Batch
 
 LENGTH = 3
@@ -98,3 +100,9 @@ def test_it_refuses_a_critic_of_texts_and_a_bound_by_name():
 def test_other_games_refuse_a_mediator():
     with pytest.raises(ValueError, match="loss=cooperative"):
         Gumbel(PointwiseLoss()).check(Players(Bigram(), Mediator(Bigram())))
+
+
+def test_a_mediator_is_no_critic_that_metrics_may_ask(tmp_path):
+    corpus = tiny.corpus(tmp_path)
+    assert critic_of(TextGAN(Bigram(), Mediator(Bigram())), corpus) is None
+    assert critic_of(TextGAN(Bigram(), Bag()), corpus) is not None

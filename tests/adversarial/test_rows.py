@@ -7,9 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 import gentext
+from gentext import trained
 from gentext.cli import main
 from gentext.files import read_jsonl
 from gentext.results import board, naming, record
+from gentext.run_judge import RunJudge
 
 SMALL = [
     *("family=seqgan", "data.train=60", "data.valid=20", "data.test=20", "eval=truth", "eval.samples=20"),
@@ -92,3 +94,11 @@ def test_every_row_of_a_game_counts_its_own_draws(folder, monkeypatch):
     assert main(["run", *SMALL, "decode=likeliest", "decode.likeliest.candidates=4"]) == 0
     drawn = [one.cost["draws_per_text"] for one in record.find([folder]) if "draws_per_text" in one.cost]
     assert drawn == [4.0, 4.0, 4.0]
+
+
+@pytest.mark.parametrize(("rule", "odds"), [("non_saturating", True), ("relativistic", True), ("hinge", False)])
+def test_a_critic_gives_odds_where_its_game_is_of_logits(folder, monkeypatch, rule, odds):
+    stored = trained.stored_config(folder)
+    stored.loss.game.rule = rule
+    monkeypatch.setattr(trained, "stored_config", lambda _: stored)
+    assert RunJudge(str(folder), use="critic").odds == odds

@@ -237,6 +237,17 @@ def test_a_critic_of_one_word_is_misled_on_both_sides():
     assert found["attacked_critic"] <= 0.25
 
 
+@pytest.mark.parametrize("level", [0.0, 20.0, -20.0])
+def test_a_number_added_to_all_scores_of_a_critic_changes_nothing(level):
+    class Shifted(Fine):
+        def odds(self, texts):
+            return super().odds(texts) + level
+
+    metric = CriticAttack(swaps=1)
+    metric.update(Shifted(), Samples(("a fine day", "so fine")), Samples(("a wet day", "so wet")))
+    assert metric.compute()["critic_accuracy"] == 1.0
+
+
 def test_swaps_never_help_the_right_label():
     rng = np.random.default_rng(0)
     words = {word: float(x) for word, x in zip("abcdefgh", rng.normal(size=8), strict=True)}
