@@ -53,11 +53,22 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 def replace(draft: Path, path: Path, *, durable: bool = False) -> None:
     """Give a finished file or folder the name `path`, in one step; `durable` as in `atomic`."""
+    for file in draft.rglob("*") if draft.is_dir() else [draft]:
+        if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o777 == 0o600:
+            _share(file)
     if durable:
         _sync(draft)
     os.replace(draft, path)
     if durable:
         _sync(path.parent)
+
+
+def _share(file: Path) -> None:
+    """Give a file that safetensors wrote, for its owner alone, the rights of any new one."""
+    new = file.with_name(f".{secrets.token_hex(8)}.draft")
+    new.touch()
+    file.chmod(new.stat().st_mode & 0o777)
+    new.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -51,6 +51,25 @@ def test_rights_follow_the_umask_and_links_are_not_followed(tmp_path):
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_that_was_written_for_its_owner_alone_has_the_rights_of_others(tmp_path):
+    def write(path):
+        path.write_bytes(b"weights")
+        path.chmod(0o600)  # as safetensors leaves it
+
+    old = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "a.safetensors") as draft:
+            write(draft)
+        (tmp_path / "draft").mkdir()
+        write(tmp_path / "draft" / "b.safetensors")
+        replace(tmp_path / "draft", tmp_path / "run")
+    finally:
+        os.umask(old)
+    for name in ("a.safetensors", "run/b.safetensors"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.safetensors", "b.safetensors", "run"]
+
+
 def test_a_folder_takes_its_name_in_one_step(tmp_path):
     (tmp_path / "draft").mkdir()
     (tmp_path / "draft" / "x").write_text("1")
