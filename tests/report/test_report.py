@@ -195,18 +195,22 @@ def test_a_known_truth_has_a_table_that_shows_what_one_cross_entropy_hides():
         values = {name: Value(figure, f"{name}|v:1", False, 9) for name, figure in figures.items()}
         return Record("oracle20", "unconditional", family, "", "ancestral", 0, values, {}, "exact")
 
+    likely = {"h_pq": Value(400.0, "h_pq|v:1", False, 9)}  # the truth accepts none of its samples
+    unaccepted = Record("oracle20", "unconditional", "ngram", "", "ancestral", 0, likely, {}, "exact")
     made = [
         oracle("collapsed", 300.0, 100.0, 40.0),
         oracle("lstm", 154.0, 190.0, 170.0),
         oracle("human", 0.0, 115.0, 0),
+        unaccepted,
     ]
     (section,) = page.build(made, {}).sections
     (block,) = [block for block in section.blocks if block.title == "Against the known truth"]
     (table,) = block.tables
-    assert [row[0] for row in table.rows] == ["lstm", "collapsed", "human"]
+    assert [row[0] for row in table.rows] == ["lstm", "collapsed", "ngram", "human"]
     heads = [name.strip(" ↑↓≈") for name in table.columns]
     assert dict(zip(heads, table.rows[1], strict=True))["NLL-oracle"].strip("*") == "5.000"
-    assert dict(zip(heads, table.rows[2], strict=True))["H(p, q)"] == "-"
+    assert dict(zip(heads, table.rows[2], strict=True))["H(q, p)"] == "-"
+    assert dict(zip(heads, table.rows[3], strict=True))["H(p, q)"] == "-"
     assert "SeqGAN's oracle" in table.note
 
 
