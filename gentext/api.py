@@ -301,10 +301,10 @@ def records(*runs: str | Path, merge: bool = False) -> Results:
 
 def board(
     *runs: str | Path,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     sort: str | None = None,
     where: Mapping[str, str] | None = None,
-    group: Sequence[str] = (),
+    group: str | Sequence[str] = (),
     merge: bool = False,
 ) -> Boards:
     """The leaderboards of folders of runs, as `gentext board`.
@@ -325,6 +325,7 @@ def board(
         >>> [row.family for row in gentext.board("runs", columns=["bits_per_char"])[0].rows]
         ['ngram']
     """
+    columns, group = ([names] if isinstance(names, str) else names for names in (columns, group))
     return records(*runs, merge=merge).board(columns=columns, sort=sort, where=where, group=group)
 
 
@@ -333,7 +334,7 @@ def compare(
     second: str | Path,
     *,
     among: Sequence[str | Path] | None = None,
-    decode: str | None = None,
+    decode: str | Sequence[str] | None = None,
     test: str = "bootstrap",
 ) -> Tabular:
     """Two rows tested against each other, metric by metric, as `gentext compare`.
@@ -342,7 +343,7 @@ def compare(
         first: a run's folder; with `among`, a family as the board calls it.
         second: likewise.
         among: folders of runs, all seeds of which are compared.
-        decode: of several decode settings the one to compare.
+        decode: of several decode settings the one to compare; of two rows that differ in it, both.
         test: bootstrap or randomisation.
 
     Example:
@@ -352,7 +353,8 @@ def compare(
         >>> gentext.compare(first.folder, second.folder).table.columns[0]
         'metric'
     """
-    rows = comparisons.find(str(first), str(second), None if among is None else _paths(among), decode)
+    settings = [decode] if isinstance(decode, str) else decode or ()
+    rows = comparisons.find(str(first), str(second), None if among is None else _paths(among), settings)
     return Tabular(comparisons.comparison_table(*rows, test=test))
 
 

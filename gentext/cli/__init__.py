@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gentext.checks import out_of_memory
 from gentext.cli.commands import HANDLERS
-from gentext.cli.parser import parser
+from gentext.cli.parser import parser, refuse
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,7 +45,7 @@ def act(argv: Sequence[str]) -> int:
     known = parser(HANDLERS)
     args, rest = known.parse_known_args(argv)
     if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(args, "pairs")):
-        known.error(f"unrecognized arguments: {' '.join(rest)}")
+        refuse(f"{known.prog} {argv[0]}", f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         args.pairs += rest
     from gentext import config

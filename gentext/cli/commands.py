@@ -19,6 +19,7 @@ def _sample(args: argparse.Namespace) -> None:
     from gentext import config
 
     settings, mode = config.settings(args.pairs), next(filter(partial(_given, args), LATENT), None)
+    _refuse_settings(settings)
     if mode != "interpolate" and (_given(args, "steps") or _given(args, "path")):
         raise ValueError("--steps and --path are of an interpolation; add --interpolate FROM TO, or leave them out")
     if args.interactive:
@@ -62,6 +63,15 @@ def _shown(text: str) -> str:
     from gentext.results.render_board import inert
 
     return "\n".join(map(inert, text.split("\n"))) if sys.stdout.isatty() else text
+
+
+def _refuse_settings(settings: Mapping[str, Any]) -> None:
+    """Raises: ValueError for a setting of a decoder that is none, but what a flag of this command says."""
+    flags = {name: name for name in ("n", "prompt", "stop", "seed", "device", "decode", "guide", *CONDITIONS, *LATENT)}
+    for name, flag in {**flags, "decoder": "decode"}.items():
+        if name in settings:
+            dash = "-" if flag == "n" else "--"
+            raise ValueError(f"{name} is no setting of a decoder; give {dash}{flag} in place of {name}=")
 
 
 CONDITIONS = ("infill", "contains", "length", "forbids", "expression")  # on what is sampled
@@ -249,14 +259,26 @@ def _show_board(args: argparse.Namespace) -> None:
         print(record.to_jsonl(found), end="")
         return
     ranked = found.board(
-        columns=args.columns.split(",") if args.columns else None,
+        columns=_words(args.columns) or None,
         sort=args.sort,
-        where=dict(pair.partition("=")[::2] for pair in args.where),
-        group=args.group.split(",") if args.group else (),
+        where=dict(map(_pair, args.where)),
+        group=_words(args.group),
     )
     render_board.show(ranked, args.format, whole=bool(args.columns), signatures=args.signatures)
     if args.samples:
         render_board.show_samples(ranked, args.samples)
+
+
+def _words(given: str | None) -> list[str]:
+    """What commas separate, each once."""
+    return list(dict.fromkeys(word.strip() for word in (given or "").split(",") if word.strip()))
+
+
+def _pair(given: str) -> tuple[str, str]:
+    key, equals, value = given.partition("=")
+    if not equals:
+        raise ValueError(f"--where {given} is no KEY=VALUE; write for example --where family=lstm")
+    return key, value
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -243,7 +243,7 @@ def _compare(command: argparse.ArgumentParser) -> None:
     add("first", help="a run's folder; with --among, a family as the board calls it")
     add("second", help="likewise")
     add("--among", nargs="+", metavar="RUNS", help="folders of runs: all seeds of both are compared")
-    add("--decode", help="of several decode settings the one to compare, as the board calls it")
+    add("--decode", action="append", help="of several decode settings the one to compare; twice: of each row")
     add("--test", choices=("bootstrap", "randomisation"), default="bootstrap")
     add("--format", choices=TABLES, default="terminal")
 

@@ -26,6 +26,7 @@ SIZES = ("hyps:", "seqs:", "fit:", "pairs:")  # the parts of a signature that sa
 FIELDS = ("data", "track", "family", "variant", "decode", "seed", "name")  # to filter and to group by
 SPELT = ("bits_per_char", "bits_per_byte", "word_ppl")  # say nothing of a truth whose words are numbered
 LONG = 1e9  # a figure of more than nine digits is read as a power of ten
+SHORT = 1e-4  # below it the decimals that are shown hold next to nothing of a figure
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,16 @@ def rank(
     for key in (*(where or ()), *group):
         if key not in FIELDS:
             raise ValueError(f"records know no {key} to filter or group by. Known: {', '.join(FIELDS)}")
+    if not records:
+        raise ValueError("there is nothing to rank: no record is here. `gentext run` writes some")
     kept = _filter(records, where or {})
     if not kept:
-        raise ValueError("there is nothing to rank: no record matches. `gentext run` writes some")
+        asked = ", ".join(f"{key}={value}" for key, value in (where or {}).items())
+        known = {key: sorted({_field(record, key) for record in records}) for key in where or {}}
+        raise ValueError(
+            f"no record has {asked}; there are "
+            + "; ".join(f"{key}: {', '.join(values)}" for key, values in known.items())
+        )
     for name in [*(columns or ()), *filter(None, [sort])]:
         if not any(name in values_of(record, [name]) for record in kept):
             known = {name for record in kept for name in values_of(record)}
@@ -148,10 +156,15 @@ def rank(
     return [_board(members, columns, sort, shared) for (_, shared), members in boards.items()]
 
 
+def _field(record: Record, key: str) -> str:
+    return naming.setting(record.decode) if key == "decode" else str(getattr(record, key))
+
+
 def _filter(records: Sequence[Record], where: Mapping[str, str]) -> list[Record]:
     def held(record: Record, key: str, wanted: Sequence[str]) -> bool:
-        value = str(getattr(record, key))
-        return value in wanted or (key == "decode" and naming.setting(value) in wanted)
+        if key == "decode":
+            return any(naming.is_setting(word, record.decode) for word in wanted)
+        return str(getattr(record, key)) in wanted
 
     return [r for r in records if all(held(r, key, value.split(",")) for key, value in where.items())]
 
@@ -470,13 +483,13 @@ def text(cell: Cell | None) -> str:
 def digits(value: float, interval: tuple[float, float] | None) -> str:
     """A figure with the digits that its interval supports, and half of that interval.
 
-    >>> digits(0.61234, (0.610, 0.614)), digits(3.0009818e12, None)
-    ('0.612±0.002', '3.001e+12')
+    >>> digits(0.61234, (0.610, 0.614)), digits(3.0009818e12, None), digits(2.34567e-7, None)
+    ('0.612±0.002', '3.001e+12', '2.346e-07')
     """
     if not math.isfinite(value):
         return f"{value}"
     half = (interval[1] - interval[0]) / 2 if interval else None
-    if abs(value) >= LONG:
+    if abs(value) >= LONG or (0 < abs(value) < SHORT and (half or 0) < SHORT / 100):
         return f"{value:.3e}" + (f"±{half:.0e}" if half is not None else "")
     if half is not None and half <= 1e-9 * abs(value):  # the same in every seed, but for rounding
         return f"{value:.{_digits(value, None)}f}±0"

@@ -120,12 +120,15 @@ def _several(first: Sequence[Record], second: Sequence[Record]) -> bool:
 
 
 def find(
-    first: str, second: str, among: Sequence[str] | None = None, decode: str | None = None
+    first: str, second: str, among: Sequence[str] | None = None, decode: Sequence[str] = ()
 ) -> tuple[list[Record], list[Record]]:
     """The records of two rows: of two runs' folders, or with `among` of two names and all their seeds below it.
 
+    decode: the setting of both rows, or of each; none where each has one.
     Raises: ValueError where a name is not known, or where more than one decode setting could be meant.
     """
+    if len(decode) > 2:
+        raise ValueError(f"--decode is given {len(decode)} times; give one setting of both rows, or one of each")
     if among:
         known = records.find(among)
         called = _names(known)
@@ -139,13 +142,26 @@ def find(
                 raise ValueError(f"{name!r} stands on no row of {', '.join(among)}. Known: {names}")
     else:
         both = [records.find([folder]) for folder in (first, second)]
-    if decode is not None:
-        both = [[r for r in found if decode in (r.decode, naming.setting(r.decode))] for found in both]
-    for name, found in zip((first, second), both, strict=True):
-        rows = {(record.corpus_key, naming.identity(record)): record for record in found}
-        if len(rows) != 1:
-            seen = "; ".join(f"{r.name}, {r.decode}" for r in rows.values()) or "nothing under that setting"
-            raise ValueError(f"{name} is not one row of a board: {seen}. Name one run, and one setting with --decode")
+    settings = list(decode) * (2 // len(decode)) if decode else [None, None]
+    rows_of = []
+    for name, found, wanted in zip((first, second), both, settings, strict=True):
+        rows: dict[Any, list[Record]] = {}
+        for record in found:
+            if wanted is None or naming.is_setting(wanted, record.decode):
+                rows.setdefault((record.corpus_key, naming.identity(record)), []).append(record)
+        if not found:
+            raise ValueError(f"{name} holds no record; give a folder that `gentext run` wrote")
+        if not rows:
+            known = ", ".join(dict.fromkeys(naming.setting(record.decode) for record in found))
+            raise ValueError(f"{name} has no record under --decode {wanted!r}; it has {known}")
+        if len(rows) > 1:
+            seen = "; ".join(f"{r.name}, {naming.setting(r.decode)}" for r, *_ in rows.values())
+            raise ValueError(
+                f"{name} is not one row of a board: {seen}. Name one run, and one setting with --decode, which may "
+                "stand twice: of the first row and of the second"
+            )
+        rows_of += rows.values()
+    both = rows_of
     if both[0][0].corpus_key != both[1][0].corpus_key:
         raise ValueError(f"{first} and {second} were judged against different text; compare runs on one corpus")
     return both[0], both[1]

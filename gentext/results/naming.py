@@ -94,6 +94,16 @@ def flatten(node: Any, prefix: str = "") -> list[tuple[str, str]]:
     return [(prefix.rstrip("."), str(node))]
 
 
+def is_setting(wanted: str, decode: str) -> bool:
+    """Whether a decode setting is meant: as a record or a board writes it, or by the option's or a parameter's name.
+
+    Example:
+        >>> [is_setting(word, "ancestral top_p=0.95") for word in ("ancestral top_p=0.95", "top-p 0.95", "top_p", "p")]
+        [True, True, True, False]
+    """
+    return wanted in (decode, setting(decode), *(word.partition("=")[0] for word in decode.split()[1:]))
+
+
 def setting(decode: str) -> str:
     """A decode setting in a few words.
 

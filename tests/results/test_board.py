@@ -207,7 +207,11 @@ def test_unknown_columns_and_filters_are_answered_with_advice():
     with pytest.raises(ValueError, match="Known: data"):
         board.rank([made()], where={"colour": "red"})
     with pytest.raises(ValueError, match="nothing to rank"):
-        board.rank([made()], where={"family": "vae"})
+        board.rank([])
+    with pytest.raises(ValueError, match="no record has family=vae; there are family: lstm, ngram"):
+        board.rank([made("lstm"), made("ngram")], where={"family": "vae"})
+    with pytest.raises(ValueError, match="there are decode: ancestral"):
+        board.rank([made()], where={"decode": "top_p"})
 
 
 def test_corpora_have_boards_of_their_own():

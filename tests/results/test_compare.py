@@ -119,6 +119,28 @@ def test_figures_of_several_signatures_are_not_compared(tmp_path):
         compare([one], [dataclasses.replace(two, values={"bleu4": other})])
 
 
+def test_one_model_is_compared_under_two_settings(tmp_path, capsys):
+    for seed in range(4):
+        place = tmp_path / f"lstm-{seed}"
+        place.mkdir()
+        for decode, shift in (("ancestral", 0.0), ("ancestral top_p=0.9", 2.0)):
+            each = normal(100, seed, shift + seed / 50)
+            value = Value(float(each.mean()), "bleu4|v:1", True, 100, per_sequence=each)
+            values = {"bleu4": value}
+            record.write(Record("captions", "unconditional", "lstm", "", decode, seed, values, {}, "exact"), place)
+    words = ["compare", "lstm", "lstm", "--among", str(tmp_path), "--format", "json"]
+    assert main([*words, "--decode", "top_p", "--decode", "ancestral"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert float(row["p (Holm)"]) < 0.05
+    for settings, said in (
+        ([], "which may stand twice"),
+        (["--decode", "top_k"], "it has top-p 0.9, ancestral"),
+        (["--decode", "top_p"] * 3, "given 3 times"),
+    ):
+        assert main([*words, *settings]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_the_command_compares_folders_and_named_rows(tmp_path, capsys):
     for seed in range(2):
         run(tmp_path, "lstm", seed, bleu4=normal(100, seed, 1.0))
@@ -133,7 +155,7 @@ def test_the_command_compares_folders_and_named_rows(tmp_path, capsys):
         (["lstm", "gru", "--among", str(tmp_path)], "Known: hmm, lstm"),
         ([str(tmp_path), str(tmp_path / "hmm-0")], "is not one row"),
         (["lstm", "hmm", "--among", str(tmp_path), "--test", "randomisation"], "one seed with one"),
-        ([str(tmp_path / "lstm-0"), str(tmp_path / "hmm-0"), "--decode", "beam"], "nothing under that setting"),
+        ([str(tmp_path / "lstm-0"), str(tmp_path / "hmm-0"), "--decode", "beam"], "'beam'; it has ancestral"),
     ]
     for words, said in wrong:
         assert main(["compare", *words]) == 2
