@@ -11,7 +11,7 @@ import torch
 from tokenizers import processors
 
 from gentext.data.packages import PACKAGES
-from gentext.files import write_text
+from gentext.files import atomic, write_text
 from gentext.models import HMM, EncoderDecoder, NGram, Pretrained, Transformer
 from gentext.models.output import AdaptiveOutput
 from gentext.results import record as records
@@ -23,7 +23,7 @@ from gentext.types import BOS, EOS, PAD, UNK
 def export(model: TrainedModel, out: Path) -> Path:
     """Where it was written: an n-gram as ARPA, an HMM as arrays (.npz), a Transformer as a folder of transformers.
 
-    Raises: ValueError where there is no such form, with the reason.
+    Raises: ValueError where there is no such form, with the reason; where something stands at `out` already.
 
     - n-gram: log10 probabilities, which KenLM and SRILM read.
     - HMM: `startprob_`, `transmat_` and `emissionprob_` of hmmlearn's CategoricalHMM over token ids.
@@ -31,11 +31,15 @@ def export(model: TrainedModel, out: Path) -> Path:
       generation config and a model card beside it. A checkpoint that was fine-tuned: as transformers or peft saves it.
     """
     family = model.family
+    if isinstance(family, HMM) and out.suffix != ".npz":
+        out = out.with_name(out.name + ".npz")
+    if isinstance(family, NGram | HMM) and out.exists():
+        raise ValueError(f"{out} is there already; name a file that is new")
     if isinstance(family, NGram):
         _arpa(model, family, out)
     elif isinstance(family, HMM):
-        np.savez(out, allow_pickle=False, **hmm_arrays(family))
-        out = out if out.suffix == ".npz" else out.with_name(out.name + ".npz")
+        with atomic(out) as draft, draft.open("wb") as file:
+            np.savez(file, allow_pickle=False, **hmm_arrays(family))
     elif isinstance(family, Pretrained):
         _pretrained(model, family, out)
     elif isinstance(family, Transformer) and not isinstance(family, EncoderDecoder):

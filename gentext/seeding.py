@@ -6,6 +6,8 @@ import hashlib
 
 import torch
 
+from gentext.checks import ArgumentError
+
 
 class Streams:
     """`Streams(seed)("sample")` is the generator of one purpose: a new consumer never shifts another's numbers.
@@ -19,7 +21,7 @@ class Streams:
 
     def __init__(self, seed: int) -> None:
         if not 0 <= seed < 2**63:
-            raise ValueError(f"seed is {seed}; it must lie in 0 .. 2^63 - 1. Give for example seed=0")
+            raise ArgumentError("seed", f"is {seed}; it must lie in 0 .. 2^63 - 1, such as 0")
         self.seed = seed
         self._streams: dict[tuple[str, str], torch.Generator] = {}
 

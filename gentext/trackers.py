@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, get_args, runtime_checkable
 
@@ -167,8 +168,17 @@ class Wandb:
         self.run.finish()
 
 
+def _needs(package: str) -> None:
+    """Raises: ValueError where a tracker's package is not installed; a service that fails later ends no run."""
+    if find_spec(package) is None:
+        raise ValueError(f"tracker={package} needs a package that is not installed; pip install 'gentext[trackers]'")
+
+
 class TensorBoard:
     """Writes event files for TensorBoard into `tensorboard/` of the run's folder."""
+
+    def __init__(self) -> None:
+        _needs("tensorboard")
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -194,6 +204,7 @@ class Trackio:
     """Mirrors to Trackio's store on this machine, one run per job; the jobs of a sweep are a group."""
 
     def __init__(self, *, project: str = "gentext") -> None:
+        _needs("trackio")
         self.project = project
 
     def open(self, folder: Path, config: Mapping[str, Any]) -> None:

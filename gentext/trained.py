@@ -270,8 +270,15 @@ def load(
     """
     folder = Path(folder)
     if not (folder / "trained.json").exists():
-        near = sorted(str(path.parent) for path in folder.rglob("trained.json"))[:3] if folder.is_dir() else []
-        hint = f"It holds {', '.join(near)}: name one of them" if near else "Give a folder that `gentext run` wrote"
+        near = sorted(str(path.parent) for path in folder.rglob("trained.json")) if folder.is_dir() else []
+        if (folder / "config.yaml").exists():
+            raise ValueError(
+                f"{folder} is a run that has not trained to its end; give its command again, which goes on"
+            )
+        more = f", and {len(near) - 3} more" if len(near) > 3 else ""
+        hint = "Give a folder that `gentext run` wrote"
+        if near:
+            hint = f"It holds {', '.join(near[:3])}{more}: name one of them"
         raise ValueError(f"{folder} holds no trained model: there is no trained.json. {hint}")
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)

@@ -403,10 +403,11 @@ class Search:
             settings = [override.partition("=")[2] for override in self._trial(trial.number).overrides]
             ended = trial.user_attrs.get("reason") or trial.state.name.lower()
             rows.append([trial.number, *(figures.get(name, "") for name in names), *settings, ended])
+        few = f" All {self._size} different values are tried, fewer than --trials." if self._size < self.trials else ""
         best = "; or ".join(" ".join(trial.overrides) for trial in self.winners)
         return Table(
             f"Search for {', '.join(f'{one.figure} ({one.aim})' for one in self.objectives)} on valid",
-            f"Best: {best}" if best else "No trial has ended with a figure.",
+            (f"Best: {best}" if best else "No trial has ended with a figure.") + few,
             ["trial", *names, *keys, "ended"],
             rows,
         )

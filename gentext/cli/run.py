@@ -384,7 +384,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         hints = {
             28: "Free some space; what is written already stays valid",
-            21: "A folder stands where a file is to be: remove it",
+            17: "A file stands where a folder is to be; give another name",
+            21: "A folder stands where a file is to be; give another name",
             13: "Name a folder that you may write to: out=...",
         }
         where = f"{error.filename}: " if error.filename else ""

@@ -15,13 +15,14 @@ from omegaconf.errors import OmegaConfBaseException
 from gentext.config.schema import Root, groups, parameters
 from gentext.results import migrations
 
+KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}  # in OmegaConf's messages
 LAUNCHERS = {"joblib": "sweep", "submitit_local": "sweep", "submitit_slurm": "sweep", "ray": "ray"}  # by extra
 
 
 def near(given: str, known: Iterable[str], noun: str = "names") -> str:
     """Advice: the known names most like what was given."""
     options = sorted({str(name) for name in known if not str(name).startswith("_")})
-    close = difflib.get_close_matches(given, options, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(given, options, n=3, cutoff=0.6)
     return f"Did you mean {' or '.join(close)}?" if close else f"Known {noun}: {', '.join(options)}"
 
 
@@ -57,12 +58,15 @@ def one_line(
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", message)
     unread = error.override if isinstance(error, OverrideParseException) else ambiguous and ambiguous[1]
     if unread:
-        key, _, value = unread.partition("=")
+        key, given, value = unread.partition("=")
+        if not given:
+            instead = f"data.path={shlex.quote(unread)}" if "." in unread else f"{unread}=..."
+            return ValueError(f"{unread} is no KEY=VALUE; did you mean {instead}?")
         what = "is several values, which -m sweeps over" if ambiguous else "cannot be read"
         quoted = shlex.quote(f'{key}="{value}"') if '"' not in value else f"{key}='{value}' with the marks inside"
         return ValueError(f"{unread} {what}; where it is one text, put it in quotes of its own: {quoted}")
     for name, extra in LAUNCHERS.items():
-        if f"Could not find 'hydra/launcher/{name}'" in message:
+        if re.search(f"Could not (find|load) 'hydra/launcher/{name}'", message):
             return ValueError(f"this launcher needs a package that is not installed; pip install 'gentext[{extra}]'")
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -74,6 +78,12 @@ def one_line(
             if inner and inner[1].startswith(f"{key}.") and override[0] not in "+~":
                 return ValueError(f"{inner[1]} is no key of this run; +{override} adds it to {key}")
             return ValueError(f"{key} is no key of this run. {_near_key(key, chosen)}")
+    typed = re.match(r"Error merging override [+]*([^=]+)=", message)
+    kind = re.search(
+        r"Value '(.*)' (?:of type '\w+' could not be converted to|is not a valid) (\w+)", f"{message} {cause}"
+    )
+    if typed and kind:
+        return ValueError(f"{typed[1]} is {kind[1]!r}; it must be {KINDS.get(kind[2], kind[2])}")
     reasons = [message] + ([str(cause)] if cause is not None and str(cause) not in message else [])
     lines = [line.strip() for reason in reasons for line in reason.splitlines() if line.strip()]
     return ValueError(
@@ -84,6 +94,8 @@ def one_line(
 def _near_key(key: str, chosen: Callable[[], DictConfig] | None) -> str:
     """Advice for a mistyped key: siblings at the level where it goes wrong."""
     *parents, last = key.split(".")
+    if parents == ["track"] and (chosen is None or chosen().get("track") is None):
+        return "A track is chosen first: track=time, track=flops or track=parameters"
     if not parents or chosen is None:
         return near_key(last, {*Root.__dataclass_fields__, *groups(), "train.epochs"}, "keys")
     node: Any = chosen()

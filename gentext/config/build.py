@@ -250,7 +250,10 @@ def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_l
     node = next(iter(held.values()))
     readable = {"ban_unk": True} if takes(node, "ban_unk") else {}
     root = OmegaConf.create({"max_len": max_len, "decoder": OmegaConf.merge(node, readable, dict(changed))})
-    return build(root.decoder)
+    try:
+        return build(root.decoder)
+    except ValueError as error:  # its settings are given without a group
+        raise ValueError(re.sub(r"\bdecoder\.(?=\w)", "", str(error))) from error
 
 
 def setting(decoder: Any) -> str:

@@ -41,6 +41,7 @@ class GeneratedCorpus(Source):
     licence: str = "made by gentext, free to use"
 
     def __post_init__(self) -> None:
+        Streams(self.seed)  # refuses what is no seed
         if self.shift and not isinstance(self.truth, Grammar):
             raise ValueError(f"data.shift names rules of a grammar, and the truth is a {type(self.truth).__name__}")
         for split, n in self._sizes().items():

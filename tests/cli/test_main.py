@@ -69,6 +69,18 @@ def test_the_package_itself_imports_no_torch():
         ("run show_samples=-3", "show_samples is -3"),
         ("board runs --samples -3", "--samples is -3"),
         ("chat runs --seed -1", "--seed is -1"),
+        ("sample . seed=3", "seed is no setting of a decoder; give --seed in place of seed="),
+        ("sample . decoder=top_p", "give --decode in place of decoder="),
+        ("sample . n=3", "give -n in place of n="),
+        ("sample . --temperature 0.7", "See `gentext sample --help`"),
+        ("board . --where family", "--where family is no KEY=VALUE"),
+        ("run seed=a", "seed is 'a'; it must be a whole number"),
+        ("run resume=maybe", "resume is 'maybe'; it must be true or false"),
+        ("run family", "family is no KEY=VALUE; did you mean family=...?"),
+        ("run my.txt", "did you mean data.path=my.txt?"),
+        ("run track.core_seconds=5", "A track is chosen first: track=time"),
+        ("run data.seed=-1", "data.seed is -1; it must lie in 0 .. 2^63 - 1"),
+        ("run family=nope", "family=nope is unknown. Known options: class_lstm"),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(command, words, capsys, tmp_path, monkeypatch):

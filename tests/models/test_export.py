@@ -124,6 +124,8 @@ def test_the_command_exports_each_kind(tmp_path, capsys):
     (run,) = [path.parent for path in tmp_path.rglob("trained.json")]
     assert main(["export", str(run), str(tmp_path / "hmm.npz")]) == 0
     assert set(np.load(tmp_path / "hmm.npz")) == {"startprob_", "transmat_", "emissionprob_"}
+    assert main(["export", str(run), str(tmp_path / "hmm")]) == 2
+    assert "hmm.npz is there already; name a file that is new" in capsys.readouterr().err
     assert isinstance(load(run).family, HMM)
     assert main(["export", str(tmp_path), "x"]) == 2
     assert "holds no trained model" in capsys.readouterr().err
