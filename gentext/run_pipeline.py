@@ -127,6 +127,9 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
                             found[place][setting] = evaluate(job, decoders[setting], setting)
         else:
             log.info("%s is finished: its records stand (resume=false starts anew)", folder)
+            kept = {record.config.get("name") or "" for stand in found.values() for record in stand.values() if record}
+            if cfg.name and cfg.name not in kept:
+                log.warning("name=%s changes nothing: the rows of a finished run keep their name", cfg.name)
         return [record for stand in found.values() for record in stand.values() if record is not None]
 
 

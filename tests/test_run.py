@@ -86,6 +86,8 @@ def test_the_same_command_gives_the_same_numbers_and_is_not_done_twice(tmp_path,
     caplog.set_level("INFO", logger="gentext")
     assert run("out=runs/a") == 0
     assert "is finished" in caplog.text
+    assert run("out=runs/a", "name=other") == 0
+    assert "name=other changes nothing" in caplog.text
 
 
 def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
