@@ -169,6 +169,7 @@ class Evaluation:
     evidence: harness.Evidence  # what is the same for all decode settings
     monitor: RunMonitor
     trained_with: Mapping[str, str] = field(default_factory=dict)  # versions and machine of the process that ended it
+    kept: harness.Kept = field(default_factory=dict)  # what metrics found that no decode setting changes
 
 
 def gathered(
@@ -373,7 +374,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         sample_scores=harness.score_draw(known, corpus, draw, texts, cfg.eval.split) if known is not None else None,
         decoded_scores=decoded,
     )
-    values, absent = harness.evaluate(config.build(cfg.eval.metrics), evidence)
+    values, absent = harness.evaluate(config.build(cfg.eval.metrics), evidence, job.kept)
     cost = {
         **job.cost,
         "sample_seconds": seconds,

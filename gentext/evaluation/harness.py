@@ -98,8 +98,19 @@ def gather(
     )
 
 
-def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dict[str, Value], dict[str, str]]:
-    """Every value that the evidence allows, and for each metric that it does not allow the reason."""
+OF_SAMPLES = {"samples", "sample_scores", "decoded_scores"}  # the evidence that another decode setting changes
+Kept = dict[str, Mapping[str, Value | Absent] | Absent]
+
+
+def evaluate(
+    metrics: Mapping[str, TextMetric], evidence: Evidence, kept: Kept | None = None
+) -> tuple[dict[str, Value], dict[str, str]]:
+    """Every value that the evidence allows, and for each metric that it does not allow the reason.
+
+    kept: by metric, what those that ask for nothing of the samples found; they are not asked again under another decode
+      setting of the same model. A VAE's use of its latent vector takes longer than all the rest.
+    """
+    kept = {} if kept is None else kept
     held = {field.name: getattr(evidence, field.name) for field in fields(evidence)}
     given = {key: None if isinstance(found, Absent) else found for key, found in held.items()}
     reasons = {**MISSING, **{key: str(found) for key, found in held.items() if isinstance(found, Absent)}}
@@ -111,12 +122,17 @@ def evaluate(metrics: Mapping[str, TextMetric], evidence: Evidence) -> tuple[dic
         if missing:
             absent[name] = "; ".join(reasons.get(key, f"{key} is not at hand") for key in missing)
             continue
-        metric.reset()
-        try:
-            metric.update(**{key: given[key] for key in needs if given.get(key) is not None})
-            found = metric.values()
-        except Absent as reason:
-            absent[name] = str(reason)
+        if (found := kept.get(name)) is None:
+            metric.reset()
+            try:
+                metric.update(**{key: given[key] for key in needs if given.get(key) is not None})
+                found = metric.values()
+            except Absent as reason:
+                found = reason
+            if not OF_SAMPLES & needs.keys():
+                kept[name] = found
+        if isinstance(found, Absent):
+            absent[name] = str(found)
             continue
         doubled = values.keys() & found.keys()
         if doubled:

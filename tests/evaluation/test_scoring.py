@@ -13,12 +13,13 @@ from gentext.evaluation import harness
 from gentext.evaluation.harness import Evidence, evaluate, score, score_draw
 from gentext.evaluation.scoring import log_prob, prove
 from gentext.language_model import LanguageModel
+from gentext.metrics.base import Absent, TextMetric
 from gentext.metrics.likelihood import HeldOutLikelihood
 from gentext.models import LSTM, NGram, Transformer
 from gentext.models.human import Human
 from gentext.train.base import NullMonitor
 from gentext.truth import GeneratedCorpus, Grammar
-from gentext.types import EOS, UNK, Step, pad
+from gentext.types import EOS, UNK, Samples, Step, Value, pad
 
 LINES = [f"{who} {does} the {what}{end}" for who in ("ann", "bob", "cy") for does in ("sees", "hears")
          for what in ("owl", "big bad wolf", "sea") for end in (" .", " again and again .")]  # fmt: skip
@@ -45,6 +46,35 @@ def counted(corpus, order=3):
 def figures(family, corpus, tmp_path, split="test"):
     scores = score(family, corpus, split, monitor=NullMonitor(tmp_path))
     return evaluate({"likelihood": HeldOutLikelihood(resamples=0)}, Evidence(scores=scores))
+
+
+def test_what_no_sample_changes_is_found_once_for_all_decode_settings():
+    asked = []
+
+    class Counted(TextMetric):
+        def values(self):
+            return {type(self).__name__: Value(float(len(asked)), "asked|v:1", None, 1)}
+
+    class OfModel(Counted):
+        def update(self, references, scores=None):
+            asked.append("model")
+
+    class OfSamples(Counted):
+        def update(self, samples):
+            asked.append("samples")
+
+    class Absently(OfModel):
+        def values(self):
+            raise Absent("for a reason")
+
+    kept = {}
+    for text in ("a", "b"):
+        metrics = {"one": OfModel(), "two": OfSamples(), "three": Absently()}
+        values, absent = evaluate(metrics, Evidence(samples=Samples((text,)), references=Samples(("c",))), kept)
+        assert values["OfModel"].value == 1
+        assert absent == {"three": "for a reason"}
+    assert asked == ["model", "samples", "model", "samples"]
+    assert values["OfSamples"].value == 4
 
 
 class Read(LSTM):
