@@ -325,7 +325,6 @@ def board(
         >>> [row.family for row in gentext.board("runs", columns=["bits_per_char"])[0].rows]
         ['ngram']
     """
-    columns, group = ([names] if isinstance(names, str) else names for names in (columns, group))
     return records(*runs, merge=merge).board(columns=columns, sort=sort, where=where, group=group)
 
 
@@ -672,6 +671,9 @@ def spelled(overrides: Sequence[str], keys: Mapping[str, Any]) -> list[str]:
 
 
 def _paths(runs: Sequence[str | Path]) -> list[str]:
+    for path in runs:
+        if not isinstance(path, str | Path):
+            raise ValueError(f"{path!r} is no folder; give each by itself, such as gentext.board('runs', 'more')")
     return [str(path) for path in runs]
 
 

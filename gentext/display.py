@@ -64,6 +64,9 @@ class Results(Sequence[Record]):
 
     def board(self, **options: Any) -> Boards:
         """Their leaderboard; `options` are those of `gentext.board`."""
+        for key in ("columns", "group"):
+            if isinstance(options.get(key), str):
+                options[key] = [options[key]]
         return Boards(boards.rank(self.records, **options))
 
     def figures(self, decode: str | None = None) -> dict[str, float]:

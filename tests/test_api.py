@@ -38,6 +38,7 @@ def test_a_run_from_python_is_the_command_s():
 def test_what_is_returned_prints_and_is_a_table_in_a_notebook():
     one, two = (gentext.run(*SMALL, seed=seed, **{"family.order": order}) for seed, order in ((0, 2), (0, 3)))
     board = gentext.board("runs", columns=["bits_per_char", "bleu4"])
+    assert gentext.board("runs", columns="bleu4")[0].columns == ("bleu4",)
     assert len(board) == 1
     for shown in (repr(one), repr(board), str(board), board.text("markdown"), board._repr_html_()):
         assert "ngram" in shown
@@ -99,3 +100,5 @@ def test_wrong_words_are_refused_with_advice():
         gentext.board("nowhere")
     with pytest.raises(ValueError, match="no folder"):
         gentext.run(config_dir="nowhere")
+    with pytest.raises(ValueError, match="give each by itself"):
+        gentext.board(["runs", "more"])
