@@ -268,7 +268,7 @@ class Search:
 
     def _candidates(self) -> Iterator[int]:
         """The trials whose process was killed, then new ones, each held."""
-        for trial in self._study.get_trials(deepcopy=False):
+        for trial in self._asked():
             if not trial.state.is_finished() and trial.number not in self._held and self._hold(trial.number):
                 yield trial.number
         optuna = _optuna()
@@ -278,9 +278,10 @@ class Search:
             seed = self._streams.derive(f"trial {number}") % 2**32  # of its number: a killed search goes on alike
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what is experimental in Optuna
-                self._study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
+                sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
                 if (missing := self._untried(seed)) is not None:
-                    self._study.enqueue_trial(missing)
+                    sampler = optuna.samplers.PartialFixedSampler(missing, sampler)
+                self._study.sampler = sampler
                 self._study.ask(distributions)
             self._hold(number)
             yield number
@@ -288,13 +289,12 @@ class Search:
     def _wants_more(self) -> bool:
         """Whether there are fewer trials of different values than are asked for, and than there are values."""
         trials = self._study.get_trials(deepcopy=False)
-        different = {self._trial(trial.number).overrides for trial in trials}
+        different = {self._trial(trial.number).overrides for trial in self._asked()}
         return len(different) < min(self.trials, self._size) and len(trials) < REPEATS * self.trials
 
     def _untried(self, seed: int) -> dict[str, Any] | None:
         """Values that no trial has, once a proposal has repeated earlier ones; None where a proposal is to be made."""
-        trials = self._study.get_trials(deepcopy=False)
-        tried = [tuple(trial.params[dimension.key] for dimension in self.space) for trial in trials]
+        tried = [tuple(trial.params[dimension.key] for dimension in self.space) for trial in self._asked()]
         if not tried or tried[-1] not in tried[:-1] or self._size > FEW:
             return None
         each = [range(len(one.values)) if one.values else one.distribution.choices for one in self.space]
@@ -303,10 +303,9 @@ class Search:
 
     def _begun(self, number: int) -> Trial | None:
         """The trial, where it is to be run; None where an earlier one has its values."""
-        trials = self._study.get_trials(deepcopy=False)
         mine = self._trial(number)
-        for other in trials[:number]:
-            if self._trial(other.number).overrides == mine.overrides:
+        for other in self._asked():
+            if other.number < number and self._trial(other.number).overrides == mine.overrides:
                 if not self._copy_outcome(number, other.number):
                     self._waiting[number] = other.number
                 return None
@@ -326,6 +325,11 @@ class Search:
         self._study.tell(number, other.values if complete else None, state=other.state)
         self._release(number)
         return True
+
+    def _asked(self) -> list[Any]:
+        """The trials that have their values: a process may have been killed before it had given them."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial for trial in trials if all(dimension.key in trial.params for dimension in self.space)]
 
     def _trial(self, number: int) -> Trial:
         params = self._study.get_trials(deepcopy=False)[number].params
@@ -396,7 +400,7 @@ class Search:
         names = [objective.figure for objective in self.objectives]
         keys = [dimension.key for dimension in self.space]
         rows = []
-        own = [trial for trial in self._study.get_trials(deepcopy=False) if "as" not in trial.user_attrs]
+        own = [trial for trial in self._asked() if "as" not in trial.user_attrs]
         done = self._finished()
         for trial in sorted(own, key=lambda trial: (trial not in done, trial.values or [], trial.number)):
             figures = trial.user_attrs.get("figures", {})

@@ -127,6 +127,15 @@ def test_a_line_that_a_killed_process_did_not_finish_is_cut_off(tmp_path):
     assert journal.read_bytes().startswith(whole)
 
 
+def test_a_trial_whose_process_was_killed_before_it_had_values_is_passed_over(tmp_path):
+    search = opened(tmp_path, trials=3)
+    told(search)
+    search._study.ask()  # and no values
+    again = opened(tmp_path, trials=5)
+    assert len(told(again)) == 2
+    assert len(again.table().rows) == 5
+
+
 @pytest.mark.parametrize(
     ("words", "figure", "pruned"),
     [
