@@ -39,7 +39,7 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
     >>> path.read_text()
     'all of it'
     """
-    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
+    draft = _draft(path)
     try:
         yield draft
         replace(draft, path, durable=durable)
@@ -49,6 +49,11 @@ def atomic(path: Path, *, durable: bool = False) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    """A new name beside `path`, which `DRAFTS` matches."""
+    return path.with_name(f".{secrets.token_hex(8)}.draft")
 
 
 def replace(draft: Path, path: Path, *, durable: bool = False) -> None:
@@ -65,7 +70,7 @@ def replace(draft: Path, path: Path, *, durable: bool = False) -> None:
 
 def _share(file: Path) -> None:
     """Give a file that safetensors wrote, for its owner alone, the rights of any new one."""
-    new = file.with_name(f".{secrets.token_hex(8)}.draft")
+    new = _draft(file)
     new.touch()
     file.chmod(new.stat().st_mode & 0o777)
     new.unlink()

@@ -270,15 +270,14 @@ def load(
     """
     folder = Path(folder)
     if not (folder / "trained.json").exists():
-        near = sorted(str(path.parent) for path in folder.rglob("trained.json")) if folder.is_dir() else []
         if (folder / "config.yaml").exists():
             raise ValueError(
                 f"{folder} is a run that has not trained to its end; give its command again, which goes on"
             )
+        near = sorted(str(path.parent) for path in folder.rglob("trained.json")) if folder.is_dir() else []
         more = f", and {len(near) - 3} more" if len(near) > 3 else ""
-        hint = "Give a folder that `gentext run` wrote"
-        if near:
-            hint = f"It holds {', '.join(near[:3])}{more}: name one of them"
+        own = "Give a folder that `gentext run` wrote"
+        hint = f"It holds {', '.join(near[:3])}{more}: name one of them" if near else own
         raise ValueError(f"{folder} holds no trained model: there is no trained.json. {hint}")
     cfg = stored_config(folder)
     family = config.build(cfg.family, trusted=trusted)

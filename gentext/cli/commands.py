@@ -67,11 +67,11 @@ def _shown(text: str) -> str:
 
 def _refuse_settings(settings: Mapping[str, Any]) -> None:
     """Raises: ValueError for a setting of a decoder that is none, but what a flag of this command says."""
-    flags = {name: name for name in ("n", "prompt", "stop", "seed", "device", "decode", "guide", *CONDITIONS, *LATENT)}
-    for name, flag in {**flags, "decoder": "decode"}.items():
+    named = {"n": "-n", "decoder": "--decode"}  # otherwise than their flags
+    for name in (*named, "prompt", "stop", "seed", "device", "decode", "guide", *CONDITIONS, *LATENT):
         if name in settings:
-            dash = "-" if flag == "n" else "--"
-            raise ValueError(f"{name} is no setting of a decoder; give {dash}{flag} in place of {name}=")
+            flag = named.get(name, f"--{name}")
+            raise ValueError(f"{name} is no setting of a decoder; give {flag} in place of {name}=")
 
 
 CONDITIONS = ("infill", "contains", "length", "forbids", "expression")  # on what is sampled

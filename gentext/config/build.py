@@ -253,7 +253,7 @@ def decoder(name: str | Callable[..., Any], changed: Mapping[str, Any], *, max_l
     try:
         return build(root.decoder)
     except ValueError as error:  # its settings are given without a group
-        raise ValueError(re.sub(r"\bdecoder\.(?=\w)", "", str(error))) from error
+        raise ValueError(re.sub(r"(?<![\w.])decoder\.(?=\w)", "", str(error))) from error
 
 
 def setting(decoder: Any) -> str:

@@ -142,7 +142,7 @@ def find(
                 raise ValueError(f"{name!r} stands on no row of {', '.join(among)}. Known: {names}")
     else:
         both = [records.find([folder]) for folder in (first, second)]
-    settings = list(decode) * (2 // len(decode)) if decode else [None, None]
+    settings = (decode[0], decode[-1]) if decode else (None, None)
     rows_of = []
     for name, found, wanted in zip((first, second), both, settings, strict=True):
         rows: dict[Any, list[Record]] = {}
