@@ -187,9 +187,14 @@ def _number(word: str) -> float | None:
         return None
 
 
+def _root(word: str) -> str:
+    """What an override is of, such as `data` of `+data.words=treebank` or of `data@mine=coco`."""
+    return re.split(r"[.@=]", word.lstrip("+~"), maxsplit=1)[0]
+
+
 def folder_of(cfg: DictConfig, family: str, overrides: Sequence[str], figures: Sequence[str]) -> Path:
     """Where the journal of a search lies, under its `out`: the same search always has the same folder."""
-    shared = [word for word in overrides if word.lstrip("+~").partition("=")[0].partition(".")[0] not in NO_MATTER]
+    shared = [word for word in overrides if _root(word) not in NO_MATTER]
     return Path(cfg.out) / f"search-{family}-{config.fingerprint([sorted(shared), sorted(figures), __version__])}"
 
 
@@ -228,7 +233,7 @@ class Search:
         if not self.objectives:
             raise ValueError("no figure is given to search for; give one of the record, such as bits_per_char")
         likelihood = [column(objective.figure).metric for objective in self.objectives] == ["HeldOutLikelihood"]
-        alike = not any(re.split(r"[.@]", dimension.key.lstrip("+~"))[0] in TOKENS for dimension in space)
+        alike = not any(_root(dimension.key) in TOKENS for dimension in space)
         self.prune = prune and likelihood and alike
         self._streams = Streams(seed)
         self._size = math.prod(dimension.size for dimension in self.space)
@@ -269,7 +274,11 @@ class Search:
     def _candidates(self) -> Iterator[int]:
         """The trials whose process was killed, then new ones, each held."""
         for trial in self._asked():
-            if not trial.state.is_finished() and trial.number not in self._held and self._hold(trial.number):
+            if trial.state.is_finished() or trial.number in self._held or not self._hold(trial.number):
+                continue
+            if self._study.get_trials(deepcopy=False)[trial.number].state.is_finished():  # between the two looks
+                self._release(trial.number)
+            else:
                 yield trial.number
         optuna = _optuna()
         distributions = {dimension.key: dimension.distribution for dimension in self.space}

@@ -109,6 +109,20 @@ def test_values_are_tried_once_and_all_of_them_where_there_are_few(tmp_path):
     assert search.winners[0].overrides == ("kind=b",)
 
 
+def test_a_trial_that_another_process_ends_meanwhile_is_not_run_again(tmp_path, monkeypatch):
+    one, other = opened(tmp_path, trials=2), opened(tmp_path, trials=2)
+    (first,) = one.ask(1)
+    hold = other._hold
+
+    def ended(number):
+        if number == first.number and number in one._held:  # it was running when the other looked
+            one.tell(first, judged(first))
+        return hold(number)
+
+    monkeypatch.setattr(other, "_hold", ended)
+    assert [trial.number for trial in other.ask(1)] == [first.number + 1]
+
+
 def test_the_last_of_few_values_is_tried_too(tmp_path):
     search = opened(tmp_path, ["n=1,2,3,4"], trials=4)
     search.tell(search.ask(1)[0], None, "it went wrong")
