@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from gentext.value import Exactness as Exactness
@@ -62,6 +62,13 @@ class Batch:
         t = max(int(mask.sum(1).max()), 1) if len(mask) else 1
         prompt = None if self.prompt is None else self.prompt[index]
         return Batch(self.tokens[index][:, :t], mask[:, :t], prompt, self.carry)
+
+
+class CriticTexts(NamedTuple):
+    """CriticTexts of one width as a critic reads them: ids, or relaxed one-hots."""
+
+    tokens: Shaped[Tensor, "n t *v"]
+    mask: Bool[Tensor, "n t"]
 
 
 def by_length(batch: Batch, size: int) -> Iterator[tuple[Int[Tensor, " k"], Batch]]:

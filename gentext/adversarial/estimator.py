@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gentext.adversarial.losses import AdversarialLoss
 from gentext.decode import Ancestral
 from gentext.language_model import LanguageModel, SupportsAdversarial
-from gentext.types import PAD, Batch
+from gentext.types import PAD, Batch, CriticTexts
 
 
 class EstimatorOutput(NamedTuple):
@@ -44,6 +44,13 @@ class Estimator(nn.Module):
         self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
     ) -> EstimatorOutput:
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
+
+    def for_critic(
+        self, players: SupportsAdversarial, n: int, length: int, *, rng: torch.Generator, step: int, total: int
+    ) -> CriticTexts:
+        """`n` generated texts from which the critic learns in a round."""
+        fake = drawn(players.generator, n, length, rng)
+        return CriticTexts(fake.tokens, fake.mask)
 
 
 def fixed(batch: Batch, length: int) -> Batch:

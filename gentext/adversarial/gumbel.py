@@ -10,9 +10,13 @@ from torch import Tensor
 from gentext.adversarial.critics import critic_scores
 from gentext.adversarial.estimator import Estimator, EstimatorOutput
 from gentext.adversarial.losses import AdversarialLoss
+from gentext.checks import one_of
 from gentext.language_model import LanguageModel, SupportsAdversarial
 from gentext.schedules import Schedule
-from gentext.types import EOS, PAD, Batch
+from gentext.types import EOS, PAD, Batch, CriticTexts
+
+READ_BACK = ("relaxed", "sampled")
+CRITIC_LEARNS = ("samples", "relaxed")
 
 
 class Gumbel(Estimator):
@@ -20,7 +24,12 @@ class Gumbel(Estimator):
 
     temperature: a number or a schedule, which ends with the run.
     hard: the critic and the generator read one-hots, and only the gradient is that of the softmax (straight-through).
-    Source: Jang et al. 2017; Maddison et al. 2017; Kusner and Hernández-Lobato 2016 for text.
+    read_back: what the generator reads of its own text. relaxed: its relaxed tokens, through which a gradient flows.
+      sampled: the likeliest word of each, so that a gradient reaches earlier tokens by way of the state alone.
+    critic_learns: from what texts the critic learns. samples: the generator's own. relaxed: such as move the generator,
+      which a critic can tell from real ones by their not being one-hots, unless the temperature is low.
+    Source: Jang et al. 2017; Maddison et al. 2017; Kusner and Hernández-Lobato 2016 for text. Of RelGAN's code are
+    read_back=sampled and critic_learns=relaxed.
 
     Example:
         >>> from gentext.adversarial import PointwiseLoss, TextCNN, TextGAN
@@ -33,12 +42,23 @@ class Gumbel(Estimator):
         (['entropy', 'generator_loss', 'temperature'], True)
     """
 
-    def __init__(self, game: AdversarialLoss, *, temperature: float | Schedule = 1.0, hard: bool = False) -> None:
+    def __init__(
+        self,
+        game: AdversarialLoss,
+        *,
+        temperature: float | Schedule = 1.0,
+        hard: bool = False,
+        read_back: str = "relaxed",
+        critic_learns: str = "samples",
+    ) -> None:
         super().__init__()
+        one_of("read_back", read_back, READ_BACK)
+        one_of("critic_learns", critic_learns, CRITIC_LEARNS)
         ends = (temperature(0, 1), temperature(1, 1)) if callable(temperature) else (temperature,)
         if not min(ends) > 0:
             raise ValueError(f"temperature is {temperature}; it must be positive to its end, 1 is usual")
         self.game, self.temperature, self.hard = game, temperature, hard
+        self.read_back, self.critic_learns = read_back, critic_learns
 
     def check(self, players: SupportsAdversarial) -> None:
         self.game.check(players.critic)
@@ -46,22 +66,46 @@ class Gumbel(Estimator):
     def forward(
         self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
     ) -> EstimatorOutput:
-        heat = self.temperature(step, total) if callable(self.temperature) else self.temperature
-        n, t = real.tokens.shape
-        fake, mask, entropy = relaxed(players.generator, n, t, temperature=heat, hard=self.hard, rng=rng)
+        heat = self._heat(step, total)
+        fake, mask, entropy = self._relaxed(players, *real.tokens.shape, heat=heat, rng=rng)
         with torch.no_grad():
             on_real = critic_scores(players.critic, real.tokens, real.mask)
         on_fake = critic_scores(players.critic, fake, mask)
         loss = self.game.generator(on_real, on_fake)
         return EstimatorOutput(loss, {"generator_loss": loss.detach(), "entropy": entropy, "temperature": heat})
 
+    def for_critic(
+        self, players: SupportsAdversarial, n: int, length: int, *, rng: torch.Generator, step: int, total: int
+    ) -> CriticTexts:
+        if self.critic_learns == "samples":
+            return super().for_critic(players, n, length, rng=rng, step=step, total=total)
+        fake, mask, _ = self._relaxed(players, n, length, heat=self._heat(step, total), rng=rng)
+        return CriticTexts(fake, mask)
+
+    def _heat(self, step: int, total: int) -> float:
+        return self.temperature(step, total) if callable(self.temperature) else self.temperature
+
+    def _relaxed(
+        self, players: SupportsAdversarial, n: int, length: int, *, heat: float, rng: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        sampled = self.read_back == "sampled"
+        return relaxed(players.generator, n, length, temperature=heat, hard=self.hard, sampled=sampled, rng=rng)
+
 
 def relaxed(
-    generator: LanguageModel, n: int, length: int, *, temperature: float, hard: bool, rng: torch.Generator
+    generator: LanguageModel,
+    n: int,
+    length: int,
+    *,
+    temperature: float,
+    hard: bool,
+    sampled: bool = False,
+    rng: torch.Generator,
 ) -> tuple[Float[Tensor, "n t v"], Bool[Tensor, "n t"], Float[Tensor, ""]]:
     """`n` texts of relaxed one-hots, their masks, and the entropy of the choices that made them (nats per token).
 
-    Each token is read as it was written, relaxed. A text ends where EOS has the largest share; PAD follows.
+    Each token is read as it was written, relaxed, or where `sampled` as its likeliest word. A text ends where EOS has
+    the largest share; PAD follows.
     """
     at = generator.start(n, rng=rng)
     padding = F.one_hot(torch.full((n,), PAD, device=at.logits.device), generator.vocab_size).to(at.logits)
@@ -77,9 +121,10 @@ def relaxed(
         if hard:
             soft = F.one_hot(chosen, generator.vocab_size) + soft - soft.detach()
         columns.append(torch.where(live[:, None], soft, padding))
+        read = chosen.where(live, PAD) if sampled else columns[-1]
         masks.append(live)
         live = live & (chosen != EOS)
         if i + 1 < length:
-            at = generator.step(at.state, columns[-1])
+            at = generator.step(at.state, read)
     mask = torch.stack(masks, 1)
     return torch.stack(columns, 1), mask, torch.stack(entropies, 1)[mask].mean()

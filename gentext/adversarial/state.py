@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gentext.adversarial.estimator import Estimator, drawn, fixed
@@ -24,7 +25,7 @@ from gentext.train.ema import EMA
 from gentext.train.loader import TrainLoader
 from gentext.train.optimizers import Optimizer, Rate
 from gentext.train.progress import Budget, Progress, Track
-from gentext.types import Batch
+from gentext.types import Batch, CriticTexts
 
 WHOLE = 1_024  # texts of train that are read at once
 
@@ -170,11 +171,11 @@ class AdversarialState:
         self.progress.tokens += int(batch.mask.sum())
         return fixed(batch, self.corpus.max_len).to(self.device)
 
-    def _critic_batches(self) -> Iterator[tuple[Batch, Batch]]:
+    def _critic_batches(self) -> Iterator[tuple[Batch, CriticTexts]]:
         """Real and generated texts of a critic step: one batch, or some epochs of the train split and as many texts."""
         if self.options.critic_epochs is None:
             real = self._real()
-            yield real, self._generated(len(real))
+            yield real, self._for_critic(len(real))
             return
         whole = self._train_split
         fake = self._generated(len(whole))
@@ -183,7 +184,8 @@ class AdversarialState:
             for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
                 real, length = whole.rows(rows), self.corpus.max_len
                 self.progress.tokens += int(real.mask.sum())
-                yield fixed(real, length), fixed(fake.rows(others), length)
+                generated = fixed(fake.rows(others), length)
+                yield fixed(real, length), CriticTexts(generated.tokens, generated.mask)
 
     @cached_property
     def _train_split(self) -> Batch:
@@ -196,9 +198,17 @@ class AdversarialState:
     def _generated(self, n: int) -> Batch:
         return drawn(self.playing.generator, n, self.corpus.max_len, self.rng)
 
-    def _update_critic(self, real: Batch, fake: Batch) -> None:
+    @torch.no_grad()
+    def _for_critic(self, n: int) -> CriticTexts:
+        step, total = self.progress.step + 1, self.budget.total
+        return self.estimator.for_critic(self.playing, n, self.corpus.max_len, rng=self.rng, step=step, total=total)
+
+    def _update_critic(self, real: Batch, fake: CriticTexts) -> None:
         self.critic.train()
-        scores = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
+        tokens = real.tokens
+        if fake.tokens.is_floating_point():
+            tokens = F.one_hot(tokens, self.critic.vocab_size).to(fake.tokens)
+        scores = self.critic(torch.cat([tokens, fake.tokens])).split(len(real))
         on_real, on_fake = (
             rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(scores, (real, fake), strict=True)
         )

@@ -8,6 +8,7 @@ import torch
 
 from gentext.adversarial.critics import GRUCritic, TextCNN
 from gentext.adversarial.estimator import Estimator
+from gentext.adversarial.gumbel import Gumbel
 from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.state import AdversarialState
 from gentext.adversarial.validation import KEEP, SampleMetric
@@ -151,6 +152,12 @@ class AdversarialTrainer:
                 f"{corpus.size('valid')} in valid; give it more (data.valid=1000), or keep=last"
             )
         self.loss.check(family)
+        relaxed = isinstance(self.loss, Gumbel) and self.loss.critic_learns == "relaxed"
+        if relaxed and self.critic_epochs and self.critic_steps and self.steps != 0:
+            raise ValueError(
+                f"loss.critic_learns=relaxed learns from each batch once, and {self.key}.critic_epochs is "
+                f"{self.critic_epochs}; give critic_learns=samples, or {self.key}.critic_epochs=null"
+            )
         game = self.loss.game
         unbounded = isinstance(game, PointwiseLoss) and game.rule == "wasserstein" and not game.penalty
         if unbounded and not (isinstance(family.critic, TextCNN | GRUCritic) and family.critic.spectral):

@@ -248,6 +248,7 @@ def _yesterday(node: Any) -> Any:
 FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
 # Keys that files of conf/ have since format 1, with the value that means what it did: {target: {key: value}}.
 ADDED: dict[str, dict[str, Any]] = {
+    "gentext.adversarial.Gumbel": {"read_back": "relaxed", "critic_learns": "samples"},
     "gentext.data.HubText": {"skip_bad": False},
     "gentext.data.LocalText": {"skip_bad": False, "train": None},
     "gentext.data.PublishedCorpus": {"train": None},

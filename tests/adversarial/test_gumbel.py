@@ -13,10 +13,18 @@ from gentext.types import EOS, PAD, Batch
 LENGTH = 3
 
 
-def draw(temperature, *, hard=False, n=2_000):
+def draw(temperature, *, hard=False, sampled=False, n=2_000):
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        return relaxed(Bigram(length=LENGTH), n, LENGTH, temperature=temperature, hard=hard, rng=rng)
+        return relaxed(Bigram(length=LENGTH), n, LENGTH, temperature=temperature, hard=hard, sampled=sampled, rng=rng)
+
+
+def shares(soft, mask):
+    """Of every text, how often the likeliest words are it; and its probability."""
+    ids, every = torch.where(mask, soft.argmax(2), PAD), texts(LENGTH)
+    with torch.no_grad():
+        expected = Bigram(length=LENGTH).log_prob(every).exp()
+    return torch.stack([(ids == row).all(1).float().mean() for row in every.tokens]), expected
 
 
 def test_it_is_a_distribution_at_every_temperature():
@@ -36,10 +44,7 @@ def test_the_relaxed_forward_is_the_hard_one_as_the_temperature_falls():
 def test_hard_tokens_follow_the_generators_own_distribution():
     hard, mask, entropy = draw(1.0, hard=True, n=8_000)
     ids = torch.where(mask, hard.argmax(2), PAD)
-    every = texts(LENGTH)
-    with torch.no_grad():
-        expected = Bigram(length=LENGTH).log_prob(every).exp()
-    found = torch.stack([(ids == row).all(1).float().mean() for row in every.tokens])
+    found, expected = shares(hard, mask)
     assert torch.allclose(found, expected, atol=0.02)
     assert (mask.sum(1) - 1 == torch.where((ids == EOS).any(1), (ids == EOS).int().argmax(1), LENGTH - 1)).all()
     assert 0 < entropy < 1.1
@@ -73,3 +78,44 @@ def test_the_schedules_end_is_reached_whatever_the_length_of_the_run():
         ]
         assert heats[0] > heats[1]
         assert heats[1] == pytest.approx(0.01)
+
+
+def test_words_that_are_read_back_make_texts_of_the_generators_own_distribution():
+    found, expected = shares(*draw(2.0, sampled=True, n=8_000)[:2])
+    assert torch.allclose(found, expected, atol=0.02)
+    drifted, _ = shares(*draw(2.0, n=8_000)[:2])  # relaxed tokens are of another: the generator never read such
+    assert (drifted - expected).abs().max() > 0.05
+
+
+def second_token_worth(read_back):
+    """The gradient of the first token's logits where the critic looks at the second token alone."""
+    players = Players(Bigram(length=2), Bag(2))
+    players.critic.worth.data[0] = 0
+    estimator = Gumbel(PointwiseLoss("wasserstein"), read_back=read_back)
+    real = Batch(torch.full((50, 2), 4), torch.ones(50, 2, dtype=torch.bool))
+    estimator(players, real, rng=torch.Generator().manual_seed(0), step=1, total=1).loss.backward()
+    return players.generator.table.grad[0].abs().sum()
+
+
+def test_a_gradient_reaches_earlier_tokens_through_relaxed_ones_alone():
+    assert second_token_worth("relaxed") > 0
+    assert second_token_worth("sampled") == 0
+
+
+def test_a_critic_learns_from_samples_or_from_what_it_judges():
+    players, rng = Players(Bigram(length=LENGTH), Bag(LENGTH)), torch.Generator
+    tokens, mask = Gumbel(PointwiseLoss()).for_critic(players, 6, LENGTH, rng=rng().manual_seed(0), step=1, total=2)
+    assert not tokens.is_floating_point()
+    assert (tokens[~mask] == PAD).all()
+    estimator = Gumbel(PointwiseLoss(), temperature=Exponential(1.0, 0.01), critic_learns="relaxed")
+    for step, heat in ((1, 0.1), (2, 0.01)):  # as hot as the generator's own step of the round
+        soft, mask = estimator.for_critic(players, 6, LENGTH, rng=rng().manual_seed(0), step=step, total=2)
+        same = relaxed(players.generator, 6, LENGTH, temperature=heat, hard=False, rng=rng().manual_seed(0))
+        assert torch.allclose(soft, same[0])
+        assert torch.equal(mask, same[1])
+
+
+@pytest.mark.parametrize("key", ["read_back", "critic_learns"])
+def test_other_values_are_refused(key):
+    with pytest.raises(ValueError, match=f"{key} is 'hard'; it must be one of"):
+        Gumbel(PointwiseLoss(), **{key: "hard"})

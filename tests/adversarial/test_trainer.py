@@ -33,6 +33,9 @@ LOSSES = {
         PointwiseLoss(), ProbabilityReward(), rollouts=1, baseline=LearnedBaseline(v, width=4)
     ),
     "gumbel": lambda v: Gumbel(PointwiseLoss("relativistic"), temperature=Exponential(1.0, 0.1)),
+    "relaxed": lambda v: Gumbel(
+        PointwiseLoss("relativistic", penalty=1.0), read_back="sampled", critic_learns="relaxed"
+    ),
     "dense": lambda v: Reinforce(
         PointwiseLoss(penalty=1.0), ProbabilityReward(-1.0), rollouts=0, baseline=MovingBaseline()
     ),
@@ -379,3 +382,42 @@ def test_a_wasserstein_critic_without_a_bound_is_refused(corpus):
         check(TextCNN(v, filters={2: 3}))
     check(TextCNN(v, filters={2: 3}, spectral=True))
     check(TextCNN(v, filters={2: 3}), penalty=10.0)
+
+
+@pytest.mark.parametrize("critic", ["text_cnn", "gru"])
+def test_a_critic_learns_the_same_from_one_hots_and_from_ids(corpus, notes, monkeypatch, critic):
+    """The very samples, as ids and as rows of the identity."""
+    v = corpus.tokenizer.vocab_size
+    own = AdversarialState._for_critic
+
+    def as_rows(state, n):
+        fake = own(state, n)
+        return fake._replace(tokens=torch.nn.functional.one_hot(fake.tokens, v).float())
+
+    def learnt():
+        family = players(corpus)
+        family.critic = TextCNN(v, embedding=4, filters={2: 4}) if critic == "text_cnn" else GRUCritic(v, embedding=4)
+        family.critic.load_state_dict({name: x.fill_(0.05).cumsum(0) for name, x in family.critic.state_dict().items()})
+        loop = game(corpus, "gumbel", steps=2, generator_steps=0, judge=None)
+        return run(corpus, notes(), loop=loop, family=family).critic
+
+    ids = learnt()
+    monkeypatch.setattr(AdversarialState, "_for_critic", as_rows)
+    rows = learnt()
+    for one, other in zip(ids.parameters(), rows.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_a_game_on_relaxed_texts_is_played_and_killed_alike(corpus, notes):
+    monitor = notes("whole")
+    whole = run(corpus, monitor, loop=game(corpus, "relaxed", save_every=0.0))
+    assert len(monitor.curve("train/slope")) == 4
+    with pytest.raises(tiny.Killed):
+        run(corpus, notes("parts", resume=True, die_at=3), loop=game(corpus, "relaxed", save_every=0.0))
+    again = run(corpus, notes("parts", resume=True), loop=game(corpus, "relaxed", save_every=0.0))
+    assert tiny.same(again, whole)
+
+
+def test_epochs_of_relaxed_texts_are_refused(corpus, notes):
+    with pytest.raises(ValueError, match=r"loss\.critic_learns=relaxed .* train\.critic_epochs=null"):
+        run(corpus, notes(), loop=game(corpus, "relaxed", critic_epochs=2))
