@@ -67,11 +67,12 @@ class Gumbel(Estimator):
         self, players: SupportsAdversarial, real: Batch, *, rng: torch.Generator, step: int, total: int
     ) -> EstimatorOutput:
         heat = self._heat(step, total)
-        fake, mask, entropy = self._relaxed(players, *real.tokens.shape, heat=heat, rng=rng)
+        fake, mask, logits = self._relaxed(players, *real.tokens.shape, heat=heat, rng=rng)
         with torch.no_grad():
             on_real = critic_scores(players.critic, real.tokens, real.mask)
         on_fake = critic_scores(players.critic, fake, mask)
         loss = self.game.generator(on_real, on_fake)
+        entropy = torch.stack([_entropy(at.detach()) for at in logits], 1)[mask].mean()
         return EstimatorOutput(loss, {"generator_loss": loss.detach(), "entropy": entropy, "temperature": heat})
 
     def for_critic(
@@ -87,7 +88,7 @@ class Gumbel(Estimator):
 
     def _relaxed(
         self, players: SupportsAdversarial, n: int, length: int, *, heat: float, rng: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
         sampled = self.read_back == "sampled"
         return relaxed(players.generator, n, length, temperature=heat, hard=self.hard, sampled=sampled, rng=rng)
 
@@ -101,8 +102,8 @@ def relaxed(
     hard: bool,
     sampled: bool = False,
     rng: torch.Generator,
-) -> tuple[Float[Tensor, "n t v"], Bool[Tensor, "n t"], Float[Tensor, ""]]:
-    """`n` texts of relaxed one-hots, their masks, and the entropy of the choices that made them (nats per token).
+) -> tuple[Float[Tensor, "n t v"], Bool[Tensor, "n t"], list[Float[Tensor, "n v"]]]:
+    """`n` texts of relaxed one-hots, their masks, and the logits of each token in turn.
 
     Each token is read as it was written, relaxed, or where `sampled` as its likeliest word. A text ends where EOS has
     the largest share; PAD follows.
@@ -110,11 +111,9 @@ def relaxed(
     at = generator.start(n, rng=rng)
     padding = F.one_hot(torch.full((n,), PAD, device=at.logits.device), generator.vocab_size).to(at.logits)
     live = torch.ones(n, dtype=torch.bool, device=at.logits.device)
-    columns, masks, entropies = [], [], []
+    columns, masks, logits = [], [], []
     for i in range(length):
-        with torch.no_grad():
-            scores = at.logits.log_softmax(1)
-            entropies.append(-(scores.exp() * scores.clamp_min(-1e4)).sum(1))
+        logits.append(at.logits)
         noise = torch.empty(n, generator.vocab_size, device=rng.device).exponential_(generator=rng)
         soft = ((at.logits - noise.to(at.logits.device).clamp_min(1e-30).log()) / temperature).softmax(1)
         chosen = soft.argmax(1)
@@ -126,5 +125,10 @@ def relaxed(
         live = live & (chosen != EOS)
         if i + 1 < length:
             at = generator.step(at.state, read)
-    mask = torch.stack(masks, 1)
-    return torch.stack(columns, 1), mask, torch.stack(entropies, 1)[mask].mean()
+    return torch.stack(columns, 1), torch.stack(masks, 1), logits
+
+
+def _entropy(logits: Float[Tensor, "n v"]) -> Float[Tensor, " n"]:
+    """Nats of each choice."""
+    scores = logits.log_softmax(1)
+    return -(scores.exp() * scores.clamp_min(-1e4)).sum(1)

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gentext.adversarial.estimator import Estimator, drawn, fixed
@@ -205,10 +204,11 @@ class AdversarialState:
 
     def _update_critic(self, real: Batch, fake: CriticTexts) -> None:
         self.critic.train()
-        tokens = real.tokens
         if fake.tokens.is_floating_point():
-            tokens = F.one_hot(tokens, self.critic.vocab_size).to(fake.tokens)
-        scores = self.critic(torch.cat([tokens, fake.tokens])).split(len(real))
+            vectors = [self.critic.embed(texts.tokens) for texts in (real, fake)]
+            scores = self.critic.forward_embedded(torch.cat(vectors)).split(len(real))
+        else:
+            scores = self.critic(torch.cat([real.tokens, fake.tokens])).split(len(real))
         on_real, on_fake = (
             rows[texts.mask] if self.critic.dense else rows for rows, texts in zip(scores, (real, fake), strict=True)
         )
