@@ -115,6 +115,27 @@ def device(name: str, given: str) -> None:
         raise ArgumentError(name, f"is {given!r}, and torch finds {held} {kind} devices here; give {name}=cpu")
 
 
+def kind(value: object) -> str:
+    """The class of a value, after its article as it is spoken.
+
+    >>> from gentext.models import LSTM, Transformer
+    >>> kind(LSTM(9, layers=1, width=8)), kind(Transformer(9, layers=1, heads=1, width=8))
+    ('an LSTM', 'a Transformer')
+    """
+    name = type(value).__name__
+    spelled = name[:2].isupper()  # letter by letter, as LSTM and NGram are
+    return f"{'an' if name[0] in ('AEFHILMNORSX' if spelled else 'AEIO') else 'a'} {name}"
+
+
+def missing(what: str, package: str, extra: str) -> str:
+    """What to say where a package of an extra is not installed.
+
+    >>> missing("a search", "Optuna", "tune")
+    "a search needs Optuna, which is not installed; pip install 'gentext[tune]'"
+    """
+    return f"{what} needs {package}, which is not installed; pip install 'gentext[{extra}]'"
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory was not enough: Python's own, or torch's, which is a RuntimeError.
 

@@ -10,6 +10,7 @@ import tokenizers
 import torch
 from tokenizers import processors
 
+from gentext.checks import kind, missing
 from gentext.data.packages import PACKAGES
 from gentext.files import atomic, write_text
 from gentext.models import HMM, EncoderDecoder, NGram, Pretrained, Transformer
@@ -46,7 +47,7 @@ def export(model: TrainedModel, out: Path) -> Path:
         _transformers(model, family, out)
     else:
         raise ValueError(
-            f"{model.folder} is a {type(family).__name__}, which no other program's format holds; n-grams are exported "
+            f"{model.folder} is {kind(family)}, which no other program's format holds; n-grams are exported "
             "as ARPA, HMMs as arrays, Transformers as models of transformers"
         )
     return out
@@ -232,7 +233,7 @@ def _library() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ValueError("this export needs transformers, which is not installed; pip install 'gentext[hf]'") from error
+        raise ValueError(missing("this export", "transformers", "hf")) from error
     return transformers
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from gentext.checks import ArgumentError, between
+from gentext.checks import ArgumentError, between, kind, missing
 from gentext.data.checkpoint import transformers_for
 from gentext.files import sha256
 from gentext.language_model import TextFlag
@@ -69,7 +69,7 @@ class RunFlag(_LabelFlag):
         super().__post_init__()
         model = load(self.run, trusted=self.trusted)
         if not isinstance(model.family, Classifier):
-            raise ArgumentError("run", f"is a {type(model.family).__name__}, and no classifier")
+            raise ArgumentError("run", f"is {kind(model.family)}, and no classifier")
         object.__setattr__(self, "_model", model)
         labels = model.tokenizer.decode(model.family.label_tokens.tolist())
         object.__setattr__(self, "_place", self.among(labels, self.run))
@@ -141,7 +141,7 @@ class SkopsFlag(_LabelFlag):
         try:
             from skops import io
         except ImportError as error:
-            raise ValueError("flag=skops needs skops, which is not installed; pip install 'gentext[safety]'") from error
+            raise ValueError(missing("flag=skops", "skops", "safety")) from error
         if not Path(self.file).is_file():
             raise ArgumentError("file", f"is {self.file!r}, which is no file; give one that skops.io.dump wrote")
         unknown = set(io.get_untrusted_types(file=self.file)) - set(self.types)

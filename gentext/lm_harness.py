@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gentext.checks import kind, missing
 from gentext.decode import Ancestral
 from gentext.trained import load
 from gentext.types import Step, pad
@@ -15,10 +16,8 @@ from gentext.types import Step, pad
 try:
     from lm_eval.api.model import LM
     from lm_eval.api.registry import register_model
-except ImportError as missing:
-    raise ImportError(
-        "gentext.lm_harness needs lm-evaluation-harness, which is not installed; pip install 'gentext[harness]'"
-    ) from missing
+except ImportError as error:
+    raise ImportError(missing("gentext.lm_harness", "lm-evaluation-harness", "harness")) from error
 
 NEW_TOKENS = 64  # that a text may have, where a task does not say
 
@@ -40,7 +39,7 @@ class GentextLM(LM):
         likelihood = self.model.family.likelihood
         if likelihood != "exact":
             raise ValueError(
-                f"{run} is a {type(self.model.family).__name__}, whose likelihood is {likelihood}; the harness wants "
+                f"{run} is {kind(self.model.family)}, whose likelihood is {likelihood}; the harness wants "
                 "an exact one, such as family=lstm has"
             )
 

@@ -26,6 +26,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gentext.checks import missing
 from gentext.files import atomic, read_json, to_json, write_json
 from gentext.results.record import Record, file_stem
 from gentext.results.run_folder import KEPT_WEIGHTS, TEXTS
@@ -171,7 +172,7 @@ class Wandb:
 def _needs(package: str) -> None:
     """Raises: ValueError where a tracker's package is not installed; a service that fails later ends no run."""
     if find_spec(package) is None:
-        raise ValueError(f"tracker={package} needs a package that is not installed; pip install 'gentext[trackers]'")
+        raise ValueError(missing(f"tracker={package}", package, "trackers"))
 
 
 class TensorBoard:

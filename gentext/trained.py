@@ -23,6 +23,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from gentext import config
+from gentext.checks import kind
 from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
@@ -461,7 +462,7 @@ class Teacher:
                 "the tokenizer of the teacher, or learn from its samples by data=samples"
             )
         if model.family.likelihood == "none" or type(model.family).start is LanguageModel.start:
-            raise ValueError(f"family.teacher.run is a {type(model.family).__name__}, which says no next token")
+            raise ValueError(f"family.teacher.run is {kind(model.family)}, which says no next token")
         return model.family
 
 
@@ -487,7 +488,7 @@ class FittedTruth(Truth):
         self._model = load(self.run, trusted=self.trusted)
         if self._model.family.likelihood != "exact":
             raise ValueError(
-                f"{self.run} is a {type(self._model.family).__name__}, whose likelihood is "
+                f"{self.run} is {kind(self._model.family)}, whose likelihood is "
                 f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
             )
         self.name = self.name or f"truth-{Path(self.run).name}"

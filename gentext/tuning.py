@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig
 
 from gentext import __version__, config
+from gentext.checks import missing
 from gentext.files import write_json, write_text
 from gentext.panels import Table
 from gentext.results.columns import COLUMNS, TARGETS, column, known
@@ -512,6 +513,6 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ValueError("a search needs Optuna, which is not installed; pip install 'gentext[tune]'") from error
+        raise ValueError(missing("a search", "Optuna", "tune")) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

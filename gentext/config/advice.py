@@ -12,6 +12,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from gentext.checks import missing
 from gentext.config.schema import Root, groups, parameters
 from gentext.results import migrations
 
@@ -67,7 +68,7 @@ def one_line(
         return ValueError(f"{unread} {what}; where it is one text, put it in quotes of its own: {quoted}")
     for name, extra in LAUNCHERS.items():
         if re.search(f"Could not (find|load) 'hydra/launcher/{name}'", message):
-            return ValueError(f"this launcher needs a package that is not installed; pip install 'gentext[{extra}]'")
+            return ValueError(missing("this launcher", f"hydra-{name.split('_')[0]}-launcher", extra))
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         group = key.split("@")[0]

@@ -14,10 +14,9 @@ from typing import Any
 
 from tokenizers import decoders
 
+from gentext.checks import missing
 from gentext.data.packages import PACKAGES, package_path
 from gentext.data.tokenizer import Tokenizer, TokenizerSpec
-
-NO_EXTRA = "needs transformers, which is not installed; install it with: pip install 'gentext[hf]'"
 
 ADAPTER = "adapter_config.json"  # of a folder that peft saved
 WEIGHT_FILE = re.compile(r"(adapter_)?config\.json|(pytorch_|adapter_)?model.*\.(safetensors|bin)")
@@ -28,7 +27,7 @@ def transformers_for(model: str) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ValueError(f"model {model!r} {NO_EXTRA}") from error
+        raise ValueError(missing(f"model {model!r}", "transformers", "hf")) from error
     return transformers
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gentext.checks import missing
 from gentext.data.readers import TextReader
 from gentext.data.source import SPLIT_NAMES, Source, cut_notes, identity_of, in_splits
 from gentext.data.splits import Cut, Size, TextRow
@@ -96,7 +97,7 @@ class HubText(Source):
         try:
             import datasets
         except ImportError as error:
-            raise ValueError("data=hf needs datasets, which is an extra: pip install 'gentext[hf]'") from error
+            raise ValueError(missing("data=hf", "datasets", "hf")) from error
         try:
             found = datasets.load_dataset(self.path, self.config, revision=self.revision)
         except (FileNotFoundError, ConnectionError, ValueError) as error:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gentext.checks import missing
+
 Column = str | int
 Cell = str | list[str]  # a list of texts where a row of pairs may hold one: turns, contexts, answers
 LONGEST_CELL = 1 << 30  # characters; the csv module stops at 131,072 unless it is given another limit
@@ -142,7 +144,7 @@ def parquet(path: Path, columns: list[Column], bad: BadRows, *, lists: bool = Fa
         import pyarrow as arrow
         import pyarrow.parquet as pq
     except ImportError as error:
-        raise ValueError(f"{path} needs pyarrow, which is an extra: pip install 'gentext[parquet]'") from error
+        raise ValueError(missing(str(path), "pyarrow", "parquet")) from error
     try:
         with pq.ParquetFile(path) as file:
             names = [known_column(str(path), column, file.schema_arrow.names) for column in columns]

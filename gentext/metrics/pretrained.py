@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gentext import checks
+from gentext.checks import missing
 from gentext.data.checkpoint import located
 
 log = logging.getLogger("gentext")
@@ -101,7 +102,7 @@ class PretrainedEncoder:
 def _place(model: str) -> tuple[str, dict[str, str]]:
     """What `from_pretrained` takes. Raises: ValueError where the model or transformers is not there, as far as seen."""
     if find_spec("transformers") is None:
-        raise ValueError(f"encoder {model!r} needs transformers, which is not installed; pip install 'gentext[hf]'")
+        raise ValueError(missing(f"encoder {model!r}", "transformers", "hf"))
     try:
         return located(model)
     except ValueError as error:

@@ -48,6 +48,7 @@ class LabelledCorpus(Source):
     labels: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
+        Streams(self.seed)  # refuses what is no seed
         if len(self.classes) < 2:
             raise ValueError(f"data.classes names {len(self.classes)} labels; a classifier needs 2 or more")
         if not 0 <= self.noise < 1 - 1 / len(self.classes):

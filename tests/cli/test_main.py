@@ -80,6 +80,7 @@ def test_the_package_itself_imports_no_torch():
         ("run my.txt", "did you mean data.path=my.txt?"),
         ("run track.core_seconds=5", "A track is chosen first: track=time"),
         ("run data.seed=-1", "data.seed is -1; it must lie in 0 .. 2^63 - 1"),
+        ("run family=naive_bayes data=captions_labelled data.seed=-1", "data.seed is -1; it must lie in 0 .. 2^63 - 1"),
         ("run family=nope", "family=nope is unknown. Known options: class_lstm"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_student_that_is_its_teacher_has_nothing_to_learn():
 
 
 def test_a_family_without_logits_is_no_student():
-    with pytest.raises(ValueError, match="model is a NGram, which says no logits"):
+    with pytest.raises(ValueError, match="model is an NGram, which says no logits"):
         Student(NGram(V, order=2))
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from gentext.checks import at_least, one_of
+from gentext.checks import at_least, missing, one_of
 from gentext.data.checkpoint import (
     PretrainedTokenizer,
     base_of,
@@ -210,9 +210,7 @@ def _with_lora(network: nn.Module, rank: int, alpha: int, kind: str) -> nn.Modul
     try:
         import peft
     except ImportError as error:
-        raise ValueError(
-            f"family.lora is {rank}, and needs peft; install it with: pip install 'gentext[hf]'"
-        ) from error
+        raise ValueError(missing(f"family.lora={rank}", "peft", "hf")) from error
     from transformers.pytorch_utils import Conv1D
 
     task = {"causal": "CAUSAL_LM", "encoder_decoder": "SEQ_2_SEQ_LM", "masked": None}[kind]
