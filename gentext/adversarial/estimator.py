@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -45,12 +46,21 @@ class Estimator(nn.Module):
     ) -> EstimatorOutput:
         raise NotImplementedError(f"{type(self).__name__} must define forward()")
 
+    @torch.no_grad()
     def for_critic(
-        self, players: SupportsAdversarial, n: int, length: int, *, rng: torch.Generator, step: int, total: int
-    ) -> CriticTexts:
-        """`n` generated texts from which the critic learns in a round."""
-        fake = drawn(players.generator, n, length, rng)
-        return CriticTexts(fake.tokens, fake.mask)
+        self,
+        players: SupportsAdversarial,
+        sizes: Sequence[int],
+        length: int,
+        *,
+        rng: torch.Generator,
+        step: int,
+        total: int,
+    ) -> Iterator[CriticTexts]:
+        """Batches of generated texts, of these sizes, from which the critic learns in a round."""
+        for n in sizes:
+            fake = drawn(players.generator, n, length, rng)
+            yield CriticTexts(fake.tokens, fake.mask)
 
 
 def fixed(batch: Batch, length: int) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -75,13 +77,23 @@ class Gumbel(Estimator):
         entropy = torch.stack([_entropy(at.detach()) for at in logits], 1)[mask].mean()
         return EstimatorOutput(loss, {"generator_loss": loss.detach(), "entropy": entropy, "temperature": heat})
 
+    @torch.no_grad()
     def for_critic(
-        self, players: SupportsAdversarial, n: int, length: int, *, rng: torch.Generator, step: int, total: int
-    ) -> CriticTexts:
+        self,
+        players: SupportsAdversarial,
+        sizes: Sequence[int],
+        length: int,
+        *,
+        rng: torch.Generator,
+        step: int,
+        total: int,
+    ) -> Iterator[CriticTexts]:
         if self.critic_learns == "samples":
-            return super().for_critic(players, n, length, rng=rng, step=step, total=total)
-        fake, mask, _ = self._relaxed(players, n, length, heat=self._heat(step, total), rng=rng)
-        return CriticTexts(fake, mask)
+            yield from super().for_critic(players, sizes, length, rng=rng, step=step, total=total)
+            return
+        # all at once, which takes four fifths of the time: the generator rests until the critic has learnt
+        fake, mask, _ = self._relaxed(players, sum(sizes), length, heat=self._heat(step, total), rng=rng)
+        yield from map(CriticTexts, fake.split(list(sizes)), mask.split(list(sizes)))
 
     def _heat(self, step: int, total: int) -> float:
         return self.temperature(step, total) if callable(self.temperature) else self.temperature

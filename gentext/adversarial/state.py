@@ -113,9 +113,8 @@ class AdversarialState:
     def update(self) -> None:
         """One round. Raises: TrainingError where a loss or a gradient is not finite."""
         self.generator.eval()
-        for _ in range(self.options.critic_steps):
-            for real, fake in self._critic_batches():
-                self._update_critic(real, fake)
+        for real, fake in self._critic_batches():
+            self._update_critic(real, fake)
         with torch.backends.cudnn.flags(enabled=False):  # cuDNN's recurrent layers have no backward pass in eval()
             for _ in range(self.options.generator_steps):
                 self._update_generator(self._real())
@@ -171,20 +170,29 @@ class AdversarialState:
         return fixed(batch, self.corpus.max_len).to(self.device)
 
     def _critic_batches(self) -> Iterator[tuple[Batch, CriticTexts]]:
-        """Real and generated texts of a critic step: one batch, or some epochs of the train split and as many texts."""
+        """Real and generated texts of a round: a batch for each critic step, or some epochs of train and as many."""
+        steps, length = self.options.critic_steps, self.corpus.max_len
         if self.options.critic_epochs is None:
-            real = self._real()
-            yield real, self._for_critic(len(real))
+            reals = [self._real() for _ in range(steps)]
+            fakes = self.estimator.for_critic(
+                self.playing,
+                [len(real) for real in reals],
+                length,
+                rng=self.rng,
+                step=self.progress.step + 1,
+                total=self.budget.total,
+            )
+            yield from zip(reals, fakes, strict=True)
             return
         whole = self._train_split
-        fake = self._generated(len(whole))
-        for _ in range(self.options.critic_epochs):
-            orders = [torch.randperm(len(whole), generator=self.rng, device=self.rng.device) for _ in range(2)]
-            for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
-                real, length = whole.rows(rows), self.corpus.max_len
-                self.progress.tokens += int(real.mask.sum())
-                generated = fixed(fake.rows(others), length)
-                yield fixed(real, length), CriticTexts(generated.tokens, generated.mask)
+        for _ in range(steps):
+            fake = self._generated(len(whole))
+            for _ in range(self.options.critic_epochs):
+                orders = [torch.randperm(len(whole), generator=self.rng, device=self.rng.device) for _ in range(2)]
+                for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
+                    real, generated = whole.rows(rows), fixed(fake.rows(others), length)
+                    self.progress.tokens += int(real.mask.sum())
+                    yield fixed(real, length), CriticTexts(generated.tokens, generated.mask)
 
     @cached_property
     def _train_split(self) -> Batch:
@@ -196,11 +204,6 @@ class AdversarialState:
     @torch.no_grad()
     def _generated(self, n: int) -> Batch:
         return drawn(self.playing.generator, n, self.corpus.max_len, self.rng)
-
-    @torch.no_grad()
-    def _for_critic(self, n: int) -> CriticTexts:
-        step, total = self.progress.step + 1, self.budget.total
-        return self.estimator.for_critic(self.playing, n, self.corpus.max_len, rng=self.rng, step=step, total=total)
 
     def _update_critic(self, real: Batch, fake: CriticTexts) -> None:
         self.critic.train()

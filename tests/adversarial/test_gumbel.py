@@ -112,12 +112,15 @@ def test_a_gradient_reaches_earlier_tokens_through_relaxed_ones_alone():
 
 def test_a_critic_learns_from_samples_or_from_what_it_judges():
     players, rng = Players(Bigram(length=LENGTH), Bag(LENGTH)), torch.Generator
-    tokens, mask = Gumbel(PointwiseLoss()).for_critic(players, 6, LENGTH, rng=rng().manual_seed(0), step=1, total=2)
+    samples = Gumbel(PointwiseLoss())
+    (tokens, mask), _ = samples.for_critic(players, [6, 5], LENGTH, rng=rng().manual_seed(0), step=1, total=2)
     assert not tokens.is_floating_point()
     assert (tokens[~mask] == PAD).all()
     estimator = Gumbel(PointwiseLoss(), temperature=Exponential(1.0, 0.01), critic_learns="relaxed")
     for step, heat in ((1, 0.1), (2, 0.01)):  # as hot as the generator's own step of the round
-        soft, mask = estimator.for_critic(players, 6, LENGTH, rng=rng().manual_seed(0), step=step, total=2)
+        parts = [*estimator.for_critic(players, [4, 2], LENGTH, rng=rng().manual_seed(0), step=step, total=2)]
+        assert [len(mask) for _, mask in parts] == [4, 2]
+        soft, mask = map(torch.cat, zip(*parts, strict=True))
         same = relaxed(players.generator, 6, LENGTH, temperature=heat, hard=False, rng=rng().manual_seed(0))
         assert torch.allclose(soft, same[0])
         assert torch.equal(mask, same[1])

@@ -388,11 +388,11 @@ def test_a_wasserstein_critic_without_a_bound_is_refused(corpus):
 def test_a_critic_learns_the_same_from_one_hots_and_from_ids(corpus, notes, monkeypatch, critic):
     """The very samples, as ids and as rows of the identity."""
     v = corpus.tokenizer.vocab_size
-    own = AdversarialState._for_critic
+    own = Gumbel.for_critic
 
-    def as_rows(state, n):
-        fake = own(state, n)
-        return fake._replace(tokens=torch.nn.functional.one_hot(fake.tokens, v).float())
+    def as_rows(*args, **options):
+        for fake in own(*args, **options):
+            yield fake._replace(tokens=torch.nn.functional.one_hot(fake.tokens, v).float())
 
     def learnt():
         family = players(corpus)
@@ -402,7 +402,7 @@ def test_a_critic_learns_the_same_from_one_hots_and_from_ids(corpus, notes, monk
         return run(corpus, notes(), loop=loop, family=family).critic
 
     ids = learnt()
-    monkeypatch.setattr(AdversarialState, "_for_critic", as_rows)
+    monkeypatch.setattr(Gumbel, "for_critic", as_rows)
     rows = learnt()
     for one, other in zip(ids.parameters(), rows.parameters(), strict=True):
         assert torch.allclose(one, other, atol=1e-5)
