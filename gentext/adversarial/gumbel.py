@@ -88,7 +88,7 @@ class Gumbel(Estimator):
         step: int,
         total: int,
     ) -> Iterator[CriticTexts]:
-        if self.critic_learns == "samples":
+        if self.critic_learns == "samples" or not sizes:
             yield from super().for_critic(players, sizes, length, rng=rng, step=step, total=total)
             return
         # all at once, which takes four fifths of the time: the generator rests until the critic has learnt

@@ -418,6 +418,14 @@ def test_a_game_on_relaxed_texts_is_played_and_killed_alike(corpus, notes):
     assert tiny.same(again, whole)
 
 
+def test_no_relaxed_texts_are_drawn_for_a_critic_that_rests(corpus, notes):
+    loop = game(corpus, "relaxed", critic_steps=0, generator_steps=0, teach_every=1, judge=None)
+    monitor = notes()
+    run(corpus, monitor, loop=loop)
+    assert len(monitor.curve("train/nll")) == 4
+    assert not monitor.curve("train/critic_loss")
+
+
 def test_epochs_of_relaxed_texts_are_refused(corpus, notes):
     with pytest.raises(ValueError, match=r"loss\.critic_learns=relaxed .* train\.critic_epochs=null"):
         run(corpus, notes(), loop=game(corpus, "relaxed", critic_epochs=2))
