@@ -3,9 +3,10 @@
 import pytest
 import torch
 from adversarial.three import Bag, Bigram, Players, texts
+from scipy import stats
 
 from gentext.adversarial import Gumbel
-from gentext.adversarial.gumbel import relaxed
+from gentext.adversarial.gumbel import exponential, relaxed
 from gentext.adversarial.losses import PointwiseLoss
 from gentext.schedules import Exponential
 from gentext.types import EOS, PAD, Batch
@@ -77,6 +78,15 @@ def test_the_schedules_end_is_reached_whatever_the_length_of_the_run():
         ]
         assert heats[0] > heats[1]
         assert heats[1] == pytest.approx(0.01)
+
+
+def test_noise_is_exponential_far_below_single_precision():
+    noise = exponential(2_000, 2_000, torch.Generator().manual_seed(0)).double().flatten()
+    assert stats.kstest(noise[:100_000].numpy(), "expon").pvalue > 0.01
+    for low in (1e-3, 1e-5, 1e-6):
+        assert int((noise < low).sum()) == pytest.approx(4e6 * low, abs=4 * (4e6 * low) ** 0.5)
+    assert len(noise[noise < 2**-20].unique()) > 0.99 * (noise < 2**-20).sum()  # of 16 values without more bits
+    assert noise.max() > 12
 
 
 def test_the_entropy_is_that_of_the_choices():
