@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from gentext import compression
-from gentext.checks import kind, missing
+from gentext.checks import class_name, missing
 from gentext.compression import Form
 from gentext.decode import Ancestral
 from gentext.language_model import LanguageModel
@@ -111,7 +111,7 @@ def bench(
     for run in runs:
         model = load(run, trusted=trusted)
         if model.family.likelihood == "none":
-            raise ValueError(f"{run} is {kind(model.family)}, which gives texts no likelihood")
+            raise ValueError(f"{run} is {class_name(model.family)}, which gives texts no likelihood")
         called = str(model.config.get("name") or Path(run).name)
         chosen = forms or _forms(model.family)
         if len(runs) > 1:  # forms are named for all of them: what is of another kind needs no note
@@ -299,7 +299,7 @@ def _by_torchao(family: LanguageModel, form: str) -> None:
     try:
         from torchao import quantization
     except ImportError as error:
-        raise ValueError(missing(f"form={form}", "torchao", "quant")) from error
+        raise ValueError(missing(form, "torchao", "quant")) from error
     quantization.quantize_(family, getattr(quantization, TORCHAO[form])())
 
 

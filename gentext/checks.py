@@ -115,11 +115,11 @@ def device(name: str, given: str) -> None:
         raise ArgumentError(name, f"is {given!r}, and torch finds {held} {kind} devices here; give {name}=cpu")
 
 
-def kind(value: object) -> str:
+def class_name(value: object) -> str:
     """The class of a value, after its article as it is spoken.
 
     >>> from gentext.models import LSTM, Transformer
-    >>> kind(LSTM(9, layers=1, width=8)), kind(Transformer(9, layers=1, heads=1, width=8))
+    >>> class_name(LSTM(9, layers=1, width=8)), class_name(Transformer(9, layers=1, heads=1, width=8))
     ('an LSTM', 'a Transformer')
     """
     name = type(value).__name__

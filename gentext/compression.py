@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file, save_model
 from torch import Tensor
 
-from gentext.checks import kind
+from gentext.checks import class_name
 from gentext.files import atomic, write_json
 from gentext.language_model import LanguageModel, SupportsCheckpoint
 from gentext.models import NGram, QuantisedNGram
@@ -63,7 +63,7 @@ def smaller(model: TrainedModel, form: Form) -> TrainedModel:
     family = model.family
     if form.name in ("bf16", "int8"):
         if not any(p.dim() > 1 for p in family.parameters()):
-            raise ValueError(f"{form} is of neural families, and {model.folder} is {kind(family)}")
+            raise ValueError(f"{form} is of neural families, and {model.folder} is {class_name(family)}")
         other = model.again()
         if isinstance(other.family, SupportsCheckpoint):
             other.family.unchanged = False  # a checkpoint's own weights become others too
@@ -71,7 +71,7 @@ def smaller(model: TrainedModel, form: Form) -> TrainedModel:
         other.family.load_state_dict(restored, strict=False)
         return other
     if not isinstance(family, NGram):
-        raise ValueError(f"{form} is of n-grams, and {model.folder} is {kind(family)}; take bf16 or int8")
+        raise ValueError(f"{form} is of n-grams, and {model.folder} is {class_name(family)}; take bf16 or int8")
     if form.name == "bits":
         if family.adaptive:
             raise ValueError("bits is of n-grams without a cache; train with family.cache=0")

@@ -10,7 +10,7 @@ import tokenizers
 import torch
 from tokenizers import processors
 
-from gentext.checks import kind, missing
+from gentext.checks import class_name, missing
 from gentext.data.packages import PACKAGES
 from gentext.files import atomic, write_text
 from gentext.models import HMM, EncoderDecoder, NGram, Pretrained, Transformer
@@ -47,7 +47,7 @@ def export(model: TrainedModel, out: Path) -> Path:
         _transformers(model, family, out)
     else:
         raise ValueError(
-            f"{model.folder} is {kind(family)}, which no other program's format holds; n-grams are exported "
+            f"{model.folder} is {class_name(family)}, which no other program's format holds; n-grams are exported "
             "as ARPA, HMMs as arrays, Transformers as models of transformers"
         )
     return out

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from gentext.checks import ArgumentError, between, kind, missing
+from gentext.checks import ArgumentError, between, class_name, missing
 from gentext.data.checkpoint import transformers_for
 from gentext.files import sha256
 from gentext.language_model import TextFlag
@@ -69,7 +69,7 @@ class RunFlag(_LabelFlag):
         super().__post_init__()
         model = load(self.run, trusted=self.trusted)
         if not isinstance(model.family, Classifier):
-            raise ArgumentError("run", f"is {kind(model.family)}, and no classifier")
+            raise ArgumentError("run", f"is {class_name(model.family)}, and no classifier")
         object.__setattr__(self, "_model", model)
         labels = model.tokenizer.decode(model.family.label_tokens.tolist())
         object.__setattr__(self, "_place", self.among(labels, self.run))

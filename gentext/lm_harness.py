@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gentext.checks import kind, missing
+from gentext.checks import class_name, missing
 from gentext.decode import Ancestral
 from gentext.trained import load
 from gentext.types import Step, pad
@@ -39,7 +39,7 @@ class GentextLM(LM):
         likelihood = self.model.family.likelihood
         if likelihood != "exact":
             raise ValueError(
-                f"{run} is {kind(self.model.family)}, whose likelihood is {likelihood}; the harness wants "
+                f"{run} is {class_name(self.model.family)}, whose likelihood is {likelihood}; the harness wants "
                 "an exact one, such as family=lstm has"
             )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gentext import config
 from gentext.adversarial.critics import odds
-from gentext.checks import ArgumentError, kind, one_of
+from gentext.checks import ArgumentError, class_name, one_of
 from gentext.data.automaton import Automaton
 from gentext.data.tokenizer import Tokenizer
 from gentext.detection import HUMAN
@@ -47,7 +47,9 @@ class RunGuide(Guide):
     def __post_init__(self) -> None:
         object.__setattr__(self, "_model", load(self.run, trusted=self.trusted))
         if not isinstance(self._model.family, SupportsGuiding):
-            raise ArgumentError("run", f"is {kind(self._model.family)}, which cannot guide; train family=hmm or ngram")
+            raise ArgumentError(
+                "run", f"is {class_name(self._model.family)}, which cannot guide; train family=hmm or ngram"
+            )
 
     def __str__(self) -> str:
         return Path(self.run).name
@@ -99,7 +101,7 @@ class RunJudge(Judge):
         object.__setattr__(self, "odds", isinstance(family, Classifier) or (self.use == "critic" and self._of_logits))
         if self.use == "critic":
             if not isinstance(family, SupportsAdversarial):
-                raise ArgumentError("use", f"is critic, and {self.run} is {kind(family)}, which has none")
+                raise ArgumentError("use", f"is critic, and {self.run} is {class_name(family)}, which has none")
             if family.critic.outputs != 1:
                 does = "ranks" if family.critic.outputs else "models"
                 raise ArgumentError("use", f"is critic, and that of {self.run} {does} texts, and gives no odds of one")
@@ -109,7 +111,7 @@ class RunJudge(Judge):
                 raise ArgumentError("label", f"is {self.label!r}; {self.run} tells {', '.join(sorted(labels))} apart")
             object.__setattr__(self, "_wanted", labels.index(self.label))
         elif self.use == "model" and family.likelihood == "none":
-            raise ArgumentError("run", f"is {kind(family)}, which gives texts no likelihood; take another")
+            raise ArgumentError("run", f"is {class_name(family)}, which gives texts no likelihood; take another")
 
     @property
     def _of_logits(self) -> bool:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from gentext import files
-from gentext.checks import kind
+from gentext.checks import class_name
 from gentext.data.corpus import LONGEST, Corpus
 from gentext.data.readers import TextReader, read_samples
 from gentext.display import Tabular
@@ -82,7 +82,7 @@ def score_text(model: TrainedModel, corpus: Corpus, file: Path, target: str = "t
     """
     family = model.family
     if family.likelihood == "none":
-        raise ValueError(f"{model.folder} is {kind(family)}, which gives texts no likelihood")
+        raise ValueError(f"{model.folder} is {class_name(family)}, which gives texts no likelihood")
     texts, prompts = read_texts(model, file, target)
     scores = scores_of(family, corpus, texts, prompts, model.device)
     metric = HeldOutLikelihood()

@@ -23,7 +23,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from gentext import config
-from gentext.checks import kind
+from gentext.checks import class_name
 from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
@@ -462,7 +462,7 @@ class Teacher:
                 "the tokenizer of the teacher, or learn from its samples by data=samples"
             )
         if model.family.likelihood == "none" or type(model.family).start is LanguageModel.start:
-            raise ValueError(f"family.teacher.run is {kind(model.family)}, which says no next token")
+            raise ValueError(f"family.teacher.run is {class_name(model.family)}, which says no next token")
         return model.family
 
 
@@ -488,7 +488,7 @@ class FittedTruth(Truth):
         self._model = load(self.run, trusted=self.trusted)
         if self._model.family.likelihood != "exact":
             raise ValueError(
-                f"{self.run} is {kind(self._model.family)}, whose likelihood is "
+                f"{self.run} is {class_name(self._model.family)}, whose likelihood is "
                 f"{self._model.family.likelihood}; a truth needs an exact one, such as family=ngram or family=lstm"
             )
         self.name = self.name or f"truth-{Path(self.run).name}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gentext.value import Exactness as Exactness
@@ -65,9 +65,9 @@ class Batch:
 
 
 class CriticTexts(NamedTuple):
-    """CriticTexts of one width as a critic reads them: ids, or relaxed one-hots."""
+    """Relaxed texts of one width, which a critic reads as it does a `Batch`."""
 
-    tokens: Shaped[Tensor, "n t *v"]
+    tokens: Float[Tensor, "n t v"]
     mask: Bool[Tensor, "n t"]
 
 

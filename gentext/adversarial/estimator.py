@@ -56,11 +56,10 @@ class Estimator(nn.Module):
         rng: torch.Generator,
         step: int,
         total: int,
-    ) -> Iterator[CriticTexts]:
+    ) -> Iterator[Batch | CriticTexts]:
         """Batches of generated texts, of these sizes, from which the critic learns in a round."""
         for n in sizes:
-            fake = drawn(players.generator, n, length, rng)
-            yield CriticTexts(fake.tokens, fake.mask)
+            yield drawn(players.generator, n, length, rng)
 
 
 def fixed(batch: Batch, length: int) -> Batch:

@@ -87,7 +87,7 @@ class Gumbel(Estimator):
         rng: torch.Generator,
         step: int,
         total: int,
-    ) -> Iterator[CriticTexts]:
+    ) -> Iterator[Batch | CriticTexts]:
         if self.critic_learns == "samples" or not sizes:
             yield from super().for_critic(players, sizes, length, rng=rng, step=step, total=total)
             return

@@ -216,7 +216,7 @@ def _log_rank(
     return torch.logsumexp(near - torch.logaddexp(near, others), 1) - math.log(len(references))
 
 
-def gradient_penalty(critic: Critic, real: Batch, fake: CriticTexts | Batch, rng: torch.Generator) -> Cost:
+def gradient_penalty(critic: Critic, real: Batch, fake: Batch | CriticTexts, rng: torch.Generator) -> Cost:
     """The mean of (|gradient| - 1)^2 of the critic's score at points drawn between real and generated text.
 
     The points lie between one-hots and the gradient is by these: were it by embeddings, a critic would grow those and

@@ -169,7 +169,7 @@ class AdversarialState:
         self.progress.tokens += int(batch.mask.sum())
         return fixed(batch, self.corpus.max_len).to(self.device)
 
-    def _critic_batches(self) -> Iterator[tuple[Batch, CriticTexts]]:
+    def _critic_batches(self) -> Iterator[tuple[Batch, Batch | CriticTexts]]:
         """Real and generated texts of a round: a batch for each critic step, or some epochs of train and as many."""
         steps, length = self.options.critic_steps, self.corpus.max_len
         if self.options.critic_epochs is None:
@@ -190,9 +190,9 @@ class AdversarialState:
             for _ in range(self.options.critic_epochs):
                 orders = [torch.randperm(len(whole), generator=self.rng, device=self.rng.device) for _ in range(2)]
                 for rows, others in zip(*(order.split(self.options.batch_size) for order in orders), strict=True):
-                    real, generated = whole.rows(rows), fixed(fake.rows(others), length)
+                    real = whole.rows(rows)
                     self.progress.tokens += int(real.mask.sum())
-                    yield fixed(real, length), CriticTexts(generated.tokens, generated.mask)
+                    yield fixed(real, length), fixed(fake.rows(others), length)
 
     @cached_property
     def _train_split(self) -> Batch:
@@ -205,7 +205,7 @@ class AdversarialState:
     def _generated(self, n: int) -> Batch:
         return drawn(self.playing.generator, n, self.corpus.max_len, self.rng)
 
-    def _update_critic(self, real: Batch, fake: CriticTexts) -> None:
+    def _update_critic(self, real: Batch, fake: Batch | CriticTexts) -> None:
         self.critic.train()
         if fake.tokens.is_floating_point():
             vectors = [self.critic.embed(texts.tokens) for texts in (real, fake)]

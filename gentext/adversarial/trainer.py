@@ -12,7 +12,7 @@ from gentext.adversarial.gumbel import Gumbel
 from gentext.adversarial.losses import PointwiseLoss
 from gentext.adversarial.state import AdversarialState
 from gentext.adversarial.validation import KEEP, SampleMetric
-from gentext.checks import ArgumentError, at_least, between, kind, one_of, positive, share
+from gentext.checks import ArgumentError, at_least, between, class_name, one_of, positive, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel, SupportsAdversarial, SupportsEM
 from gentext.losses import Objective
@@ -109,7 +109,7 @@ class AdversarialTrainer:
         one_of("schedule", schedule, SCHEDULES)
         one_of("keep", keep, KEEP)
         if judge is not None and not (isinstance(judge, SupportsEM) and judge.closed_form):
-            raise ValueError(f"the judge is {kind(judge)}; it must learn in one pass, such as an n-gram")
+            raise ValueError(f"the judge is {class_name(judge)}; it must learn in one pass, such as an n-gram")
         self.loss = loss
         self.steps, self.seconds, self.batch_size = steps, seconds, batch_size
         self.critic_steps, self.critic_epochs = critic_steps, critic_epochs

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gentext.checks import ArgumentError, kind, positive
+from gentext.checks import ArgumentError, class_name, positive
 from gentext.language_model import LanguageModel, SupportsHidden, SupportsLogits
 from gentext.types import EOS, Batch, Outputs, State, Step, Tokens
 
@@ -46,7 +46,7 @@ class Student(LanguageModel, SupportsHidden):
         super().__init__()
         positive(temperature=temperature)
         if not isinstance(model, SupportsLogits):
-            raise ArgumentError("model", f"is {kind(model)}, which says no logits; take lstm or transformer")
+            raise ArgumentError("model", f"is {class_name(model)}, which says no logits; take lstm or transformer")
         self.model: LanguageModel = model
         self.vocab_size, self.limit, self.context = model.vocab_size, model.limit, model.context
         self.likelihood, self.temperature = model.likelihood, temperature

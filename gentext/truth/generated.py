@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from gentext.checks import kind
+from gentext.checks import class_name
 from gentext.data.source import Source, Truth, identity_of
 from gentext.data.splits import TextRow
 from gentext.seeding import Streams
@@ -44,7 +44,7 @@ class GeneratedCorpus(Source):
     def __post_init__(self) -> None:
         Streams(self.seed)  # refuses what is no seed
         if self.shift and not isinstance(self.truth, Grammar):
-            raise ValueError(f"data.shift names rules of a grammar, and the truth is {kind(self.truth)}")
+            raise ValueError(f"data.shift names rules of a grammar, and the truth is {class_name(self.truth)}")
         for split, n in self._sizes().items():
             if n < 0 or (n == 0 and split != "valid"):
                 raise ValueError(f"data.{split} is {n}; it must be 1 or more. Give for example data.{split}=1000")

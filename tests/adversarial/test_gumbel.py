@@ -123,9 +123,9 @@ def test_a_gradient_reaches_earlier_tokens_through_relaxed_ones_alone():
 def test_a_critic_learns_from_samples_or_from_what_it_judges():
     players, rng = Players(Bigram(length=LENGTH), Bag(LENGTH)), torch.Generator
     samples = Gumbel(PointwiseLoss())
-    (tokens, mask), _ = samples.for_critic(players, [6, 5], LENGTH, rng=rng().manual_seed(0), step=1, total=2)
-    assert not tokens.is_floating_point()
-    assert (tokens[~mask] == PAD).all()
+    fake, _ = samples.for_critic(players, [6, 5], LENGTH, rng=rng().manual_seed(0), step=1, total=2)
+    assert not fake.tokens.is_floating_point()
+    assert (fake.tokens[~fake.mask] == PAD).all()
     estimator = Gumbel(PointwiseLoss(), temperature=Exponential(1.0, 0.01), critic_learns="relaxed")
     for step, heat in ((1, 0.1), (2, 0.01)):  # as hot as the generator's own step of the round
         parts = [*estimator.for_critic(players, [4, 2], LENGTH, rng=rng().manual_seed(0), step=step, total=2)]

@@ -26,7 +26,7 @@ from gentext.schedules import Exponential
 from gentext.seeding import Streams
 from gentext.train.base import Trainer, TrainingError
 from gentext.train.stages import Stages
-from gentext.types import pad
+from gentext.types import CriticTexts, pad
 
 LOSSES = {
     "reinforce": lambda v: Reinforce(
@@ -392,7 +392,7 @@ def test_a_critic_learns_the_same_from_one_hots_and_from_ids(corpus, notes, monk
 
     def as_rows(*args, **options):
         for fake in own(*args, **options):
-            yield fake._replace(tokens=torch.nn.functional.one_hot(fake.tokens, v).float())
+            yield CriticTexts(torch.nn.functional.one_hot(fake.tokens, v).float(), fake.mask)
 
     def learnt():
         family = players(corpus)

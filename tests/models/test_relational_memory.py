@@ -108,9 +108,8 @@ def test_it_plays(loss):
         "gumbel": lambda: Gumbel(PointwiseLoss("relativistic"), temperature=0.5),
         "reinforce": lambda: Reinforce(PointwiseLoss(), ProbabilityReward(), rollouts=2),
     }[loss]()
-    players = TextGAN(
-        make(*SIZES[0]).float(), TextCNN(V, embedding=4, filters={2: 32})
-    )  # of few filters none may answer
+    critic = TextCNN(V, embedding=4, filters={2: 32})  # of few filters none may answer
+    players = TextGAN(make(*SIZES[0]).float(), critic)
     estimator.check(players)
     real = pad([[4, 5, 6, EOS], [7, EOS]] * 8)
     estimator(players, real, rng=torch.Generator().manual_seed(0), step=1, total=1).loss.backward()

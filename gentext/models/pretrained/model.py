@@ -14,7 +14,7 @@ from jaxtyping import Int
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from gentext.checks import at_least, missing, one_of
+from gentext.checks import at_least, class_name, missing, one_of
 from gentext.data.checkpoint import (
     PretrainedTokenizer,
     base_of,
@@ -200,7 +200,7 @@ def _network(model: str, kind: str) -> nn.Module:
         network.hf_quantizer.remove_quantization_config(network)
     if lacking := sorted(found["missing_keys"]):  # transformers draws them at random
         raise ValueError(
-            f"model {model!r} lacks {len(lacking)} weights of a {type(network).__name__}, such as {lacking[0]}; give a "
+            f"model {model!r} lacks {len(lacking)} weights of {class_name(network)}, such as {lacking[0]}; give a "
             "checkpoint that holds the whole model"
         )
     return network.requires_grad_(True).eval()
