@@ -29,7 +29,8 @@ class LatentSpace:
 
     Example:
         >>> import gentext
-        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=2", "eval.metrics={}"]
+        >>> small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=2"]
+        >>> small += ["~eval.metrics", "+eval.metrics={}"]
         >>> small += ["family.encoder.width=8", "family.decoder.width=8", "train.steps=1", "train.epochs=null"]
         >>> run = gentext.run("family=vae", *small)
         >>> len(run.load().space.interpolate("a man sits .", "a dog sits .", steps=3))

@@ -17,7 +17,7 @@ from gentext.models import MaskedLM, Transformer
 from gentext.panels import Points, Table
 from gentext.types import EOS, Batch, pad
 
-SMALL = ["data.train=120", "data.valid=10", "data.test=20", "eval.samples=2", "eval.metrics={}"]
+SMALL = ["data.train=120", "data.valid=10", "data.test=20", "eval.samples=2", "~eval.metrics", "+eval.metrics={}"]
 STEP = ["train.steps=1", "train.epochs=null"]
 
 

@@ -24,8 +24,8 @@ from gentext.train.em import EMTrainer
 from gentext.train.gradient import GradientTrainer
 
 SMALL = ["data.train=300", "data.valid=50", "data.test=200", "eval.samples=100"]
-NO_METRICS = "eval.metrics={}"
-BLEU_ALONE = "eval.metrics={bleu: {_target_: gentext.metrics.BLEU}}"
+NO_METRICS = ["~eval.metrics", "+eval.metrics={}"]
+BLEU_ALONE = ["~eval.metrics", "+eval.metrics={bleu: {_target_: gentext.metrics.BLEU}}"]
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def test_the_same_command_gives_the_same_numbers_and_is_not_done_twice(tmp_path,
 
 
 def test_a_sweep_ends_with_a_board_and_names_what_failed(tmp_path, capsys):
-    code = run("-m", "family=ngram,human", "eval.samples=50,0", BLEU_ALONE)
+    code = run("-m", "family=ngram,human", "eval.samples=50,0", *BLEU_ALONE)
     shown = capsys.readouterr()
     assert code == 2
     assert "2 of 4 jobs failed" in shown.err
@@ -109,7 +109,7 @@ def test_an_experiment_that_is_a_sweep_needs_no_flag_where_its_families_are_chos
 
 
 def test_texts_that_no_decoder_draws_are_one_row_of_several_settings(tmp_path, capsys):
-    assert run("-m", "family=human,ngram", "decode=temperatures", BLEU_ALONE) == 0
+    assert run("-m", "family=human,ngram", "decode=temperatures", *BLEU_ALONE) == 0
     rows = Counter((found.family, found.decode) for found in record.find([tmp_path]))
     assert [decode for family, decode in rows if family == "human"] == ["ancestral"]
     assert len([decode for family, decode in rows if family == "ngram"]) == 5
@@ -118,7 +118,7 @@ def test_texts_that_no_decoder_draws_are_one_row_of_several_settings(tmp_path, c
 
 
 def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_path):
-    assert run("-m", "seed=0,1,2", "decode=ancestral", BLEU_ALONE) == 0
+    assert run("-m", "seed=0,1,2", "decode=ancestral", *BLEU_ALONE) == 0
     found = record.find(folders(tmp_path))
     assert sorted(one.seed for one in found) == [0, 1, 2]
     figures = [one.values["bleu4"].value for one in found]
@@ -131,7 +131,7 @@ def test_a_sweep_over_three_seeds_writes_their_interval_into_each_record(tmp_pat
 def test_a_new_decode_setting_does_not_train_again(finished):
     folder = finished
     trained = (folder / "trained.json").stat().st_mtime_ns
-    assert run("decode.sample.temperature=0.5", "eval.samples=50", NO_METRICS) == 0
+    assert run("decode.sample.temperature=0.5", "eval.samples=50", *NO_METRICS) == 0
     assert {path.name for path in folder.glob("record.*.json")} == {
         "record.ancestral.json",
         "record.ancestral-temperature-0.5.json",
@@ -180,7 +180,7 @@ def test_samples_that_max_len_ended_are_counted_and_shown(tmp_path, capsys):
 
 def test_of_a_stream_as_many_samples_are_judged_as_its_held_out_splits_have_pieces(tmp_path):
     (tmp_path / "text.txt").write_text("to be or not to be, that is the question;\n" * 100)
-    data = ["data=text", "data.path=text.txt", "data.unit=stream", "tokenizer=char", "max_len=16", BLEU_ALONE]
+    data = ["data=text", "data.path=text.txt", "data.unit=stream", "tokenizer=char", "max_len=16", *BLEU_ALONE]
     for family in ("ngram", "human"):  # people's text too: no more is asked of it than there is
         (row,) = gentext.run(f"family={family}", *data).records
         corpus = gentext.training_corpus(gentext.load(row.folder))
@@ -226,7 +226,7 @@ def test_an_hmm_fills_blanks_and_meets_conditions(tmp_path, capsys):
             "family.grow_from=null",
             "train.iterations=2",
             "eval.samples=20",
-            NO_METRICS,
+            *NO_METRICS,
         )
         == 0
     )
@@ -305,6 +305,9 @@ def test_stored_samples_are_judged_anew_without_the_model(finished):
         (["out="], "out is empty"),
         (["eval.metrics=null"], "eval.metrics is null"),
         (["eval.metrics={mine: {x: 1}}"], "eval.metrics.mine is no key of this run; +eval.metrics={mine: {x: 1}} adds"),
+        (["eval.metrics={}"], "leaves bleu, selfbleu, diversity"),
+        (["eval.metrics={}"], "'~eval.metrics' '+eval.metrics={}' replaces it whole"),
+        (["family=relgan", "family.critic.filters={3: 10}"], "leaves 2, 4, 5 of family.critic.filters as they are"),
         (["~eval.metrics"], "eval.metrics is left out"),
         (["~eval.samples"], "eval.samples is left out"),
         (["~eval.split"], "eval.split is left out"),
@@ -370,7 +373,7 @@ def test_a_decoder_that_does_not_fit_the_family_is_refused_before_the_training(c
 def test_judged_decoders_write_a_corpus_of_one_length(tmp_path):
     small = ["data=oracle", "data.truth.params=null", "data.train=50", "data.valid=20", "data.test=20"]
     for decode in ("consensus", "likeliest"):
-        assert main(["run", "family=ngram", *small, "eval.samples=20", f"decode={decode}", BLEU_ALONE]) == 0
+        assert main(["run", "family=ngram", *small, "eval.samples=20", f"decode={decode}", *BLEU_ALONE]) == 0
     texts = [path.read_text().splitlines() for path in tmp_path.glob("runs/**/samples.*.txt")]
     assert [{len(text.split()) for text in each} for each in texts] == [{20}, {20}]
 
@@ -400,7 +403,7 @@ def test_a_full_disk_ends_in_a_line_and_leaves_no_half_written_file(tmp_path, ca
 
 def test_a_killed_run_need_not_prepare_again(tmp_path, monkeypatch):
     growing = ["family=hmm", "family.states=8", "family.grow_from=4", "train.iterations=2"]
-    growing += ["eval.metrics={likelihood: {_target_: gentext.metrics.HeldOutLikelihood}}"]
+    growing += ["~eval.metrics", "+eval.metrics={likelihood: {_target_: gentext.metrics.HeldOutLikelihood}}"]
     assert run(*growing, "out=whole") == 0
     train = EMTrainer.run
     monkeypatch.setattr(EMTrainer, "run", lambda *args, **options: (_ for _ in ()).throw(OSError(4, "killed")))

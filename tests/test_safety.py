@@ -49,7 +49,7 @@ def test_a_run_s_classifier_flags_and_is_attacked(tmp_path):
     flag = RunFlag(run=str(done.folder), label="bad")
     assert flag.flag(["a grim day", "a fine day"]).tolist() == [True, False]
     assert flag.signature() != RunFlag(run=str(done.folder), label="bad", threshold=0.9).signature()
-    small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10", "eval.metrics={}"]
+    small = ["data.train=60", "data.valid=10", "data.test=20", "eval.samples=10", "~eval.metrics", "+eval.metrics={}"]
     judged = ["decode=filter_run", f"decode.filter.flag.run={done.folder}", "decode.filter.flag.label=bad"]
     rows = gentext.run("family=ngram", *small, *judged, "decode.filter.flag.threshold=0.9")
     assert rows[0].cost["draws_per_text"] >= 1

@@ -15,7 +15,7 @@ from gentext import text_scores
 from gentext.cli import main
 from gentext.types import EOS, pad
 
-SMALL = ["data.train=120", "data.valid=10", "data.test=20", "eval.samples=5", "eval.metrics={}"]
+SMALL = ["data.train=120", "data.valid=10", "data.test=20", "eval.samples=5", "~eval.metrics", "+eval.metrics={}"]
 
 
 @pytest.fixture(scope="module")

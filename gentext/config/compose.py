@@ -56,6 +56,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
         raise one_line(error, overrides, partial(_chosen, overrides)) from error
     finally:
         VersionBase.instance().version_base = outer
+    _check_mappings(cfg, overrides)
     if not with_hydra:
         with open_dict(cfg):
             del cfg["hydra"]
@@ -76,6 +77,25 @@ def _check_choices(overrides: Sequence[str]) -> None:
             raise ValueError(f"{override} names no option; ~{group} leaves {group} out. {near_option(group, name)}")
         if group == "tuned" and name not in known["tuned"]:
             raise ValueError(f"tuned={name} is unknown; ~tuned is the family's own sizes. {near_option('tuned', name)}")
+
+
+def _check_mappings(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a mapping that leaves out entries of the one that it is given for: Hydra keeps those, and says nothing.
+
+    Of a node with a class, and of an option as a whole, some keys may be given: it has the others anyhow.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if not value.startswith("{") or "." not in key or key.startswith(("+", "~", "hydra.")):
+            continue
+        node, (given,) = _select(cfg, key), parsed([override])
+        entries = given.value()
+        if not isinstance(node, DictConfig) or "_target_" in node or not isinstance(entries, dict):
+            continue
+        left = [str(name) for name in node if name not in entries]
+        if left:
+            anew = f"'~{key}' '+{override}'"
+            raise ValueError(f"{override} leaves {', '.join(left)} of {key} as they are; {anew} replaces it whole")
 
 
 def completed(overrides: Sequence[str]) -> list[str]:

@@ -79,7 +79,7 @@ def test_a_family_without_logits_is_no_student():
 
 def test_a_run_is_taught_by_another_and_stands_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    small = ["data.train=120", "data.valid=20", "data.test=20", "eval.samples=4", "eval.metrics={}"]
+    small = ["data.train=120", "data.valid=20", "data.test=20", "eval.samples=4", "~eval.metrics", "+eval.metrics={}"]
     teacher = gentext.run("family=ngram", *small, out="teachers")
     steps = ["family.model.width=16", "family.model.layers=1", "train.steps=8", "train.epochs=null"]
     named = f"family.teacher.run={teacher.folder}"

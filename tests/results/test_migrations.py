@@ -196,7 +196,7 @@ def test_an_interrupted_run_of_format_1_goes_on_to_its_end(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     command = next(command for command, name in NAMES.items() if name == "captions/lstm-s0-f5499140")
     shutil.copytree(FORMAT1 / "captions" / "lstm-s0-f5499140", tmp_path / "runs" / "captions" / "lstm-s0-f5499140")
-    assert main(["run", *today(command), "eval.metrics={}"]) == 0
+    assert main(["run", *today(command), "~eval.metrics", "+eval.metrics={}"]) == 0
     (folder,) = (tmp_path / "runs" / "captions").iterdir()
     log = [json.loads(line) for line in (folder / "log.jsonl").read_text().split("\n") if "valid/nll" in line]
     assert [line["step"] for line in log] == [5, 10, 15, 20]  # its own two, and ours
