@@ -23,7 +23,8 @@ from gentext.results.cost import PeakMemory
 from gentext.results.run_folder import Manifest, at_work
 from gentext.train.em import EMTrainer
 
-QUICK = ["eval.samples=50", "family.order=2"]
+FEW = "{bleu: {_target_: gentext.metrics.BLEU}, likelihood: {_target_: gentext.metrics.HeldOutLikelihood}}"
+QUICK = ["eval.samples=50", "family.order=2", "~eval.metrics", f"+eval.metrics={FEW}"]
 HOLD = """
 import sys
 from dataclasses import replace

@@ -63,6 +63,7 @@ def frames(seed: int, n: int) -> list[str]:
     return [f"{end} {' '.join(rng.choice(list('xyz'), 4))} {end}" for end in rng.choice(list("abcd"), n).tolist()]
 
 
+@pytest.mark.slow
 def test_a_transformer_judge_sees_what_an_n_gram_cannot():
     attentive = TransformerJudge(frames(0, 400), str.split, width=64, steps=250)
     counts = KneserNeyJudge(frames(0, 400), str.split, order=3)

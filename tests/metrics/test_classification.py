@@ -56,6 +56,7 @@ def test_a_label_that_is_never_said_has_precision_zero():
     assert (values["precision:b"].value, values["recall:a"].value) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_intervals_cover():
     """Of 200 draws of 150 texts, 95 % intervals hold the figure of the distribution in 92 to 98 of 100."""
     whole = Classification(resamples=0)

@@ -86,6 +86,7 @@ def test_a_lack_and_an_invention_are_told_apart():
     assert inventing["ngram_kl1"].value < inventing["ngram_reverse_kl1"].value
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_spread_over_fresh_samples():
     rng = np.random.default_rng(0)
 

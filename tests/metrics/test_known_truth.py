@@ -118,6 +118,7 @@ def test_intervals_hold_the_exact_divergences_nineteen_times_in_twenty():
     assert all(180 <= count <= 200 for count in held.values()), held
 
 
+@pytest.mark.slow
 def test_two_halves_of_one_models_samples_differ_in_one_case_of_twenty():
     """Figures of the accepted texts alone lacked the noise of how many are accepted: half of all pairs differed."""
     rng, told, trials = np.random.default_rng(0), 0, 150

@@ -191,6 +191,7 @@ def test_flops_agree_with_torchs_counter():
     assert counter.get_total_flops() == pytest.approx(family.flops(n * t), rel=0.02)
 
 
+@pytest.mark.slow
 def test_the_preset_learns_to_copy_backwards():
     """Which wants attention over the source."""
     torch.manual_seed(0)
