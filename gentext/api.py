@@ -398,6 +398,8 @@ def explain(figure: str, run: str | Path | None = None, *, decode: str | None = 
     """
     if run is None:
         return Explanation(explanations.figure(figure))
+    if Path(figure).exists() and not Path(run).exists():
+        raise ValueError(f"{figure} is no figure; the figure comes first: gentext explain {run} {figure}")
     return Explanation(explanations.value(store.find([run]), figure, decode))
 
 

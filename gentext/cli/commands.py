@@ -291,10 +291,7 @@ def _compare(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace) -> None:
     import gentext
 
-    *run, figure = args.words
-    if len(run) > 1:
-        raise ValueError(f"gentext explain takes a figure, or a run and a figure; got {' '.join(args.words)}")
-    print(gentext.explain(figure, *run, decode=args.decode))
+    print(gentext.explain(args.figure, args.run, decode=args.decode))
 
 
 def _frontier(args: argparse.Namespace) -> None:

@@ -249,7 +249,8 @@ def _compare(command: argparse.ArgumentParser) -> None:
 
 
 def _explain(command: argparse.ArgumentParser) -> None:
-    command.add_argument("words", nargs="+", metavar="[RUN] FIGURE", help="bleu4; or a run's folder and a figure")
+    command.add_argument("figure", help="its name, such as bleu4")
+    command.add_argument("run", nargs="?", help="a run's folder, whose value of it is explained")
     command.add_argument("--decode", help="of several decode settings the one to explain, as the board calls it")
 
 

@@ -23,7 +23,7 @@ READING = {
     "board": ["board", "RUN", "--format", "csv"],
     "merge": ["board", "RUN", "--merge", "--publish", "site"],
     "inspect": ["inspect", "RUN"],
-    "explain": ["explain", "RUN", "bleu4"],
+    "explain": ["explain", "bleu4", "RUN"],
     "compare": ["compare", "RUN", "RUN", "--format", "csv"],
     "export": ["export", "RUN", "model.arpa"],
     "run": [],

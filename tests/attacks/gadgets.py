@@ -33,7 +33,7 @@ GADGETS = {
 PLACES = ("family", "data", "tokenizer", "train", "eval", "decode")
 COMMANDS = (
     ["sample", "RUN"], ["score", "RUN"], ["report", "RUN", "-o", "r.html"], ["board", "RUN", "--publish", "site"],
-    ["board", "RUN", "--merge"], ["inspect", "RUN"], ["explain", "RUN", "bleu4"], ["export", "RUN", "x.arpa"],
+    ["board", "RUN", "--merge"], ["inspect", "RUN"], ["explain", "bleu4", "RUN"], ["export", "RUN", "x.arpa"],
     ["run", "data=truth", "data.truth.run=RUN", "data.train=20", "data.valid=5", "data.test=5", "eval.samples=5"],
 )  # fmt: skip
 

@@ -84,17 +84,17 @@ def test_a_figure_is_explained_with_and_without_a_run(tmp_path, capsys):
     record.write(made(), tmp_path)
     assert main(["explain", "bleu4"]) == 0
     assert "nearest to held-out human text" in capsys.readouterr().out
-    assert main(["explain", str(tmp_path), "bleu4"]) == 0
+    assert main(["explain", "bleu4", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "0.4 .. 0.6, 95 %, by wilson (Wilson's score interval of a share)" in said
     assert "refs:9                   reference texts that it was held against" in said
     assert f"once more    gentext score {tmp_path}" in said
     for words, why in [
         (["blue4"], "defines no figure blue4"),
-        ([str(tmp_path), "mauve"], "it is absent: too few texts"),
-        ([str(tmp_path), "bleu3"], "Did you mean bleu4"),
-        ([str(tmp_path), "bleu4", "--decode", "T 0.3"], "Known: ancestral"),
-        ([str(tmp_path), "bleu3", "bleu4"], "takes a figure, or a run and a figure"),
+        (["mauve", str(tmp_path)], "it is absent: too few texts"),
+        (["bleu3", str(tmp_path)], "Did you mean bleu4"),
+        (["bleu4", str(tmp_path), "--decode", "T 0.3"], "Known: ancestral"),
+        ([str(tmp_path), "bleu4"], f"gentext explain bleu4 {tmp_path}"),
     ]:
         assert main(["explain", *words]) == 2
         assert why in capsys.readouterr().err
