@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+from functools import lru_cache
 
-from gentext.checks import ArgumentError, at_least, one_of, positive, share
+import torch
+from torch import nn
+
+from gentext.checks import ArgumentError, at_least, class_name, one_of, positive, share
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
 from gentext.losses import Objective
@@ -17,6 +20,17 @@ from gentext.train.fit import fit
 from gentext.train.gradient_state import GradientState
 from gentext.train.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Rate
 from gentext.train.progress import Track
+
+
+@lru_cache(1)
+def lstm_in_bf16() -> bool:
+    """Whether this processor computes an LSTM under autocast: oneDNN's wants AVX-512, and has no slower one instead."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            nn.LSTM(1, 1)(torch.zeros(1, 1, 1))
+    except RuntimeError:
+        return False
+    return True
 
 
 class GradientTrainer:
@@ -123,6 +137,12 @@ class GradientTrainer:
         if not any(p.requires_grad for p in family.parameters()):
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
+            )
+        recurrent = any(isinstance(module, nn.LSTM) for module in family.modules())
+        if self.precision == "bf16" and recurrent and device_of(family).type == "cpu" and not lstm_in_bf16():
+            raise ValueError(
+                f"{self.key}.precision is bf16, and this processor computes no LSTM in bfloat16, of which "
+                f"{class_name(family)} is made; give {self.key}.precision=fp32, or device=cuda where there is a GPU"
             )
         parts = {"accumulate": self.accumulate, "processes": self.processes, "nodes": self.nodes}
         divided = [f"{self.key}.{name}={number}" for name, number in parts.items() if number > 1]

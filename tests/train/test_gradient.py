@@ -9,9 +9,10 @@ from train import tiny
 
 from gentext.language_model import LanguageModel
 from gentext.losses import NLL, Objective
+from gentext.models.lstm import LSTM
 from gentext.seeding import Streams
 from gentext.train.base import Trainer, TrainingError
-from gentext.train.gradient import GradientTrainer
+from gentext.train.gradient import GradientTrainer, lstm_in_bf16
 from gentext.train.gradient_state import GradientState
 from gentext.train.loader import TrainLoader
 
@@ -185,6 +186,23 @@ def test_rates(corpus, notes, schedule):
 def test_bf16_trains(corpus, notes):
     monitor = notes()
     _train(corpus, monitor, precision="bf16", steps=20)
+    assert monitor.curve("train/nll")[-1] < monitor.curve("train/nll")[0]
+
+
+def test_an_lstm_in_bf16_is_refused_where_the_processor_computes_none(corpus, notes, monkeypatch):
+    """Of oneDNN's LSTM torch has no slower form: without AVX-512 a step would end in a RuntimeError of its own."""
+    monkeypatch.setattr("gentext.train.gradient.lstm_in_bf16", lambda: False)
+    family = LSTM(corpus.tokenizer.vocab_size, width=8)
+    with pytest.raises(ValueError, match=r"precision is bf16, .*of which an LSTM is made; give train.precision=fp32"):
+        tiny.loop(precision="bf16").check(family, corpus)
+    tiny.loop(precision="bf16").check(tiny.family(corpus), corpus)
+    tiny.loop(precision="fp32").check(family, corpus)
+
+
+@pytest.mark.skipif(not lstm_in_bf16(), reason="this processor computes no LSTM in bfloat16")
+def test_an_lstm_trains_in_bf16(corpus, notes):
+    monitor = notes()
+    _train(corpus, monitor, LSTM(corpus.tokenizer.vocab_size, width=8), precision="bf16", steps=20)
     assert monitor.curve("train/nll")[-1] < monitor.curve("train/nll")[0]
 
 
