@@ -127,6 +127,20 @@ def test_priors_are_pseudo_counts_for_each_kind_that_was_met():
     assert torch.allclose(new.emission[:, 0], (torch.tensor([0, 0, 0, 0, 6, 1.0, 0, 0]) + 2 * 2 * words) / 11)
 
 
+def test_pseudo_tokens_may_be_spread_by_how_many_states_emit_a_word():
+    """`the` stands in two states' texts, `York` as often, but in one: a third state rather expects `the`."""
+    the, york, once, never = 4, 5, 6, 7
+    counts = HMMParameters(torch.ones(3), (torch.ones(3, 3),), torch.zeros(8, 3), torch.zeros(8).long())
+    counts.emission[the, 0] = counts.emission[the, 1] = 4.0
+    counts.emission[york, 1], counts.emission[once, 0], counts.emission[once, 2] = 8.0, 0.25, 0.75
+    new = maximized(counts, counts, torch.tensor([False] * 3), 0.0, emission=1.0, backoff="continuation")
+    kinds = torch.tensor([0, 0, 0.5, 0.5, 2, 1, 1, 0.5])  # EOS, UNK and `never` were never seen
+    expected = (torch.tensor([0, 0, 0, 0, 0, 0, 0.75, 0]) + 0.75 * kinds / kinds.sum()) / 1.5
+    assert torch.allclose(new.emission[:, 2], expected)
+    assert float(new.emission[the, 2]) == pytest.approx(2 * float(new.emission[york, 2]))
+    assert float(new.emission[never].min()) > 0
+
+
 def test_words_never_seen_share_what_those_seen_once_have():
     counts = HMMParameters(torch.ones(1), (torch.ones(1, 1),), torch.zeros(9, 1), torch.zeros(9).long())
     counts.emission[5:] = 1.0  # four words once; EOS, UNK and a third never
@@ -266,6 +280,7 @@ def test_relaxed_one_hots_are_the_words_themselves():
         ({"states": 7, "blocks": 2}, "multiple"),
         ({"rank": 0}, "rank"),
         ({"emission_prior": -1.0}, "prior"),
+        ({"emission_backoff": "kneser_ney"}, "continuation"),
         ({"grow_from": 0}, "grow_from"),
         ({"stepwise": 0.2}, "0.5 to 1"),
     ],

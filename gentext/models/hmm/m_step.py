@@ -10,24 +10,33 @@ from gentext.models.hmm.parameters import HMMParameters
 from gentext.types import BOS, PAD
 
 DEAD = 1e-3  # expected tokens below which a state is dead
+BACKOFFS = ("unigram", "continuation")  # a word's share of the tokens; of the pairs of a state and a word it emits
 FLOOR = 0.5  # tokens that a word has at least when a prior spreads as the words do
 
 
 def maximized(
-    counts: HMMParameters, old: HMMParameters, empty: Bool[Tensor, " s"], transition: float, emission: float
+    counts: HMMParameters,
+    old: HMMParameters,
+    empty: Bool[Tensor, " s"],
+    transition: float,
+    emission: float,
+    backoff: str = "unigram",
 ) -> HMMParameters:
     """Probabilities: counts and pseudo-counts, normalised; the `old` ones where there is neither.
 
-    A state has `emission` pseudo-tokens for each different word that it emits, spread as the text's words are, and
+    A state has `emission` pseudo-tokens for each different word that it emits, spread as `backoff` says (BACKOFFS), and
     `transition` pseudo-transitions for each different state that it leads to, spread evenly over those not `empty`.
-    Source: Witten and Bell 1991, method C, for the strength: a state that met few words expects few new ones.
+    Source: Witten and Bell 1991, method C, for the strength: a state that met few words expects few new ones; Kneser
+    and Ney 1995, equation 8, for a spread by contexts, which here are states, met in part where a count is below one.
     """
     *leave, enter = counts.factors
     even = (~empty).to(enter) / (~empty).sum()
     factors = [_rows(factor, transition, torch.ones_like(factor[0]) / factor.shape[1]) for factor in leave]
     factors.append(_rows(enter, transition, even))
     factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
-    emitted = counts.emission + emission * by_block(_kinds(counts.emission), counts)[counts.block] * _words(counts)
+    emitted = counts.emission + emission * by_block(_kinds(counts.emission), counts)[counts.block] * _spread(
+        counts, backoff
+    )
     total = by_block(emitted, counts)[counts.block]
     emitted = torch.where(total > 0, emitted / total, old.emission)
     return HMMParameters(_rows(counts.initial[None], transition, even)[0], tuple(factors), emitted, counts.block)
@@ -44,11 +53,16 @@ def _kinds(counts: Tensor) -> Tensor:
     return counts.clamp(max=1.0)
 
 
-def _words(counts: HMMParameters) -> Float[Tensor, "v 1"]:
-    """Each word's share of its block's tokens; words never seen share what those seen once have (Good-Turing)."""
-    words = counts.emission.sum(1)
+def _spread(counts: HMMParameters, backoff: str) -> Float[Tensor, "v 1"]:
+    """Each word's share of its block's tokens, or of the states that emit each; those never seen share as those once.
+
+    That is, all of them together have what all those seen once have (Good-Turing).
+    """
+    tokens = counts.emission.sum(1)
+    words = tokens.clone() if backoff == "unigram" else _kinds(counts.emission).sum(1)
     words[[PAD, BOS]] = torch.nan
-    unseen, once = words < FLOOR, (words - 1).abs() < FLOOR
+    unseen, once = tokens < FLOOR, (tokens - 1).abs() < FLOOR
+    unseen[[PAD, BOS]] = False
     words = torch.where(unseen, (once.sum() / unseen.sum()).clamp(min=FLOOR), words).nan_to_num(0.0)[:, None]
     return words / by_block(words, counts).clamp(min=FLOOR)[counts.block]
 

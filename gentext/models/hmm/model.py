@@ -12,10 +12,10 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from gentext.checks import at_least, between
+from gentext.checks import at_least, between, one_of
 from gentext.language_model import SupportsEM, SupportsPrepare
 from gentext.models.hmm.base import BaseHMM, block_log_softmax
-from gentext.models.hmm.m_step import maximized, revive
+from gentext.models.hmm.m_step import BACKOFFS, maximized, revive
 from gentext.models.hmm.parameters import HMMParameters
 from gentext.types import Batch
 
@@ -40,9 +40,11 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     `states`, which finds better optima than a random beginning in less time; null begins at random at full size.
     `clusters` give the blocks their words; where there is one block, each state that it begins with is a cluster.
     `transition_prior` and `emission_prior` are Dirichlet pseudo-counts (see `maximized`); both 0 is maximum
-    likelihood. `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by k^-alpha and
-    the running ones by the rest; null forgets the running ones.
-    Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise).
+    likelihood. `emission_backoff` spreads the latter as words occur (unigram), or by how many states emit each
+    (continuation). `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by k^-alpha
+    and the running ones by the rest; null forgets the running ones.
+    Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise);
+    Kneser and Ney 1995 (continuation).
     Differs: the prior is added to the counts (posterior mean, not mode), so that it may lie below 1.
 
     Example:
@@ -68,15 +70,18 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         grow_from: int | None = 16,
         transition_prior: float = 0.5,
         emission_prior: float = 0.5,
+        emission_backoff: str = "unigram",
         stepwise: float | None = None,
         state_dropout: float = 0.0,
     ) -> None:
         super().__init__(vocab_size, states, blocks, rank, state_dropout=state_dropout)
         at_least(0, transition_prior=transition_prior, emission_prior=emission_prior)
         at_least(1, grow_from=grow_from)
+        one_of("emission_backoff", emission_backoff, BACKOFFS)
         between(0.5, 1, stepwise=stepwise)  # below, stepwise EM does not converge
         self.clusters, self.grow_from, self.stepwise = clusters, grow_from, stepwise
         self.transition_prior, self.emission_prior = transition_prior, emission_prior
+        self.emission_backoff = emission_backoff
         shapes = [(states, states)] if rank is None else [(states, rank), (rank, states)]
         self.initial = nn.Parameter(torch.empty(states))
         self.factors = nn.ParameterList(torch.empty(shape) for shape in shapes)
@@ -126,6 +131,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
                 grow_from=self.grow_from,
                 transition_prior=self.transition_prior,
                 emission_prior=self.emission_prior,
+                emission_backoff=self.emission_backoff,
             ).to(self.block.device)
             seed.block.copy_(self.block)
             seed._begin(batches, words, bigrams, rng)
@@ -192,7 +198,8 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         dead = revive(counts, self.empty)
         if len(dead):
             log.warning("%d of %d states were dead: each is now half of the heaviest", len(dead), self.states)
-        new = maximized(counts, old, self.empty, self.transition_prior, self.emission_prior)
+        priors = self.transition_prior, self.emission_prior, self.emission_backoff
+        new = maximized(counts, old, self.empty, *priors)
         for parameter, table in zip(self._tables(), (new.initial, *new.factors, new.emission), strict=True):
             parameter.copy_(table.log())
 
