@@ -60,6 +60,7 @@ def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> R
         choices, folder = cfg.hydra.runtime.choices, Path(cfg.hydra.run.dir)
         with open_dict(cfg):
             del cfg["hydra"]
+        config.check_known([(cfg, words)])
         config.check_run(config.settle(cfg, words))
         folder.parent.mkdir(parents=True, exist_ok=True)
         return Run(run_job(cfg, folder, choices, words, config_dir=config_dir), folder)

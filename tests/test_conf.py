@@ -148,6 +148,32 @@ def opened(path: Path) -> Path:
     return Path(path)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "sweep", "advice"),
+    [
+        (["family=lstm", "++family.widht=8"], False, "family.widht is no key of this run. Did you mean width"),
+        (["family=lstm,ngram", "++family.widht=8,16"], True, "family.widht is no key of this run"),
+        (
+            ["family=lstm", "track=time", "train.epochs=3"],
+            False,
+            r"train.epochs=3 counts for nothing: track.core_seconds .*~track",
+        ),
+        (["family=lstm", "track=flops", "train.steps=3"], False, "train.steps=3 counts for nothing: track.flops"),
+        (["family=hmm", "track=time", "train.iterations=3"], False, "train.iterations=3 counts for nothing"),
+        (["experiment=demo", "train.epochs=3"], True, "train.epochs=3 counts for nothing"),
+    ],
+)
+def test_what_would_count_for_nothing_is_refused(overrides, sweep, advice):
+    with pytest.raises(ValueError, match=advice):
+        check(config.completed(overrides), sweep=sweep)
+
+
+def test_what_counts_somewhere_is_not_refused():
+    check(["family=lstm,ngram", "++family.width=8"], sweep=True)
+    check(["family=lstm", "track=time", "train.steps=0"])  # no training at all
+    check(["family=lstm", "track=parameters", "train.epochs=3"])  # a track of sizes
+
+
 def test_what_others_annotate_is_theirs_to_read():
     node = OmegaConf.create({"_target_": f"{__name__}.opened", "path": "log.txt"})
     assert config.build(node) == Path("log.txt")

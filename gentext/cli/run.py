@@ -215,7 +215,9 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
     Raises ValueError with advice before anything starts.
     """
     composed = cache(lambda *job: config.compose(job, with_hydra=True))
-    for job in config.jobs(overrides, sweep=sweep, composed=composed):
+    jobs = config.jobs(overrides, sweep=sweep, composed=composed)
+    config.check_known((composed(*job), job) for job in jobs)
+    for job in jobs:
         cfg = config.settle(composed(*job), job)
         with open_dict(cfg):
             del cfg["hydra"]

@@ -1,7 +1,7 @@
 """Configuration: schema (keys), search (where options lie), compose (overrides), build (objects), advice (errors)."""
 
 from gentext.config.advice import near
-from gentext.config.build import build, check, check_run, decoder, setting, settings
+from gentext.config.build import build, check, check_known, check_run, decoder, setting, settings
 from gentext.config.compose import completed, compose, decides_its_text, discrete, expand, is_sweep, jobs, late, parsed
 from gentext.config.schema import (
     NOT_IDENTITY,
@@ -26,6 +26,7 @@ __all__ = [
     "always_pairs",
     "build",
     "check",
+    "check_known",
     "check_run",
     "completed",
     "compose",

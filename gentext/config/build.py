@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -16,7 +16,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from gentext.checks import ArgumentError, at_least, device
 from gentext.config.advice import near_key, near_option, one_line
-from gentext.config.schema import located, takes
+from gentext.config.schema import located, takes, unknown
 from gentext.config.search import folders
 from gentext.config.trust import refuse_code
 
@@ -52,6 +52,19 @@ def _named(error: HydraException, node: Any) -> Exception:
             path = re.sub(r"[${}]", "", at._value()).split(".")
             at = at._dereference_node()
     return ValueError(f"{'.'.join(path)}.{cause.name.rpartition('.')[2]} {cause.problem}")
+
+
+def check_known(jobs: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
+    """Refuse a `++key=value` that no job of a sweep takes: what some take is left out of the others, and a typo of all.
+
+    Args:
+        jobs: each one's configuration and overrides.
+    """
+    of_jobs = [unknown(cfg, overrides) for cfg, overrides in jobs]
+    for override, known in of_jobs[0].items() if of_jobs else ():
+        key = override.partition("=")[0].removeprefix("++")
+        if all(any(word.startswith(f"++{key}=") for word in found) for found in of_jobs):
+            raise ValueError(f"{key} is no key of this run. {near_key(key.rpartition('.')[2], known, 'keys')}")
 
 
 def check_run(cfg: DictConfig) -> None:

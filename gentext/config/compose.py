@@ -25,6 +25,7 @@ from gentext.config.search import folder, folders
 
 PATHS = ("init", "family.model", "data.path", "data.truth.path", "data.truth.run")
 TEXTS = ("out", "title")  # never a number, a list or a sweep
+LIMITS = ("steps", "epochs", "seconds", "iterations")  # of a training, in a track's place
 PLAIN_TEXT = re.compile(r"[A-Za-z_/.~?!][A-Za-z0-9_/.~?!+% -]*(?<! )|")
 WORD = re.compile("null|true|false|yes|no|on|off|inf|nan", re.IGNORECASE)
 PLAIN_PATH = re.compile(r"(?!(?:null|true|false|yes|no|on|off|inf|nan)$)[A-Za-z_/.~][A-Za-z0-9_/.~-]*", re.IGNORECASE)
@@ -57,6 +58,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     finally:
         VersionBase.instance().version_base = outer
     _check_mappings(cfg, overrides)
+    _check_limits(cfg, overrides)
     if not with_hydra:
         with open_dict(cfg):
             del cfg["hydra"]
@@ -96,6 +98,21 @@ def _check_mappings(cfg: DictConfig, overrides: Sequence[str]) -> None:
         if left:
             anew = f"'~{key}' '+{override}'"
             raise ValueError(f"{override} leaves {', '.join(left)} of {key} as they are; {anew} replaces it whole")
+
+
+def _check_limits(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a limit of training beside a track's, which holds in its place."""
+    allowed = [key for key in ("core_seconds", "flops") if _select(cfg, f"track.{key}") is not None]
+    shares = _select(cfg, "train.shares") or {}
+    if not allowed or None in shares.values():  # a stage without a share goes by its own limits
+        return
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key.startswith("train.") and key.rpartition(".")[2] in LIMITS and value not in ("null", "0"):
+            raise ValueError(
+                f"{override.lstrip('+')} counts for nothing: track.{allowed[0]} says when a training ends. Leave it "
+                "out, or give ~track"
+            )
 
 
 def completed(overrides: Sequence[str]) -> list[str]:

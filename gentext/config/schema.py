@@ -123,6 +123,17 @@ def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     return settled
 
 
+def unknown(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, list[str]]:
+    """The overrides `++key=value` whose key no parameter of the node's class has, each with those that there are."""
+    found = {}
+    for override in overrides:
+        parent, _, name = override.partition("=")[0].removeprefix("++").rpartition(".")
+        node = OmegaConf.select(cfg, parent) if override.startswith("++") and parent else None
+        if isinstance(node, DictConfig) and node.get("_target_") and not takes(node, name):
+            found[override] = [*parameters(node._target_)]
+    return found
+
+
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
