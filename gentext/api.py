@@ -670,6 +670,9 @@ def spelled(overrides: Sequence[str], keys: Mapping[str, Any]) -> list[str]:
         >>> spelled(["family=lstm"], {"seed": 1, "resume": False})
         ['family=lstm', 'seed=1', 'resume=false']
     """
+    for each in overrides:
+        if not isinstance(each, str):
+            raise ValueError(f"{each!r} is no override; give each as a text of its own: 'family=lstm', 'seed=1'")
     return [*overrides, *(f"{key}={_spelled(value)}" for key, value in keys.items())]
 
 

@@ -115,6 +115,19 @@ def device(name: str, given: str) -> None:
         raise ArgumentError(name, f"is {given!r}, and torch finds {held} {kind} devices here; give {name}=cpu")
 
 
+def a_list(**given: object) -> None:
+    """Refuse one text where several are asked for: it would be read as the list of its characters.
+
+    >>> a_list(stop=["END"])
+    >>> a_list(stop="END")
+    Traceback (most recent call last):
+    gentext.checks.ArgumentError: stop is the text 'END'; give a list: stop=['END']
+    """
+    for name, value in given.items():
+        if isinstance(value, str):
+            raise ArgumentError(name, f"is the text {value!r}; give a list: {name}=[{value!r}]")
+
+
 def class_name(value: object) -> str:
     """The class of a value, after its article as it is spoken.
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from yaml import YAMLError
 
 from gentext import config
-from gentext.checks import class_name
+from gentext.checks import a_list, class_name
 from gentext.data.constraints import Conditions
 from gentext.data.source import Truth
 from gentext.data.tokenizer import Tokenizer
@@ -104,6 +104,7 @@ class TrainedModel:
         """
         if stream is not None and n > 1:
             raise ValueError(f"asked for {n} samples; ask for 1, to stream it")
+        a_list(stop=stop)
         if "" in stop:
             raise ValueError("a stop string is empty; give it a character, or leave it out")
         if isinstance(self.family, SupportsAnswers):

@@ -102,3 +102,16 @@ def test_wrong_words_are_refused_with_advice():
         gentext.run(config_dir="nowhere")
     with pytest.raises(ValueError, match="give each by itself"):
         gentext.board(["runs", "more"])
+
+
+def test_one_thing_where_a_list_belongs_is_answered(tmp_path):
+    done = gentext.run(*SMALL)
+    model = done.load()
+    with pytest.raises(ValueError, match=r"stop is the text 'END'; give a list: stop=\['END'\]"):
+        model.sample(stop="END")
+    with pytest.raises(ValueError, match=r"contains is the text 'dog'; give a list"):
+        model.sample(contains="dog")
+    with pytest.raises(ValueError, match=r"texts is the text 'a dog'; give a list"):
+        model.tokenizer.encode("a dog")
+    with pytest.raises(ValueError, match=r"\['family=ngram'\] is no override; give each as a text of its own"):
+        gentext.run(["family=ngram"])

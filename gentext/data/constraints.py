@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gentext.checks import a_list
 from gentext.data.automaton import Automaton, Expression, Pattern, automaton
 from gentext.data.tokenizer import Tokenizer
 from gentext.types import ANY, GAP, UNK
@@ -30,10 +31,7 @@ class Conditions:
     expression: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("contains", "forbids"):
-            given = getattr(self, name)
-            if isinstance(given, str):
-                raise ValueError(f"{name} is the text {given!r}; give a list of words: {name}=[{given!r}]")
+        a_list(contains=self.contains, forbids=self.forbids)
         if self.length is not None and self.length < 0:
             raise ValueError(f"length is {self.length}; give a number of words, 0 or more")
         if self.infill is not None and not BLANKS.keys() & set(self.infill.split()):

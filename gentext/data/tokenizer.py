@@ -16,7 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-from gentext.checks import ArgumentError, at_least
+from gentext.checks import ArgumentError, a_list, at_least
 from gentext.data.spacing import SAMPLE, Spacing, spacing_of
 from gentext.data.spelling import UNKNOWN
 from gentext.data.words import LINE_OR_WORD, WordRule, word_rule
@@ -100,6 +100,7 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text."""
+        a_list(texts=texts)
         texts = [self._cased(text) for text in texts]
         if self.rules.kind == "bpe":
             return [encoding.ids for encoding in self.model.encode_batch_fast(texts)]
@@ -137,6 +138,7 @@ class Tokenizer:
 
         lowercase: the corpus was lower-cased before this tokenizer saw it.
         """
+        a_list(texts=texts)
         texts = [text.lower() if lowercase else text for text in texts]
         if self.rules.kind != "bpe":
             unknown = [repr(word) for word in dict.fromkeys(word for text in texts for word in self.unknown(text))]

@@ -227,7 +227,7 @@ def test_a_beam_under_conditions_finds_the_likeliest_text_that_is_led_there():
     ("given", "why"),
     [
         ({}, "contains is empty"),
-        ({"contains": "dog"}, r"give a list of words: contains=\['dog'\]"),
+        ({"contains": "dog"}, r"give a list: contains=\['dog'\]"),
         ({"contains": ["a"], "how": "guide"}, "how=guide belong together"),
     ],
 )
