@@ -172,6 +172,10 @@ def test_what_counts_somewhere_is_not_refused():
     check(["family=lstm,ngram", "++family.width=8"], sweep=True)
     check(["family=lstm", "track=time", "train.steps=0"])  # no training at all
     check(["family=lstm", "track=parameters", "train.epochs=3"])  # a track of sizes
+    words = ["experiment=captions_time", "family=lstm", "seed=0", "~track", "train.epochs=3"]
+    check(words)
+    settled = config.settle(config.compose(words), words)
+    assert (settled.track, settled.train.epochs) == (None, 3)
 
 
 def test_what_others_annotate_is_theirs_to_read():

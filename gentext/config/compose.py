@@ -102,7 +102,8 @@ def _check_mappings(cfg: DictConfig, overrides: Sequence[str]) -> None:
 
 def _check_limits(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Refuse a limit of training beside a track's, which holds in its place."""
-    allowed = [key for key in ("core_seconds", "flops") if _select(cfg, f"track.{key}") is not None]
+    chosen = _select(cfg, "track._target_")  # ~track leaves an experiment's values of it
+    allowed = [key for key in ("core_seconds", "flops") if chosen and _select(cfg, f"track.{key}") is not None]
     shares = _select(cfg, "train.shares") or {}
     if not allowed or None in shares.values():  # a stage without a share goes by its own limits
         return

@@ -109,11 +109,15 @@ def always_pairs(data: DictConfig) -> bool:
 
 
 def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The configuration without what `++key=value` gave a class that has no such parameter.
+    """The configuration without what `++key=value` gave a class that has no such parameter, or a track left out.
 
-    In a sweep over families, `++train.epochs=4` is for those that have epochs.
+    In a sweep over families, `++train.epochs=4` is for those that have epochs. `~track` takes the option away, but not
+    what an experiment's file says of it.
     """
     settled = copy.deepcopy(cfg)
+    if any(re.fullmatch("~track(=.*)?", override) for override in overrides):
+        with flag_override(settled, ["struct", "readonly"], False):
+            settled.track = None
     for override in overrides:
         parent, _, name = override.partition("=")[0].removeprefix("++").rpartition(".")
         node = OmegaConf.select(settled, parent) if override.startswith("++") and parent else None
