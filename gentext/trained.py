@@ -41,6 +41,7 @@ from gentext.language_model import (
     SupportsGuiding,
     SupportsInfilling,
     SupportsLatent,
+    SupportsPrepare,
 )
 from gentext.latent_space import LatentSpace
 from gentext.results import migrations
@@ -402,6 +403,8 @@ def begin_with(family: LanguageModel, tokenizer: Tokenizer, folder: Path) -> Non
         raise ValueError(
             f"init={folder}: none of its weights fits this {type(family).__name__}; {'; '.join(unfit[:3])}"
         )
+    if isinstance(family, SupportsPrepare):
+        family.begun = True
     left = [name for name, value in own.items() if value.data_ptr() not in taken]
     if rows is not None:
         log.warning("init: %d of %d tokens are spelled alike, and begin as there", len(rows[0]), tokenizer.vocab_size)

@@ -11,7 +11,9 @@ from safetensors.torch import save_model
 from gentext.cli import main
 from gentext.data.tokenizer import Word
 from gentext.models import EncoderDecoder, MaskedLM
+from gentext.results import record
 from gentext.trained import begin_with
+from gentext.types import pad
 
 SIZES = {"width": 16, "layers": 2, "heads": 2}
 
@@ -81,3 +83,23 @@ def test_a_run_begins_with_anothers_weights(tmp_path):
     assert main(["run", "family=encoder_decoder", *small, f"init={run}", f"out={tmp_path / 'b'}"]) == 0
     (log,) = (tmp_path / "b").rglob("log.txt")
     assert "weights begin as those of" in log.read_text()
+
+
+@pytest.mark.parametrize("family", ["hmm", "hmm_neural"])
+def test_what_reads_the_text_before_training_keeps_the_weights_it_begins_with(tmp_path, family):
+    """Else an HMM grows or is drawn anew."""
+    small = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5", "family.states=8"]
+    long, short = {"hmm": ("train.iterations=4", "train.iterations=1")}.get(family, ("train.steps=60", "train.steps=1"))
+    assert main(["run", f"family={family}", *small, long, f"out={tmp_path / 'a'}"]) == 0
+    (run,) = [path.parent for path in (tmp_path / "a").rglob("trained.json")]
+    assert main(["run", f"family={family}", *small, short, f"init={run}", f"out={tmp_path / 'b'}"]) == 0
+    assert main(["run", f"family={family}", *small, short, f"out={tmp_path / 'c'}"]) == 0
+    first, second, alone = (record.find([tmp_path / name])[0].values["nll_test"].value for name in "abc")
+    assert second < 1.01 * first < alone
+
+
+def test_the_lengths_of_masked_texts_are_those_of_the_text_at_hand():
+    family = MaskedLM(9, **SIZES)
+    for texts in ([[4, 5, 2]], [[4, 5, 6, 2], [4, 5, 6, 2]]):
+        family.prepare([pad(texts)], rng=torch.Generator())
+    assert family.lengths.sum() == 2

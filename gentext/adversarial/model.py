@@ -45,6 +45,7 @@ class TextGAN(LanguageModel, SupportsAdversarial, SupportsHidden, SupportsPrepar
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
         """Prepares a generator that reads the training text before it is trained."""
         if isinstance(self.generator, SupportsPrepare):
+            self.generator.begun = self.begun
             self.generator.prepare(batches, rng=rng)
 
     def hidden(self, state: State) -> Float[Tensor, "n d"]:

@@ -114,7 +114,9 @@ class MaskedDiffusion(LanguageModel, SupportsUnmasking, SupportsFullConditionals
         nn.init.normal_(self.embedding.weight, std=0.02)
 
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
-        """Begin with the lengths of the training texts, half a text more of each."""
+        """Begin with the lengths of the training texts, half a text more of each; or with another run's."""
+        if self.begun:
+            return
         counts = torch.zeros_like(self.length_bias)
         for batch in batches:
             counts += _length(batch, self.context).bincount(minlength=len(counts)).to(counts)

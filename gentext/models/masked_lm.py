@@ -114,6 +114,7 @@ class MaskedLM(LanguageModel, SupportsFullConditionals, SupportsPrepare, Support
 
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
         """Count how many training texts have how many tokens."""
+        self.lengths.zero_()  # another run's, where it begins with those weights
         for batch in batches:
             self.lengths += batch.lengths.clamp_max(self.context).bincount(minlength=self.context + 1)
 

@@ -105,7 +105,10 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
-        """Look at the training text: cluster its words, and begin near its word frequencies, or grown."""
+        """Look at the training text: cluster its words, and begin near its word frequencies, or grown.
+
+        With another run's parameters it only counts the text.
+        """
         batches = list(batches)
         words, bigrams = count_words(batches, self.vocab_size)
         self.text.fill_(words.sum())
@@ -113,6 +116,8 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
             raise ValueError(
                 f"states={self.states} is more than the {int(self.text)} tokens of the training text; give fewer states"
             )
+        if self.begun:
+            return
         if self.blocks > 1 and self.clusters is not None:
             self.block.copy_(torch.from_numpy(self.clusters(bigrams, self.blocks, rng=rng)))
         self._begin(batches, words, bigrams, rng)

@@ -77,12 +77,17 @@ class NeuralHMM(BaseHMM, SupportsPrepare):
 
     @torch.no_grad()
     def prepare(self, batches: Iterable[Batch], *, rng: torch.Generator) -> None:
-        """Look at the training text: sort its words into blocks, and begin with their frequencies."""
+        """Look at the training text: sort its words into blocks, and begin with their frequencies.
+
+        With another run's parameters nothing is left to begin.
+        """
         words, bigrams = count_words(batches, self.vocab_size)
         if self.states > int(words.sum()):
             raise ValueError(
                 f"states={self.states} is more than the {int(words.sum())} tokens of the training text; give fewer"
             )
+        if self.begun:
+            return
         self.frequency.copy_(words.clamp(min=0.5).log())
         if self.blocks > 1 and self.clusters is not None:
             self.block.copy_(torch.from_numpy(self.clusters(bigrams, self.blocks, rng=rng)))
