@@ -151,8 +151,8 @@ def opened(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("overrides", "sweep", "advice"),
     [
-        (["family=lstm", "++family.widht=8"], False, "family.widht is no key of this run. Did you mean width"),
-        (["family=lstm,ngram", "++family.widht=8,16"], True, "family.widht is no key of this run"),
+        (["family=lstm", "++family.widths=8"], False, "family.widths is no key of this run. Did you mean width"),
+        (["family=lstm,ngram", "++family.widths=8,16"], True, "family.widths is no key of this run"),
         (
             ["family=lstm", "track=time", "train.epochs=3"],
             False,
