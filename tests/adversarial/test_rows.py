@@ -15,7 +15,8 @@ from gentext.run_judge import RunJudge
 
 SMALL = [
     *("family=seqgan", "data.train=60", "data.valid=20", "data.test=20", "eval=truth", "eval.samples=20"),
-    *("family.generator.layers=1", "family.generator.width=8", "family.critic.filters={2: 4}", "loss.rollouts=1"),
+    *("family.generator.layers=1", "family.generator.width=8", "loss.rollouts=1"),
+    *("~family.critic.filters", "+family.critic.filters={2: 4}"),
     *("train.epochs=1", "train.critic.steps=2", "train.game.steps=4", "train.game.valid_every=2", "train.game.draw=20"),
     *("train.game.lr=0.1", "train.game.keep=frechet"),
 ]
