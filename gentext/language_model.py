@@ -336,7 +336,7 @@ class SupportsPrepare(ABC):
     """A model that reads the training text once before any training: word clusters, initial parameters.
 
     prepare_flops: floating-point operations of training that `prepare` did: an HMM grows by passes of EM.
-    begun: whether its parameters are another run's (`init=RUN`), which `prepare` leaves as they are.
+    begun: whether all of its parameters are another run's (`init=RUN`); `prepare` leaves them then.
     """
 
     prepare_flops: float = 0.0

@@ -404,7 +404,7 @@ def begin_with(family: LanguageModel, tokenizer: Tokenizer, folder: Path) -> Non
             f"init={folder}: none of its weights fits this {type(family).__name__}; {'; '.join(unfit[:3])}"
         )
     if isinstance(family, SupportsPrepare):
-        family.begun = True
+        family.begun = all(parameter.data_ptr() in taken for parameter in family.parameters())
     left = [name for name, value in own.items() if value.data_ptr() not in taken]
     if rows is not None:
         log.warning("init: %d of %d tokens are spelled alike, and begin as there", len(rows[0]), tokenizer.vocab_size)

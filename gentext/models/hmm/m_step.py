@@ -34,9 +34,8 @@ def maximized(
     factors = [_rows(factor, transition, torch.ones_like(factor[0]) / factor.shape[1]) for factor in leave]
     factors.append(_rows(enter, transition, even))
     factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
-    emitted = counts.emission + emission * by_block(_kinds(counts.emission), counts)[counts.block] * _spread(
-        counts, backoff
-    )
+    kinds = by_block(_kinds(counts.emission), counts)[counts.block]
+    emitted = counts.emission + emission * kinds * _spread(counts, backoff)
     total = by_block(emitted, counts)[counts.block]
     emitted = torch.where(total > 0, emitted / total, old.emission)
     return HMMParameters(_rows(counts.initial[None], transition, even)[0], tuple(factors), emitted, counts.block)
@@ -54,9 +53,9 @@ def _kinds(counts: Tensor) -> Tensor:
 
 
 def _spread(counts: HMMParameters, backoff: str) -> Float[Tensor, "v 1"]:
-    """Each word's share of its block's tokens, or of the states that emit each; those never seen share as those once.
+    """Each word's share of its block's tokens, or of the pairs of a state and a word that it emits.
 
-    That is, all of them together have what all those seen once have (Good-Turing).
+    Words never seen share what those seen once have (Good-Turing).
     """
     tokens = counts.emission.sum(1)
     words = tokens.clone() if backoff == "unigram" else _kinds(counts.emission).sum(1)
