@@ -61,9 +61,8 @@ def check_known(jobs: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
         jobs: each one's configuration and overrides.
     """
     of_jobs = [unknown(cfg, overrides) for cfg, overrides in jobs]
-    for override, known in of_jobs[0].items() if of_jobs else ():
-        key = override.partition("=")[0].removeprefix("++")
-        if all(any(word.startswith(f"++{key}=") for word in found) for found in of_jobs):
+    for key, known in of_jobs[0].items():
+        if all(key in found for found in of_jobs):
             raise ValueError(f"{key} is no key of this run. {near_key(key.rpartition('.')[2], known, 'keys')}")
 
 

@@ -115,26 +115,26 @@ def settle(cfg: DictConfig, overrides: Sequence[str]) -> DictConfig:
     what an experiment's file says of it.
     """
     settled = copy.deepcopy(cfg)
-    if any(re.fullmatch("~track(=.*)?", override) for override in overrides):
+    if any(override.partition("=")[0] == "~track" for override in overrides):
         with flag_override(settled, ["struct", "readonly"], False):
             settled.track = None
-    for override in overrides:
-        parent, _, name = override.partition("=")[0].removeprefix("++").rpartition(".")
-        node = OmegaConf.select(settled, parent) if override.startswith("++") and parent else None
-        if isinstance(node, DictConfig) and node.get("_target_") and not takes(node, name):
-            with flag_override(node, ["struct", "readonly"], False):
-                node.pop(name, None)
+    for key in sorted(unknown(settled, overrides), reverse=True):  # what lies within another key goes before it
+        parent, _, name = key.rpartition(".")
+        node = OmegaConf.select(settled, parent)
+        with flag_override(node, ["struct", "readonly"], False):
+            node.pop(name, None)
     return settled
 
 
 def unknown(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, list[str]]:
-    """The overrides `++key=value` whose key no parameter of the node's class has, each with those that there are."""
+    """The keys of overrides `++key=value` that no parameter of the node's class is, each with those that there are."""
     found = {}
     for override in overrides:
-        parent, _, name = override.partition("=")[0].removeprefix("++").rpartition(".")
+        key = override.partition("=")[0].removeprefix("++")
+        parent, _, name = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if override.startswith("++") and parent else None
         if isinstance(node, DictConfig) and node.get("_target_") and not takes(node, name):
-            found[override] = [*parameters(node._target_)]
+            found[key] = [*parameters(node._target_)]
     return found
 
 

@@ -138,8 +138,8 @@ class GradientTrainer:
             raise ValueError(
                 f"train=gradient needs parameters, and {type(family).__name__} has none; try train=em loss=none"
             )
-        recurrent = any(isinstance(module, nn.LSTM) for module in family.modules())
-        if self.precision == "bf16" and recurrent and device_of(family).type == "cpu" and not lstm_in_bf16():
+        half = self.precision == "bf16" and device_of(family).type == "cpu"
+        if half and any(isinstance(module, nn.LSTM) for module in family.modules()) and not lstm_in_bf16():
             raise ValueError(
                 f"{self.key}.precision is bf16, and this processor computes no LSTM in bfloat16, of which "
                 f"{class_name(family)} is made; give {self.key}.precision=fp32, or device=cuda where there is a GPU"

@@ -106,10 +106,9 @@ def products() -> Callable[[list[list[int]]], None]:
     """The products of two LSTMs and an output layer over a batch's real tokens, and of their gradients."""
     torch.manual_seed(0)
     recurrent, read = torch.randn(WIDTH, 4 * WIDTH), torch.randn(EMBEDDING, 4 * WIDTH)
-    output, out = torch.randn(WIDTH, V), torch.empty(0)
+    output = torch.randn(WIDTH, V)
 
     def steps(texts: list[list[int]]) -> None:
-        nonlocal out
         alike = sorted(texts, key=len)
         for i in range(0, len(alike), ROWS):
             longest = max(map(len, alike[i : i + ROWS]))
@@ -118,17 +117,17 @@ def products() -> Callable[[list[list[int]]], None]:
             all_read, all_gates = torch.randn(tokens, EMBEDDING), torch.randn(tokens, 4 * WIDTH)
             states, scores = torch.randn(tokens, WIDTH), torch.randn(tokens, V)
             for _ in ("encoder", "decoder"):
-                out = all_read @ read
+                torch.mm(all_read, read)
                 for _ in range(longest):
-                    out = state @ recurrent
+                    torch.mm(state, recurrent)
                 for _ in range(longest):
-                    out = gates @ recurrent.T
-                out = states.T @ all_gates
-                out = all_gates @ read.T
-                out = all_read.T @ all_gates
-            out = states @ output
-            out = scores @ output.T
-            out = states.T @ scores
+                    torch.mm(gates, recurrent.T)
+                torch.mm(states.T, all_gates)
+                torch.mm(all_gates, read.T)
+                torch.mm(all_read.T, all_gates)
+            torch.mm(states, output)
+            torch.mm(scores, output.T)
+            torch.mm(states.T, scores)
 
     return steps
 
