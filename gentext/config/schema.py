@@ -133,7 +133,9 @@ def unknown(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, list[str]]:
         key = override.partition("=")[0].removeprefix("++")
         parent, _, name = key.rpartition(".")
         node = OmegaConf.select(cfg, parent) if override.startswith("++") and parent else None
-        if isinstance(node, DictConfig) and node.get("_target_") and not takes(node, name):
+        if not isinstance(node, DictConfig) or not node.get("_target_") or name.startswith("_"):  # _target_ is Hydra's
+            continue
+        if not takes(node, name):
             found[key] = [*parameters(node._target_)]
     return found
 
