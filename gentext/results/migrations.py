@@ -253,7 +253,7 @@ ADDED: dict[str, dict[str, Any]] = {
     "gentext.data.LocalText": {"skip_bad": False, "train": None},
     "gentext.data.PublishedCorpus": {"train": None},
     "gentext.models.EncoderDecoder": {"cutoffs": None},
-    "gentext.models.HMM": {"emission_backoff": "unigram"},
+    "gentext.models.HMM": {"emission_backoff": "unigram", "transition_backoff": "even"},
     "gentext.models.LSTM": {"cutoffs": None},
     "gentext.models.MaskedDiffusion": {"weighting": 1.0},
     "gentext.models.NGram": {"smoothing": "kneser_ney"},

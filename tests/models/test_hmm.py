@@ -133,12 +133,33 @@ def test_pseudo_tokens_may_be_spread_by_how_many_states_emit_a_word():
     counts = HMMParameters(torch.ones(3), (torch.ones(3, 3),), torch.zeros(8, 3), torch.zeros(8).long())
     counts.emission[the, 0] = counts.emission[the, 1] = 4.0
     counts.emission[york, 1], counts.emission[once, 0], counts.emission[once, 2] = 8.0, 0.25, 0.75
-    new = maximized(counts, counts, torch.tensor([False] * 3), 0.0, emission=1.0, backoff="continuation")
+    new = maximized(counts, counts, torch.tensor([False] * 3), 0.0, emission=1.0, emission_backoff="continuation")
     kinds = torch.tensor([0, 0, 0.5, 0.5, 2, 1, 1, 0.5])  # EOS, UNK and `never` were never seen
     expected = (torch.tensor([0, 0, 0, 0, 0, 0, 0.75, 0]) + 0.75 * kinds / kinds.sum()) / 1.5
     assert torch.allclose(new.emission[:, 2], expected)
     assert float(new.emission[the, 2]) == pytest.approx(2 * float(new.emission[york, 2]))
     assert float(new.emission[never].min()) > 0
+
+
+@pytest.mark.parametrize(
+    ("backoff", "shares"), [("even", [1, 1, 1]), ("unigram", [5, 3, 2]), ("continuation", [1, 2, 1])]
+)
+def test_pseudo_transitions_may_be_spread_as_states_are_entered(backoff, shares):
+    """From the last state half of the steps are counted, all to itself, and half are pseudo-transitions."""
+    table = torch.tensor([[5.0, 2, 0], [0, 1, 0], [0, 0, 2]])
+    counts = HMMParameters(torch.ones(3), (table,), torch.ones(8, 3), torch.zeros(8).long())
+    new = maximized(counts, counts, torch.tensor([False] * 3), 2.0, 0.0, transition_backoff=backoff)
+    spread = torch.tensor(shares) / sum(shares)
+    assert torch.allclose(new.factors[0][2], 0.5 * spread + torch.tensor([0, 0, 0.5]))
+    assert torch.allclose(new.factors[0].sum(1), torch.ones(3))
+
+
+def test_nothing_leads_to_an_empty_state_by_any_backoff():
+    counts = HMMParameters(torch.ones(2), (torch.ones(2, 2),), torch.ones(8, 2), torch.zeros(8).long())
+    counts.factors[0][:, 1] = 0.0
+    for backoff in ("even", "unigram", "continuation"):
+        new = maximized(counts, counts, torch.tensor([False, True]), 1.0, 0.0, transition_backoff=backoff)
+        assert new.factors[0][:, 1].tolist() == [0.0, 0.0]
 
 
 def test_words_never_seen_share_what_those_seen_once_have():
@@ -281,6 +302,7 @@ def test_relaxed_one_hots_are_the_words_themselves():
         ({"rank": 0}, "rank"),
         ({"emission_prior": -1.0}, "prior"),
         ({"emission_backoff": "kneser_ney"}, "continuation"),
+        ({"transition_backoff": "uniform"}, "even"),
         ({"grow_from": 0}, "grow_from"),
         ({"stepwise": 0.2}, "0.5 to 1"),
     ],

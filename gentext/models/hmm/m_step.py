@@ -10,8 +10,11 @@ from gentext.models.hmm.parameters import HMMParameters
 from gentext.types import BOS, PAD
 
 DEAD = 1e-3  # expected tokens below which a state is dead
-BACKOFFS = ("unigram", "continuation")  # a word's share of the tokens; of the pairs of a state and a word it emits
-FLOOR = 0.5  # tokens that a word has at least when a prior spreads as the words do
+# A word's share of the tokens, or of the pairs of a state and a word that it emits
+EMISSION_BACKOFFS = ("unigram", "continuation")
+# A state's share: as any other's, of the transitions, or of the pairs of states
+TRANSITION_BACKOFFS = ("even", "unigram", "continuation")
+FLOOR = 0.5  # of what a word or a state has at least where a prior spreads as they do
 
 
 def maximized(
@@ -20,31 +23,40 @@ def maximized(
     empty: Bool[Tensor, " s"],
     transition: float,
     emission: float,
-    backoff: str = "unigram",
+    emission_backoff: str = "unigram",
+    transition_backoff: str = "even",
 ) -> HMMParameters:
     """Probabilities: counts and pseudo-counts, normalised; the `old` ones where there is neither.
 
-    A state has `emission` pseudo-tokens for each different word that it emits, spread as `backoff` says (BACKOFFS), and
-    `transition` pseudo-transitions for each different state that it leads to, spread evenly over those not `empty`.
+    A state has `emission` pseudo-tokens for each different word that it emits, spread as `emission_backoff` says, and
+    `transition` pseudo-transitions for each different state that it leads to, spread as `transition_backoff` says over
+    those not `empty`.
     Source: Witten and Bell 1991, method C, for the strength: a state that met few words expects few new ones; Kneser
     and Ney 1995, equation 8, for a spread by contexts, which here are states, met in part where a count is below one.
     """
     *leave, enter = counts.factors
-    even = (~empty).to(enter) / (~empty).sum()
-    factors = [_rows(factor, transition, torch.ones_like(factor[0]) / factor.shape[1]) for factor in leave]
-    factors.append(_rows(enter, transition, even))
+    factors = [_rows(factor, transition, _entered(factor, transition_backoff)) for factor in leave]
+    entered = _entered(enter, transition_backoff).masked_fill(empty, 0.0)
+    factors.append(_rows(enter, transition, entered))
     factors = [torch.where(new.isnan(), was, new) for new, was in zip(factors, old.factors, strict=True)]
     kinds = by_block(_kinds(counts.emission), counts)[counts.block]
-    emitted = counts.emission + emission * kinds * _spread(counts, backoff)
+    emitted = counts.emission + emission * kinds * _spread(counts, emission_backoff)
     total = by_block(emitted, counts)[counts.block]
     emitted = torch.where(total > 0, emitted / total, old.emission)
-    return HMMParameters(_rows(counts.initial[None], transition, even)[0], tuple(factors), emitted, counts.block)
+    return HMMParameters(_rows(counts.initial[None], transition, entered)[0], tuple(factors), emitted, counts.block)
 
 
 def _rows(counts: Float[Tensor, "a b"], prior: float, spread: Float[Tensor, " b"]) -> Float[Tensor, "a b"]:
-    """Each row with its pseudo-counts, normalised; NaN where there is nothing."""
-    counts = counts + prior * _kinds(counts).sum(1, keepdim=True).clamp(min=1.0) * spread
+    """Each row with its pseudo-counts, spread in proportion, normalised; NaN where there is nothing."""
+    counts = counts + prior * _kinds(counts).sum(1, keepdim=True).clamp(min=1.0) * (spread / spread.sum())
     return counts / counts.sum(1, keepdim=True)
+
+
+def _entered(counts: Float[Tensor, "a b"], backoff: str) -> Float[Tensor, " b"]:
+    """What leads to each column; none has nothing."""
+    if backoff == "even":
+        return torch.ones_like(counts[0])
+    return (counts if backoff == "unigram" else _kinds(counts)).sum(0).clamp(min=FLOOR)
 
 
 def _kinds(counts: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gentext.checks import at_least, between, one_of
 from gentext.language_model import SupportsEM, SupportsPrepare
 from gentext.models.hmm.base import BaseHMM, block_log_softmax
-from gentext.models.hmm.m_step import BACKOFFS, maximized, revive
+from gentext.models.hmm.m_step import EMISSION_BACKOFFS, TRANSITION_BACKOFFS, maximized, revive
 from gentext.models.hmm.parameters import HMMParameters
 from gentext.types import Batch
 
@@ -40,9 +40,10 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     `states`, which finds better optima than a random beginning in less time; null begins at random at full size.
     `clusters` give the blocks their words; where there is one block, each state that it begins with is a cluster.
     `transition_prior` and `emission_prior` are Dirichlet pseudo-counts (see `maximized`); both 0 is maximum
-    likelihood. `emission_backoff` spreads the latter as words occur (unigram), or by how many states emit each
-    (continuation). `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by k^-alpha
-    and the running ones by the rest; null forgets the running ones.
+    likelihood. `transition_backoff` spreads the former evenly (even), as states occur (unigram), or by how many states
+    lead to each (continuation); `emission_backoff` the latter as words occur, or by how many states emit each.
+    `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by
+    k^-alpha and the running ones by the rest; null forgets the running ones.
     Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise);
     Kneser and Ney 1995 (continuation).
     Differs: the prior is added to the counts (posterior mean, not mode), so that it may lie below 1.
@@ -70,6 +71,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         grow_from: int | None = 16,
         transition_prior: float = 0.5,
         emission_prior: float = 0.5,
+        transition_backoff: str = "even",
         emission_backoff: str = "unigram",
         stepwise: float | None = None,
         state_dropout: float = 0.0,
@@ -77,11 +79,12 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         super().__init__(vocab_size, states, blocks, rank, state_dropout=state_dropout)
         at_least(0, transition_prior=transition_prior, emission_prior=emission_prior)
         at_least(1, grow_from=grow_from)
-        one_of("emission_backoff", emission_backoff, BACKOFFS)
+        one_of("transition_backoff", transition_backoff, TRANSITION_BACKOFFS)
+        one_of("emission_backoff", emission_backoff, EMISSION_BACKOFFS)
         between(0.5, 1, stepwise=stepwise)  # below, stepwise EM does not converge
         self.clusters, self.grow_from, self.stepwise = clusters, grow_from, stepwise
         self.transition_prior, self.emission_prior = transition_prior, emission_prior
-        self.emission_backoff = emission_backoff
+        self.transition_backoff, self.emission_backoff = transition_backoff, emission_backoff
         shapes = [(states, states)] if rank is None else [(states, rank), (rank, states)]
         self.initial = nn.Parameter(torch.empty(states))
         self.factors = nn.ParameterList(torch.empty(shape) for shape in shapes)
@@ -136,6 +139,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
                 grow_from=self.grow_from,
                 transition_prior=self.transition_prior,
                 emission_prior=self.emission_prior,
+                transition_backoff=self.transition_backoff,
                 emission_backoff=self.emission_backoff,
             ).to(self.block.device)
             seed.block.copy_(self.block)
@@ -203,7 +207,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         dead = revive(counts, self.empty)
         if len(dead):
             log.warning("%d of %d states were dead: each is now half of the heaviest", len(dead), self.states)
-        priors = self.transition_prior, self.emission_prior, self.emission_backoff
+        priors = self.transition_prior, self.emission_prior, self.emission_backoff, self.transition_backoff
         new = maximized(counts, old, self.empty, *priors)
         for parameter, table in zip(self._tables(), (new.initial, *new.factors, new.emission), strict=True):
             parameter.copy_(table.log())
