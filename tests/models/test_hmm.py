@@ -243,6 +243,20 @@ def test_stepwise_em_of_one_step_is_plain_and_then_lags_behind():
     assert float(stepwise.running0.sum()) == pytest.approx(before * (1 - 2**-0.7) + 20 * scale * 2**-0.7, rel=1e-4)
 
 
+def test_growth_is_stepwise_where_the_training_is():
+    """Half the passes, of sixteen M-steps each, come as far as those that count the whole text (a mean of three)."""
+    pairs = torch.randint(4, (320,), generator=torch.Generator().manual_seed(0)).tolist()
+    batch, nll = pad([[4 + i, 8 + i, 4 + i, EOS] for i in pairs]), {}
+    parts = [batch.rows(slice(i, i + 10)) for i in range(0, 320, 10)]
+    for stepwise in (None, 0.6):
+        nll[stepwise] = 0.0
+        for seed in range(3):
+            grown = made(states=12, grow_from=3, stepwise=stepwise)
+            grown.prepare(parts, rng=torch.Generator().manual_seed(seed))
+            nll[stepwise] -= float(grown.accumulate(batch).mean()) / 3
+    assert nll[0.6] < nll[None]
+
+
 def test_a_stream_carries_its_state_over_windows_and_line_ends():
     tokens = torch.randint(2, V, (2, 30), generator=torch.Generator().manual_seed(0))
     whole = Batch(tokens, torch.ones_like(tokens, dtype=torch.bool))

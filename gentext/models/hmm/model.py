@@ -23,6 +23,7 @@ log = logging.getLogger("gentext")
 
 BLUR = 0.1  # the share of all text's words in the emissions of a state that begins as a cluster
 PASSES = 6  # passes of EM over the text between two splits of a growing HMM
+STEPWISE_PASSES, PARTS = 3, 16  # of stepwise EM, and the M-steps of each
 
 
 @runtime_checkable
@@ -42,7 +43,7 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
     `transition_prior` and `emission_prior` are Dirichlet pseudo-counts (see `maximized`); both 0 is maximum
     likelihood. `transition_backoff` spreads the former evenly (even), as states occur (unigram), or by how many states
     lead to each (continuation); `emission_backoff` the latter as words occur, or by how many states emit each.
-    `stepwise` is the exponent alpha of stepwise EM: the k-th M-step weighs the new counts by
+    `stepwise` is the exponent alpha of stepwise EM, while it grows too: the k-th M-step weighs the new counts by
     k^-alpha and the running ones by the rest; null forgets the running ones.
     Source: Rabiner 1989; Chiu and Rush 2020 (blocks); Cappe and Moulines 2009, Liang and Klein 2009 (stepwise);
     Kneser and Ney 1995 (continuation).
@@ -141,14 +142,14 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
                 emission_prior=self.emission_prior,
                 transition_backoff=self.transition_backoff,
                 emission_backoff=self.emission_backoff,
+                stepwise=self.stepwise,
             ).to(self.block.device)
             seed.block.copy_(self.block)
+            seed.text.copy_(self.text)
             seed._begin(batches, words, bigrams, rng)
-            total = 0.0
-            self.prepare_flops = seed.prepare_flops + PASSES * 3 * seed.flops(int(words.sum()))
-            for _ in range(PASSES):
-                total = sum(float(seed.accumulate(batch).sum()) for batch in batches)
-                seed.maximize()
+            passes = PASSES if self.stepwise is None else STEPWISE_PASSES
+            self.prepare_flops = seed.prepare_flops + passes * 3 * seed.flops(int(words.sum()))
+            total = [seed._pass(batches, rng) for _ in range(passes)][-1]
             log.info("grown to %d states: %.4f nats a token", seed.states, -total / float(words.sum()))
             self._split(seed)
             return
@@ -156,6 +157,17 @@ class HMM(BaseHMM, SupportsEM, SupportsPrepare):
         self.emission.add_(spread)
         if self.clusters is not None and self.blocks == 1:
             self._begin_as_clusters(self.clusters(bigrams, k, rng=rng), spread)
+
+    def _pass(self, batches: list[Batch], rng: torch.Generator) -> float:
+        """EM over the text once, stepwise in parts that are drawn at random; log-probability before the M-steps."""
+        parts = [torch.arange(len(batches))]
+        if self.stepwise is not None:
+            parts = torch.randperm(len(batches), generator=rng).chunk(PARTS)
+        total = 0.0
+        for part in parts:
+            total += sum(float(self.accumulate(batches[i]).sum()) for i in part.tolist())
+            self.maximize()
+        return total
 
     def _begin_as_clusters(self, clusters: np.ndarray, spread: Float[Tensor, "v 1"]) -> None:
         """Each state emits the words of one cluster, and a little of all."""
