@@ -288,7 +288,7 @@ def test_a_report_reads_samples_against_the_text_that_they_are_of(caplog, capsys
     write_text()
     assert run() == 0
     found = record.find(["runs"])
-    assert list(write.material(found)) == ["mine"]
+    assert list(write.material(found)) == [found[0].corpus_key]
     write_text("red green white")
     assert write.material(found) == {}
     assert "mine cannot be opened here (it is other text now, by sha256: train was" in caplog.text

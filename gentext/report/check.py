@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gentext.report import export, page
 from gentext.results import board as boards
-from gentext.results import render_board
+from gentext.results import naming, render_board
 from gentext.results.record import Record, find
 
 LED = "| family |"  # how a table of families begins: none may stand outside the marks
@@ -175,7 +175,9 @@ class _Sections:
         corpus, name, columns, folder = self._fields(mark)
         if columns:
             try:
-                held = [record for record in self._held(folder) if record.corpus == corpus]
+                held = self._held(folder)
+                called = naming.corpora(held)
+                held = [record for record in held if called[record.corpus_key] == corpus]
                 ranked = boards.rank(held, columns=columns.split(","))
             except ValueError as error:
                 raise ValueError(f"{self.file}: {mark}: {error}") from error

@@ -84,14 +84,14 @@ def build(
     failures: Sequence[Mapping[str, str]] = (),
     files: tuple[str, ...] = (),
 ) -> Page:
-    """The report of these records. `material` is by `Record.corpus`; without it samples stand bare."""
+    """The report of these records. `material` is by `Record.corpus_key`; without it samples stand bare."""
     ranked = boards.rank(records)
     asked = next((str(r.config.get("title")) for r in records if r.config.get("title")), "")
     return Page(
         "gentext report",
         asked or f"Which way of generating {', '.join(dict.fromkeys(board.data for board in ranked))} is best?",
         _runs(records, ranked),
-        tuple(_section(board, material.get(board.corpus)) for board in ranked),
+        tuple(_section(board, material.get(board.corpus_key)) for board in ranked),
         _differences(records),
         tuple(dict.fromkeys(record.command for record in records if record.command)),
         records[0].versions,

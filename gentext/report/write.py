@@ -52,16 +52,16 @@ def publish(found: Sequence[Record], folder: str | Path, *, trusted: Collection[
 
 
 def material(found: Sequence[Record], trusted: Collection[str] = ()) -> dict[str, Material]:
-    """Human and training text by the records' `corpus`, of those that have samples and can be opened here.
+    """Human and training text by the records' `corpus_key`, of those that have samples and can be opened here.
 
     It is the text that the records are of, or none; a report without it shows samples bare.
     """
     texts: dict[str, Material] = {}
     tried: set[str] = set()  # the same text by the same options: ten thousand records are mostly of a few
     for record in found:
-        if record.corpus in texts or not (record.config and records.has_samples(record)):
+        if record.corpus_key in texts or not (record.config and records.has_samples(record)):
             continue
-        key = repr((record.corpus, record.config.get("data"), record.config.get("tokenizer"), record.fingerprints))
+        key = repr((record.corpus_key, record.config.get("data"), record.config.get("tokenizer"), record.fingerprints))
         if key in tried:
             continue
         tried.add(key)
@@ -76,5 +76,7 @@ def material(found: Sequence[Record], trusted: Collection[str] = ()) -> dict[str
                 "%s cannot be opened here (%s): its samples are shown without their nearest text", record.data, error
             )
             continue
-        texts[record.corpus] = Material(corpus.lines(record.split), corpus.lines("train"), corpus.truth, corpus.words)
+        texts[record.corpus_key] = Material(
+            corpus.lines(record.split), corpus.lines("train"), corpus.truth, corpus.words
+        )
     return texts

@@ -79,6 +79,7 @@ class Board:
     """The rows judged against one corpus, best first, and what could not be shown."""
 
     data: str
+    corpus: str  # and the split where it is not test; where several texts share that name, which
     track: str  # unconditional | conditional
     columns: tuple[str, ...]
     about: Mapping[str, Column]  # what each column is
@@ -89,9 +90,9 @@ class Board:
     group: str = ""  # what its rows have in common beside the corpus, where they were grouped
 
     @property
-    def corpus(self) -> str:
-        """The corpus, and the split where it is not test."""
-        return self.rows[0].records[0].corpus
+    def corpus_key(self) -> str:
+        """What identifies the text that its rows were judged against."""
+        return self.rows[0].records[0].corpus_key
 
     @property
     def split(self) -> str:
@@ -153,7 +154,8 @@ def rank(
     for record in kept:
         shared = ", ".join(str(getattr(record, key)) for key in group if key not in ("data", "track"))
         boards.setdefault((record.corpus_key, shared), []).append(record)
-    return [_board(members, columns, sort, shared) for (_, shared), members in boards.items()]
+    called = naming.corpora(kept)
+    return [_board(members, called[key], columns, sort, shared) for (key, shared), members in boards.items()]
 
 
 def _field(record: Record, key: str) -> str:
@@ -169,7 +171,9 @@ def _filter(records: Sequence[Record], where: Mapping[str, str]) -> list[Record]
     return [r for r in records if all(held(r, key, value.split(",")) for key, value in where.items())]
 
 
-def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str | None, group: str) -> Board:
+def _board(
+    records: Sequence[Record], corpus: str, columns: Sequence[str] | None, sort: str | None, group: str
+) -> Board:
     notes: list[str] = []
     asked = [*(columns or figures.SHOWN[records[0].track]), *filter(None, [sort])]
     held = [values_of(record, asked) for record in records]
@@ -198,6 +202,8 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
         cells = {column: cell for column, cell in found.items() if cell is not None}
         seeds = tuple(sorted(record.seed for record in mine))
         rows.append(Row(mine[0].data, name, mine[0].decode, seeds, cells, mine[0].adaptive, mine))
+    if corpus != records[0].corpus:
+        notes.append(f"{records[0].corpus} is the name of several texts, each with a board: this one is of {corpus}")
     notes += [f"{row.family}, {row.setting} {_doubled(row)}" for row in rows if len(set(row.seeds)) < len(row.seeds)]
     notes += [f"✓ done again, every figure came out: {row.family} ({row.verified})" for row in rows if row.verified]
     rows = _mark(rows, about, over, notes)
@@ -211,7 +217,9 @@ def _board(records: Sequence[Record], columns: Sequence[str] | None, sort: str |
         sign = -1 if about[by].axis == "higher" else 1
         rows.sort(key=lambda row: sign * row.cells[by].value if by in row.cells else math.inf)
     kept = tuple(naming.shared(records))
-    return Board(records[0].data, records[0].track, tuple(shown), about, tuple(rows), tuple(notes), over, kept, group)
+    return Board(
+        records[0].data, corpus, records[0].track, tuple(shown), about, tuple(rows), tuple(notes), over, kept, group
+    )
 
 
 def values_of(record: Record, names: Collection[str] | None = None) -> dict[str, Value]:

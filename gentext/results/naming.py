@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gentext.results.record import Record
@@ -23,6 +23,30 @@ def identity(record: Record) -> Hashable:
     Data settings, split and eval belong to it: 2,000 and 200 training lines are two rows, not two seeds.
     """
     return record.name, record.decode, json.dumps(_decided(record), sort_keys=True, default=str)
+
+
+def corpora(records: Iterable[Record]) -> dict[str, str]:
+    """A name for each `corpus_key`: the corpus, and where several texts share it how many, or their sha256.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> def test(sha256, lines):
+        ...     return {"splits": {"test": {"sha256": sha256, "lines": lines}}}
+        >>> of = Record("captions", "unconditional", "lstm", "", "ancestral", 0, {}, {}, "exact")
+        >>> one, two = (replace(of, fingerprints=test(*each)) for each in (("0a1b", 100), ("2c3d", 500)))
+        >>> corpora([one]), corpora([one, two])
+        ({'captions:0a1b': 'captions'}, {'captions:0a1b': 'captions-100', 'captions:2c3d': 'captions-500'})
+    """
+    first = {record.corpus_key: record for record in records}
+    found = {key: record.corpus for key, record in first.items()}
+    judged = {key: record.fingerprints.get("splits", {}).get(record.split, {}) for key, record in first.items()}
+    for name in {name for name in found.values() if sum(other == name for other in found.values()) > 1}:
+        members = [key for key, other in found.items() if other == name]
+        lines = [judged[key].get("lines") for key in members]
+        counted = None not in lines and len(set(lines)) == len(lines)
+        for key, count in zip(members, lines, strict=True):
+            found[key] = f"{name}-{count if counted else judged[key].get('sha256', 'unknown')[:8]}"
+    return found
 
 
 def names(records: Sequence[Record]) -> list[str]:

@@ -52,7 +52,7 @@ def records(tmp_path):
 
 
 def test_families_are_ranked_at_one_setting_and_traded_over_all(records):
-    (section,) = page.build(records, {"captions": MATERIAL}).sections
+    (section,) = page.build(records, {"captions:": MATERIAL}).sections
     assert section.findings[0].startswith("lstm is nearest to people in BLEU-4")
     assert "says nothing of training luck" in section.findings[0]
     assert "significant" not in section.findings[0]  # of one seed nothing is claimed of the families
@@ -69,12 +69,12 @@ def test_a_figure_that_rows_of_other_decode_settings_alone_have_is_no_finding(re
     plain = [
         replace(each, values={"word_ppl": Value(9.0, "v:1", False, 9)}) for each in records if "=" not in each.decode
     ]
-    (section,) = page.build([*plain, records[1]], {"captions": MATERIAL}).sections  # the colder row alone has BLEU
+    (section,) = page.build([*plain, records[1]], {"captions:": MATERIAL}).sections  # the colder row alone has BLEU
     assert not any("BLEU" in finding for finding in section.findings)
 
 
 def test_copied_spans_and_nearest_text_are_shown(records):
-    (section,) = page.build(records, {"captions": MATERIAL}).sections
+    (section,) = page.build(records, {"captions:": MATERIAL}).sections
     sample = section.samples[0].samples[0]
     assert sample.pieces == (("the old man rides a", True), ("cat .", False))
     assert sample.nearest == "the old man rides a brown horse ."
@@ -98,7 +98,7 @@ def test_a_long_line_is_thinned_and_keeps_its_end():
 
 
 def test_markdown_has_every_picture_beside_it_and_latex_every_table(records, tmp_path):
-    made = page.build(records, {"captions": MATERIAL})
+    made = page.build(records, {"captions:": MATERIAL})
     files = export.write(made, tmp_path / "out" / "README.md")
     text = files[0].read_text()
     assert all(f"]({file.name})" in text and file.read_text().startswith("<svg") for file in files[1:])
@@ -118,7 +118,7 @@ def test_markdown_has_every_picture_beside_it_and_latex_every_table(records, tmp
 
 
 def test_the_page_is_one_file_that_names_nothing_outside(records, tmp_path):
-    (file,) = export.write(page.build(records, {"captions": MATERIAL}), tmp_path / "report.html")
+    (file,) = export.write(page.build(records, {"captions:": MATERIAL}), tmp_path / "report.html")
     text = file.read_text()
     assert file.stat().st_size < 5_000_000
     assert 'src="' not in text.split("<script>")[0]

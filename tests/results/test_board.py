@@ -240,6 +240,34 @@ def test_a_board_of_another_split_than_test_says_so(capsys, tmp_path):
     assert len({path.name for path in tmp_path.glob("*.svg")}) == text.count(".svg)")
 
 
+@pytest.mark.parametrize(
+    ("lines", "names"),
+    [((100, 200), ["captions-100", "captions-200"]), ((9, 9), ["captions-0a1b2c3d", "captions-def"])],
+)
+def test_texts_of_one_name_have_boards_pictures_and_marks_of_their_own(lines, names, tmp_path, capsys):
+    """Pictures of the second board lay under the names of the first one's, which showed them."""
+
+    def judged(sha256, count, bleu):
+        fingerprints = {"splits": {"test": {"sha256": sha256, "lines": count}}}
+        return [replace(made(family, bleu=bleu), fingerprints=fingerprints) for family in ("ngram", "lstm")]
+
+    both = [*judged("0a1b2c3d4e5f", lines[0], 0.25), *judged("def", lines[1], 0.75)]
+    ranked = board.rank(both)
+    assert [each.title for each in ranked] == names
+    assert all("captions is the name of several texts" in each.notes[0] for each in ranked)
+    export.write(page.build(both, {}), tmp_path / "report.md")
+    text = (tmp_path / "report.md").read_text()
+    pictures = {path.name for path in tmp_path.glob("*.svg")}
+    assert len(pictures) == text.count(".svg)") > 0
+    (tmp_path / "records.jsonl").write_text("".join(json.dumps(record.plain(one)) + "\n" for one in both))
+    asked = tmp_path / "asked.md"
+    asked.write_text("".join(f"<!-- gentext: {name} | board | bleu4 -->\n<!-- end -->\n" for name in names))
+    assert main(["report", "--update", str(asked)]) == 0
+    assert main(["report", "--check", str(tmp_path)]) == 0
+    shown = asked.read_text()
+    assert shown.index("0.2500") < shown.index(names[1]) < shown.index("0.7500")
+
+
 def test_rows_may_be_grouped_and_answers_have_columns_of_their_own():
     rows = [made(decode=d, seed=s) for d in ("ancestral", "temperature=0.5") for s in (0, 1)]
     assert [b.title for b in board.rank(rows, group=["decode"])] == [
