@@ -45,12 +45,14 @@ from gentext.results.run_folder import PANELS, Manifest, versions
 from gentext.seeding import Streams
 from gentext.trackers import SPENT, RunMonitor, Tracker, logging_to
 from gentext.train.base import denormals_as_zero, device_of, in_order
+from gentext.train.em import EMTrainer
 from gentext.train.gradient import GradientTrainer
 from gentext.train.progress import Track
 from gentext.trained import about_weights, begin_with, load_weights, needed
 from gentext.types import EOS, Batch, Samples, Scores
 
 PREPARED = "prepared.pt"
+PREPARED_ROWS = 256  # of the batches in which a family looks at the text before it is trained, where EM does not say
 WITH = "versions"  # in trained.json, beside the cost
 
 log = logging.getLogger("gentext")
@@ -272,7 +274,8 @@ def train(
     if isinstance(family, SupportsCheckpoint):
         family.unchanged = untrained and not cfg.init
     memory = PeakMemory()
-    prepared = prepare(family, corpus, streams, manifest)
+    rows = loop.batch_size if isinstance(loop, EMTrainer) else PREPARED_ROWS
+    prepared = prepare(family, corpus, streams, manifest, rows)
     if track is not None and track.of_training:
         loop.allowance = track.after(prepared["core_seconds"], prepared["flops"])
     begun, core_begun = time.perf_counter(), time.process_time()
@@ -308,7 +311,7 @@ def _clear_checkpoints(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest) -> dict[str, float]:
+def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: Manifest, rows: int) -> dict[str, float]:
     """The `seconds`, `core_seconds` and `flops` that a family took to look at the training text.
 
     An HMM that grows is half trained by then.
@@ -323,7 +326,7 @@ def prepare(family: LanguageModel, corpus: Corpus, streams: Streams, manifest: M
         return {"core_seconds": kept["seconds"], "flops": 0.0, **{key: kept[key] for key in kept if key != "family"}}
     begun, core_begun = time.perf_counter(), time.process_time()
     device = device_of(family)
-    batches = (batch.to(device) for batch in in_order(corpus, "train", 256, 256, rows=32))
+    batches = (batch.to(device) for batch in in_order(corpus, "train", rows, 256, rows=32))
     family.prepare(batches, rng=streams("prepare"))
     spent = {"seconds": time.perf_counter() - begun, "core_seconds": time.process_time() - core_begun}
     spent["flops"] = family.prepare_flops
