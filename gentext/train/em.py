@@ -194,10 +194,13 @@ class EMState:
         return total / max(tokens, 1)
 
     def _batches(self) -> Iterator[Batch]:
-        """The training split once, shuffled where there are several M-steps to it."""
+        """The training split once, shuffled where there are several M-steps to it.
+
+        Rows of like length together would make some M-steps of empty lines alone, each scaled to the whole text.
+        """
         if self.options.every is None or self.corpus.stream:
             return in_order(self.corpus, "train", self.options.batch_size, WINDOW, rows=ROWS)
-        return self.corpus.batches("train", self.options.batch_size, rng=self.streams("batches"))
+        return self.corpus.batches("train", self.options.batch_size, rng=self.streams("batches"), mixed=True)
 
     def _choose_start(self) -> None:
         """Keep the random start that a few passes bring furthest on train."""

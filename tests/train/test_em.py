@@ -60,6 +60,16 @@ def test_an_m_step_comes_after_so_many_batches(tmp_path, notes):
     assert int(family.steps) <= len(steps)
 
 
+def test_each_m_step_is_of_texts_of_all_lengths(tmp_path, notes):
+    """Batches of like length made some of them of empty lines alone, whose counts stood for the whole text."""
+    family, lengths = hmm(tiny.corpus(tmp_path), stepwise=0.7), []
+    accumulate = family.accumulate
+    family.accumulate = lambda batch: (lengths.append(batch.mask.sum(1).float()), accumulate(batch))[1]
+    run(tmp_path, notes(), family, iterations=2, every=1)
+    spreads = [float(each.std()) for each in lengths if len(each) == 16]
+    assert max(spreads) < 3 * min(spreads)
+
+
 def test_of_several_beginnings_the_likeliest_goes_on(tmp_path, notes, caplog):
     seen = notes()
     with caplog.at_level("INFO", logger="gentext"):
