@@ -173,12 +173,17 @@ IN_LABEL = ("family", "train", "loss", "tokenizer", "max_len", "model")
 
 
 def label(overrides: Sequence[str], family: str) -> tuple[str, str]:
-    """The family's option, and what the overrides changed in it, in the order given."""
+    """The family's option, and what the overrides changed in it, in the order given.
+
+    A mapping that is replaced, by ~key and +key=value, is said once.
+    """
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
     changed = []
     for override in overrides:
         plain = override.lstrip("+~")
         key = plain.partition("=")[0]
-        if key != "family" and key.split(".")[0].split("@")[0] in IN_LABEL:
+        replaced = override.startswith("~") and key in given
+        if key != "family" and key.split(".")[0].split("@")[0] in IN_LABEL and not replaced:
             changed.append(plain.removeprefix("family."))
     return family, " ".join(changed)
 

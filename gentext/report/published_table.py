@@ -18,7 +18,9 @@ def tables(board: Board) -> list[Table]:
     known = [name for name in names if any(name in record.values for record in records)]
     if not known:
         return []
-    rows = [[who, "published", "-", *_cited(figures, known)] for who, figures in cited.items()]
+    # a recipe that rests on another inherits what that one cites, of which the corpus may know no figure
+    told = {who: figures for who, figures in cited.items() if any(name in figures for name in known)}
+    rows = [[who, "published", "-", *_cited(figures, known)] for who, figures in told.items()]
     (ranked,) = boards.rank(records, columns=known, sort=known[0])
     shown = [name for name in known if name in ranked.columns]
     for row in ranked.rows:

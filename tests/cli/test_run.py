@@ -9,6 +9,8 @@ def test_the_label_is_the_family_and_what_was_changed_in_it():
     overrides = ["family=lstm", "data=coco", "family.width=512", "seed=3", "+loss=nll", "train.lr=0.1", "out=x"]
     assert label(overrides, "lstm") == ("lstm", "width=512 loss=nll train.lr=0.1")
     assert label([], "ngram") == ("ngram", "")
+    replaced = ["~family.filters=null", "+family.filters={2: 9}", "~loss.weight"]
+    assert label(replaced, "seqgan") == ("seqgan", "filters={2: 9} loss.weight")
 
 
 def test_a_sweep_is_checked_one_value_at_a_time():

@@ -10,7 +10,7 @@ import pytest
 from gentext import files
 from gentext.cli import main
 from gentext.files import read_texts, write_texts
-from gentext.report import charts, export, findings, page
+from gentext.report import charts, export, findings, page, published_table
 from gentext.results import board, record, render_board
 from gentext.results.merge import merge
 from gentext.results.record import Record
@@ -311,6 +311,14 @@ def test_records_of_several_machines_are_joined_but_not_twice(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["board", "--merge", a, a]) == 2
     assert "leave one out" in capsys.readouterr().err
+
+
+def test_published_figures_that_a_corpus_knows_none_of_are_left_out():
+    """A recipe rests on another one, of another corpus, and cites what that one does."""
+    cited = {"one (1999)": {"bleu4": 0.5}, "two (2001)": {"nll_oracle": 9.0}}
+    (shown,) = published_table.tables(board.rank([replace(made(), config={"published": cited})])[0])
+    assert [row[0] for row in shown.rows] == ["one (1999)", "ngram"]
+    assert shown.columns[3:] == ["BLEU-4"]
 
 
 def test_a_published_board_can_be_served_as_it_is(tmp_path, capsys):
