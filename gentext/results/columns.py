@@ -173,6 +173,16 @@ FIGURES = (
 )  # fmt: skip
 COLUMNS = {figure.name: figure for figure in FIGURES}
 _NUMBERED = re.compile(r"(.+?)(\d+|L)$")  # bleu4, distinct2, rougeL: one entry for all orders
+PEERS = {  # whose BLEU and Self-BLEU eval=peers computes, and what differs from all samples against all references
+    "texygen": ("Texygen", "against the first 500 references, of the first 500 samples in Self-BLEU"),
+    "textgan": ("TextGAN-PyTorch", "of 200 samples, in Self-BLEU against as many fresh ones"),
+    "relgan": ("RelGAN", "of 100 samples; in Self-BLEU of 200, each among its own references, so that it is always 1"),
+    "leakgan": ("LeakGAN", "of 2,000 samples, orders without a match skipped"),
+    "taylorgan": (
+        "TaylorGAN",
+        "a count of none taken as a small one; in Self-BLEU one half of the samples against the other",
+    ),
+}
 ORDERS = ("bleu", "selfbleu", "distinct", "entropy", "novelty", "msj", "ngram_js", "ngram_kl", "ngram_reverse_kl")
 
 # What a board shows where nobody asks for more, the most telling first.
@@ -264,6 +274,13 @@ def column(name: str, value: Value | None = None) -> Column:
         return _ordered(COLUMNS[found[1]], name, found[2])
     if found and found[1] == "rouge":
         return replace(COLUMNS["rouge"], name=name, title=f"ROUGE-{found[2]}")
+    peer = name.partition("_")[0]
+    if peer in PEERS and found and found[1] in (f"{peer}_bleu", f"{peer}_selfbleu"):
+        own = _ordered(COLUMNS[found[1].partition("_")[2]], name, found[2])
+        code, differs = PEERS[peer]
+        return replace(
+            own, title=f"{own.title}, {code}'s way", meaning=f"{own.meaning} As {code}'s code has it: {differs}."
+        )
     if name.startswith("c2st_"):
         kind = name.removeprefix("c2st_")
         return replace(COLUMNS["c2st"], name=name, title=f"told apart by {kind}")

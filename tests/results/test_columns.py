@@ -37,6 +37,13 @@ def test_every_figure_that_a_committed_record_holds_is_defined():
     assert [name for name in held if not column(name).source] == []
 
 
+def test_a_peers_own_bleu_says_whose_it_is_and_what_differs():
+    found = column("relgan_bleu4")
+    assert (found.title, found.target) == ("BLEU-4, RelGAN's way", column("bleu4").target)
+    assert "of 100 samples" in found.meaning
+    assert column("mine_bleu4").title == "mine bleu4"
+
+
 def test_a_users_own_figure_is_described_by_its_value():
     own = column("charm", Value(1.0, "charm|v:1", True, 3, "stars"))
     assert (own.title, own.target, own.axis, own.unit) == ("charm", "higher", "higher", "stars")
