@@ -118,14 +118,24 @@ REFERENCES = {  # how a file of conf/ refers to another key, now and in format 1
 def configuration(node: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data of a run's configuration as today's code has it. What is of today stays as it is."""
     if "epochs" not in node:  # a root key of format 1
-        return dict(node)
+        return {key: _whole(value) for key, value in node.items()}
     data = node.get("data") or {}
     cut = {"words": data.get("words"), "lowercase": data.get("lowercase")}
     made = _today({key: value for key, value in node.items() if key != "epochs"}, cut)
     train = made.get("train")
     if isinstance(train, dict) and train.get("_target_") == "gentext.train.Stages":
         made["train"] = {"_target_": train["_target_"], "epochs": node["epochs"], **train}
-    return made
+    return {key: _whole(value) for key, value in made.items()}
+
+
+def _whole(node: Any) -> Any:
+    """A node with the keys that its class has since, so that runs of before and after are seeds of one row."""
+    if isinstance(node, list | tuple):
+        return [_whole(value) for value in node]
+    if not isinstance(node, Mapping):
+        return node
+    made = {key: _whole(value) for key, value in node.items()}
+    return made | {key: value for key, value in ADDED.get(str(node.get("_target_")), {}).items() if key not in made}
 
 
 def _today(node: Any, cut: Mapping[str, Any]) -> Any:
@@ -246,7 +256,7 @@ def _yesterday(node: Any) -> Any:
 
 
 FORMER_TARGETS = {new: old for old, new in TARGETS.items()}
-# Keys that files of conf/ have since format 1, with the value that means what it did: {target: {key: value}}.
+# Keys that classes have since format 1, with the value that means what it did: {target: {key: value}}.
 ADDED: dict[str, dict[str, Any]] = {
     "gentext.adversarial.Gumbel": {"read_back": "relaxed", "critic_learns": "samples"},
     "gentext.data.HubText": {"skip_bad": False},

@@ -147,6 +147,20 @@ def test_figures_of_what_max_len_left_are_absent():
     assert "max_len cut 3 texts" in found["absent"]["kl_pq"]
 
 
+@pytest.mark.parametrize("target", sorted(migrations.ADDED))
+def test_what_was_run_before_a_key_was_there_is_of_one_row_with_what_was_run_since(target):
+    """Three seeds of an HMM before `emission_backoff` and three since were two rows, told apart by nothing."""
+    before = {"family": {"_target_": target, "states": 9}, "eval": {"of": [{"_target_": target}]}}
+    made = migrations.configuration(before)
+    assert made["family"] == {"_target_": target, "states": 9, **migrations.ADDED[target]}
+    assert made["eval"]["of"] == [{"_target_": target, **migrations.ADDED[target]}]
+    given = dict.fromkeys(migrations.ADDED[target], "given")
+    assert migrations.configuration({"family": {"_target_": target, **given}})["family"] == {
+        "_target_": target,
+        **given,
+    }
+
+
 def test_a_metric_that_was_told_other_words_keeps_them():
     bleu = {"_target_": "gentext.metrics.overlap.BLEU", "words": "char", "lower": False}
     rouge = {"_target_": "gentext.metrics.conditional.Rouge", "words": None}
