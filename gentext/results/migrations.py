@@ -118,14 +118,14 @@ REFERENCES = {  # how a file of conf/ refers to another key, now and in format 1
 def configuration(node: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data of a run's configuration as today's code has it. What is of today stays as it is."""
     if "epochs" not in node:  # a root key of format 1
-        return {key: _whole(value) for key, value in node.items()}
+        return _whole(node)
     data = node.get("data") or {}
     cut = {"words": data.get("words"), "lowercase": data.get("lowercase")}
     made = _today({key: value for key, value in node.items() if key != "epochs"}, cut)
     train = made.get("train")
     if isinstance(train, dict) and train.get("_target_") == "gentext.train.Stages":
         made["train"] = {"_target_": train["_target_"], "epochs": node["epochs"], **train}
-    return {key: _whole(value) for key, value in made.items()}
+    return _whole(made)
 
 
 def _whole(node: Any) -> Any:

@@ -37,7 +37,7 @@ class EMTrainer:
         seconds: a limit on the time, looked at after each pass; null for none.
         patience: passes without an improvement on valid (on train, where there is no valid split) after which it stops.
         tolerance: the least improvement, nats a token.
-        batch_size: sequences that are counted at a time, while an HMM grows too; moves no number where `every` is null.
+        batch_size: sequences counted at a time, while an HMM grows too; moves a number where that is `stepwise`.
         every: shuffled batches to an M-step, for a family that weighs old counts and new ones (an HMM with
             `stepwise`); null: the whole split.
         restarts: random starts, of which the one that is likeliest on train after a few passes continues.
