@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
@@ -92,10 +93,34 @@ class _Peaks(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_x = torch.zeros_like(x, memory_format=torch.contiguous_format)
             for some, at, by_peak in zip(*(each.split(ROWS) for each in (by_x, place, grad)), strict=True):
-                by_answer = by_peak.new_zeros(steps, *by_peak.shape).scatter_(0, at[None], by_peak[None])
-                for step in range(steps):
-                    some[:, step : step + k].flatten(1).addmm_(by_answer[step], filters)
+                _add_filters(some, at, by_peak, filters)
         return by_x, by_weight
+
+
+def _add_filters(
+    by_x: Float[Tensor, "n t d"],
+    place: Int[Tensor, "n w"],
+    by_peak: Float[Tensor, "n w"],
+    filters: Float[Tensor, "w kd"],
+) -> None:
+    """Adds to each window of by_x the filters that have their maximum there, each times its gradient.
+
+    A product with all filters, nearly all of them times zero, takes two to three times as long on a CPU.
+    """
+    (n, t, d), w = by_x.shape, len(filters)
+    k = filters.shape[1] // d
+    steps = t - k + 1
+    window = (place + steps * torch.arange(n, device=place.device)[:, None]).flatten()
+    if window.is_cpu and n * steps <= 2**16:  # 16 bits are sorted by radix, five times as fast
+        order = torch.from_numpy(np.argsort(window.numpy().astype(np.uint16), kind="stable"))
+    else:
+        order = window.argsort(stable=True)
+    begins = F.pad(torch.bincount(window, minlength=n * steps).cumsum(0)[:-1], (1, 0))
+    by_window = F.embedding_bag(
+        order % w, filters, begins, mode="sum", per_sample_weights=by_peak.flatten()[order]
+    ).view(n, steps, k, d)
+    for at in range(k):
+        by_x[:, at : at + steps] += by_window[:, :, at]
 
 
 def _windows(x: Tensor, weight: Tensor) -> Tensor:
