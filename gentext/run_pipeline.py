@@ -37,8 +37,8 @@ from gentext.language_model import (
     SupportsTexts,
 )
 from gentext.models import Student
+from gentext.results import naming, run_folder
 from gentext.results import record as records
-from gentext.results import run_folder
 from gentext.results.cost import PeakMemory
 from gentext.results.record import Record
 from gentext.results.run_folder import PANELS, Manifest, versions
@@ -54,6 +54,8 @@ from gentext.types import EOS, Batch, Samples, Scores
 PREPARED = "prepared.pt"
 PREPARED_ROWS = 256  # of the batches in which a family looks at the text before it is trained, where EM does not say
 WITH = "versions"  # in trained.json, beside the cost
+BEGUN = "begun_with"  # there too
+SUMMED = ("train_seconds", "train_core_seconds", "train_tokens", "train_flops")  # with those of the run begun with
 
 log = logging.getLogger("gentext")
 
@@ -115,16 +117,16 @@ def run(cfg: DictConfig, folder: Path, label: Label, trackers: Mapping[str, Trac
                     check_decoder(name, decoder, family, corpus.one_length)
             mirrors = {**config.build(cfg.tracker), **(trackers or {})}
             with RunMonitor(folder, mirrors, resume=cfg.resume, config=plain(cfg)) as monitor:
-                cost, trained_with = train(cfg, family, corpus, streams, monitor, manifest, track)
+                cost, trained_with, first = train(cfg, family, corpus, streams, monitor, manifest, track)
                 look_inside(family, corpus, streams("panels", cfg.device), manifest)
                 for place in places(folder):
                     found[place] = standing(cfg, place, decoders)
                     if None in found[place].values():
                         weights = "" if place == folder else place.name
                         if weights:
-                            cost = load_kept(cfg, family, corpus, place)
+                            cost = summed(load_kept(cfg, family, corpus, place), first)
                         job = gathered(cfg, place, label.of(weights), family, corpus, cost, streams, monitor)
-                        job = replace(job, trained_with=trained_with)
+                        job = replace(job, trained_with=trained_with, begun_with=first)
                         for setting in [setting for setting, record in found[place].items() if record is None]:
                             found[place][setting] = evaluate(job, decoders[setting], setting)
         else:
@@ -171,6 +173,7 @@ class Evaluation:
     evidence: harness.Evidence  # what is the same for all decode settings
     monitor: RunMonitor
     trained_with: Mapping[str, str] = field(default_factory=dict)  # versions and machine of the process that ended it
+    begun_with: Mapping[str, Any] = field(default_factory=dict)  # see Record
     kept: harness.Kept = field(default_factory=dict)  # what metrics found that no decode setting changes
 
 
@@ -248,8 +251,8 @@ def train(
     monitor: RunMonitor,
     manifest: Manifest,
     track: Track | None = None,
-) -> tuple[dict[str, float], dict[str, str]]:
-    """What the training cost, and with what it was computed.
+) -> tuple[dict[str, float], dict[str, str], dict[str, Any]]:
+    """What the training cost, with what it was computed, and with which run it began.
 
     The family is trained in place, or loaded where the folder holds it trained; within what a track allows.
     """
@@ -260,9 +263,11 @@ def train(
         log.info("%s holds the trained model: loaded (resume=false starts anew)", folder)
         _clear_checkpoints(folder)  # a run that was killed while it did leaves some
         cost = read_json(done)
-        return cost, cost.pop(WITH, {})
+        return cost, cost.pop(WITH, {}), cost.pop(BEGUN, {})
+    first: dict[str, Any] = {}
     if cfg.init:
         begin_with(family, corpus.tokenizer, Path(cfg.init))
+        first = origin(Path(cfg.init))
     if isinstance(family, Student):
         family.taught_by(corpus.tokenizer.sha256)
     loop = config.build(cfg.train)
@@ -296,10 +301,30 @@ def train(
     with atomic(folder / "model.safetensors") as path:
         save_model(family, str(path), about_weights(family))
     made_with = versions() | {"device": device_name(cfg.device)}
-    write_json({**cost, WITH: made_with}, folder / "trained.json")
+    cost = summed(cost, first)
+    write_json({**cost, WITH: made_with, **({BEGUN: first} if first else {})}, folder / "trained.json")
     manifest.add("model.safetensors", "trained.json")
     _clear_checkpoints(folder)
-    return cost, made_with
+    return cost, made_with, first
+
+
+def origin(folder: Path) -> dict[str, Any]:
+    """Of a trained run that another begins with: what its training cost, and what a Record says of it besides."""
+    cost = read_json(folder / "trained.json")
+    found: dict[str, Any] = {"cost": {key: cost[key] for key in SUMMED if key in cost}}
+    for record in records.find([folder]):
+        if Path(record.folder) == folder:
+            name, _, decided = naming.identity(record)
+            found["row"] = f"{record.data}/{record.family}-{config.fingerprint([name, decided])}"
+            break
+    return found
+
+
+def summed(cost: Mapping[str, float], first: Mapping[str, Any]) -> dict[str, float]:
+    """The cost of a training with that of the run that it began with; without what is not known of both."""
+    earlier = first.get("cost", dict.fromkeys(SUMMED, 0.0))
+    unknown = {key for key in SUMMED if key not in earlier}
+    return {key: value + earlier.get(key, 0.0) for key, value in cost.items() if key not in unknown}
 
 
 def _clear_checkpoints(folder: Path) -> None:
@@ -406,6 +431,7 @@ def evaluate(job: Evaluation, decoder: Decoder, setting: str) -> Record:
         config=plain(cfg),
         cost=cost,
         versions={**made_with, **{f"trained {key}": old for key, old in differing.items()}},
+        begun_with=job.begun_with,
         command=job.label.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(job.folder),

@@ -12,6 +12,7 @@ from gentext.cli import main
 from gentext.data.tokenizer import Word
 from gentext.models import EncoderDecoder, MaskedLM
 from gentext.results import record
+from gentext.results.board import rank
 from gentext.trained import begin_with
 from gentext.types import pad
 
@@ -103,3 +104,23 @@ def test_the_lengths_of_masked_texts_are_those_of_the_text_at_hand():
     for texts in ([[4, 5, 2]], [[4, 5, 6, 2], [4, 5, 6, 2]]):
         family.prepare([pad(texts)], rng=torch.Generator())
     assert family.lengths.sum() == 2
+
+
+def test_what_began_with_seeds_of_one_row_is_one_row_at_the_cost_of_both(tmp_path):
+    small = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5", "train.steps=2"]
+    small += ["family.width=16", "family.layers=1", "family.heads=2"]
+    for seed in (0, 1):
+        first = tmp_path / f"a{seed}"
+        assert main(["run", "family=transformer", *small, f"seed={seed}", f"out={first}"]) == 0
+        (run,) = [path.parent for path in first.rglob("trained.json")]
+        assert main(["run", "family=transformer", *small, f"seed={seed}", f"init={run}", f"out={tmp_path / 'b'}"]) == 0
+    (board,) = rank(record.find([tmp_path / "b"]))
+    rows = board.rows
+    assert [len(row.records) for row in rows] == [2]
+    beside = {row.family.split("-")[0] for row in rank(record.find([tmp_path]))[0].rows}
+    assert beside == {"transformer init=captions/transformer", "transformer init="}
+    for each in rows[0].records:
+        (alone,) = record.find([tmp_path / f"a{each.seed}"])
+        assert each.begun_with["cost"]["train_tokens"] == alone.cost["train_tokens"]
+        assert each.cost["train_tokens"] == 2 * alone.cost["train_tokens"]
+        assert each.cost["train_core_seconds"] > alone.cost["train_core_seconds"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gentext.results.record import Record
@@ -17,7 +17,7 @@ FOUND = ("vocab_size", "context", "labels")  # what a run finds in its text, whe
 WORDS = {"temperature": "T", "top_p": "top-p", "top_k": "top-k", "min_p": "min-p", "typical": "typical"}
 
 
-def identity(record: Record) -> Hashable:
+def identity(record: Record) -> tuple[str, str, str]:
     """What two records must share to be seeds of one row: family, changes, decode setting and all other configuration.
 
     Data settings, split and eval belong to it: 2,000 and 200 training lines are two rows, not two seeds.
@@ -85,7 +85,7 @@ def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
         keys = [key for key in flat[members[0]] if len({flat[i].get(key) for i in members}) > 1]
         keys += sorted({key for i in members for key in flat[i]} - set(flat[members[0]]))
         for i in members:
-            made[i] = " ".join([found[i], *(f"{key}={flat[i].get(key, '-')}" for key in keys)])
+            made[i] = " ".join([found[i], *(f"{key}={flat[i].get(key) or '-'}" for key in keys)])
     return made
 
 
@@ -96,6 +96,8 @@ def _settings(record: Record) -> dict[str, str]:
 def _decided(record: Record) -> dict[str, Any]:
     """The part of a record's configuration that sets rows apart; a tokenizer's own vocab_size is a setting."""
     kept = {key: value for key, value in record.config.items() if key not in NOT_IDENTITY and key not in FOUND}
+    if "row" in record.begun_with:  # seeds begin with seeds of one row, which lie in folders of their own
+        kept["init"] = record.begun_with["row"]
     return {key: value if key == "tokenizer" else _without_found(value) for key, value in kept.items()}
 
 

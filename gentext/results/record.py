@@ -55,6 +55,7 @@ class Record:
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved
     cost: Mapping[str, float] = field(default_factory=dict)  # seconds, tokens, parameters, FLOPs, bytes
     versions: Mapping[str, str] = field(default_factory=dict)
+    begun_with: Mapping[str, Any] = field(default_factory=dict)  # of init=: the row of that run, its cost
     command: str = ""
     created: str = ""
     verified: Mapping[str, Any] = field(default_factory=dict)  # when and on what it was done again, and what came out
