@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from types import FrameType
 from gentext.train.base import TrainState
 from gentext.train.checkpoint import Checkpoint, finish, restore, save
 
+log = logging.getLogger("gentext")
 SHOWN = {"train/nll": "nll", "valid/nll": "valid", "tokens_per_second": "tokens/s", "flops_per_second": "GFLOP/s"}
 
 
@@ -98,6 +100,7 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
+        log.info("interrupted: ends when this step is done and saved; Ctrl-C again ends it now, without this step")
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -1,5 +1,6 @@
 """The loop descends, keeps the best, stops where it should and says so."""
 
+import logging
 import math
 import signal
 
@@ -213,7 +214,7 @@ def test_a_loss_that_is_not_finite_stops_with_step_batch_and_advice(corpus, note
         _train(corpus, notes(), family)
 
 
-def test_ctrl_c_saves_after_the_step_and_is_raised_again(corpus, notes):
+def test_ctrl_c_saves_after_the_step_and_is_raised_again(corpus, notes, caplog):
     monitor = notes()
     log = monitor.log
 
@@ -223,8 +224,9 @@ def test_ctrl_c_saves_after_the_step_and_is_raised_again(corpus, notes):
             signal.raise_signal(signal.SIGINT)
 
     monitor.log = press
-    with pytest.raises(KeyboardInterrupt):
+    with caplog.at_level(logging.INFO, "gentext"), pytest.raises(KeyboardInterrupt):
         _train(corpus, monitor)
+    assert "ends when this step is done" in caplog.text  # which may take minutes
     assert (monitor.folder / "checkpoint" / "7-state.pt").exists()
     assert len(monitor.curve("train/nll")) == 7
 
