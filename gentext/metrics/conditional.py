@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import string
 from collections import Counter
@@ -19,6 +20,7 @@ from gentext.metrics.base import Segmentation
 from gentext.metrics.pair_metric import PairMetric, WordPairMetric
 from gentext.types import Samples, Value
 
+log = logging.getLogger("gentext")
 ROUGE = ("rouge1", "rouge2", "rougeL")
 OWN = "rouge"  # ROUGE's own words
 ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -52,8 +54,14 @@ class Sacrebleu(PairMetric):
 
     def values(self) -> Mapping[str, Value]:
         samples, references = self.pairs()
-        metrics = {
-            "sacrebleu": sacrebleu.BLEU(tokenize=self.tokenize, lowercase=self.lowercase),
+        if apart := sum(text.endswith(" .") for text in references):
+            log.warning(
+                "sacrebleu: %d of %d references end in ' .', as tokenized text does; papers score text as written",
+                apart,
+                len(references),
+            )
+        metrics = {  # force: no warning of its own, whose advice is none here
+            "sacrebleu": sacrebleu.BLEU(tokenize=self.tokenize, lowercase=self.lowercase, force=True),
             "chrf": sacrebleu.CHRF(word_order=self.chrf_words, lowercase=self.lowercase),
             "ter": sacrebleu.TER(case_sensitive=not self.lowercase),
         }

@@ -78,6 +78,16 @@ def test_bleu_is_torchmetrics_and_signed_as_sacrebleu_signs():
     assert [found[name].higher_is_better for name in ("sacrebleu", "chrf", "ter")] == [True, True, False]
 
 
+def test_tokenized_references_are_told(caplog, capfd):
+    samples = ["a dog sits ."] * 200  # of 100 sacrebleu itself warns, of a parameter that nobody can give
+    values(Sacrebleu(resamples=0), samples, samples)
+    assert "200 of 200 references end in ' .'" in caplog.text
+    assert "force" not in caplog.text + capfd.readouterr().err
+    caplog.clear()
+    values(Sacrebleu(resamples=0), samples, ["a dog sits."] * 200)
+    assert not caplog.text
+
+
 def test_sacrebleus_own_interval_is_kept():
     found = values(Sacrebleu(resamples=200), SAMPLES * 10, REFERENCES * 10)
     value = found["chrf"]
