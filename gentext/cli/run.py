@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra._internal.utils import get_args_parser
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -32,7 +37,6 @@ from gentext.trackers import SWEEP
 
 log = logging.getLogger("gentext")
 SHOWN_SO_FAR = 16  # jobs of a sweep, after each of which the board so far is shown
-FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = "its process was killed, perhaps for want of memory, or went down with one that was"
 SEARCH = "hydra/sweeper=search"  # what makes a sweep a search
 COMPLETIONS = [f"{verb}={shell}" for verb in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
@@ -52,8 +56,10 @@ def launch(argv: Sequence[str]) -> int:
     if args.shell_completion and not (len(args.overrides) == 1 and args.overrides[0] in COMPLETIONS):
         given = " ".join(args.overrides) or "nothing"
         raise ValueError(f"-sc is given {given}; it must be one of {', '.join(COMPLETIONS)}")
-    if args.package and not args.cfg:
-        raise ValueError("--package is of --cfg; add --cfg job, or leave it out")
+    if (args.package or args.resolve) and not args.cfg:
+        raise ValueError("--package and --resolve are of --cfg; add --cfg job, or leave them out")
+    if args.experimental_rerun:
+        raise ValueError("--experimental-rerun is Hydra's; give --from the file of a record, which a run always leaves")
     with config.searching(args.config_dir):
         if args.help:
             print(help_text(args.overrides))
@@ -66,7 +72,7 @@ def launch(argv: Sequence[str]) -> int:
         if any((args.hydra_help, args.info, args.cfg, args.shell_completion)):
             # the completion that Hydra installs is of one word, the program
             program = "gentext" if args.shell_completion else "gentext run"
-            with _hydra([program, *flags, *config.completed(args.overrides)]) as start:
+            with _command_line([program, *flags, *config.completed(args.overrides)]) as start:
                 start()
             return 0
         return _launch(flags, args.overrides, sweep=args.multirun)[1]
@@ -124,7 +130,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 @contextmanager
-def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
+def _command_line(words: Sequence[str]) -> Iterator[Callable[[], None]]:
     """What starts Hydra as if these words were the command line."""
     config.register()
     shell, sys.argv = sys.argv, list(words)
@@ -134,36 +140,71 @@ def _hydra(words: Sequence[str]) -> Iterator[Callable[[], None]]:
         sys.argv = shell
 
 
+class _Checked(Hydra):
+    """Hydra, which runs a configuration that is composed already: each of its own compositions takes as long."""
+
+    def __init__(self, task_name: str, config_loader: ConfigLoader, cfg: DictConfig) -> None:
+        super().__init__(task_name, config_loader)
+        self.cfg = cfg
+
+    def compose_config(self, *_: Any, **__: Any) -> DictConfig:
+        return self.cfg
+
+
+def _start(cfg: DictConfig) -> None:
+    """Let Hydra run a configuration with its node."""
+    with _set_up():
+        _Checked("run", _loader(), cfg).run("config", _job, [])
+
+
+def _start_sweep(overrides: Sequence[str]) -> None:
+    with _set_up():
+        Hydra("run", _loader()).multirun("config", _job, [*overrides, "hydra.mode=MULTIRUN"])
+
+
+@contextmanager
+def _set_up() -> Iterator[None]:
+    """What its own command does around a run."""
+    config.register()
+    version.setbase("1.3")
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
+
+
+def _loader() -> ConfigLoader:
+    return ConfigLoaderImpl(create_config_search_path(str(config.folder())))
+
+
 def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:
     """Check a run or a sweep, and let Hydra run it; how each job ended, and the exit code of the worst."""
-    sweep = sweep or config.is_sweep(overrides)
+    given, sweep = overrides, sweep or config.is_sweep(overrides)
     overrides = config.completed(overrides if SEARCH in overrides else config.late(overrides, sweep=sweep))
     idle = 0 if SEARCH in overrides else 1  # a search may have had all its trials before
-    out = check(overrides, sweep=sweep)
+    cfg = check(overrides, sweep=sweep)
+    if cfg.hydra.mode == RunMode.MULTIRUN and not sweep:  # an option of the user's own says so
+        return _launch(flags, given, sweep=True)
+    out = Path(cfg.out)
     name = f"sweep-{config.fingerprint(sorted([*flags, *overrides]))}-" * sweep
     ended = Path(os.environ.setdefault(SWEEP, str(out.resolve() / f".jobs-{name}{os.getpid()}.jsonl")))
-    # a job on another machine inherits no environment from here
-    inherited = f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}"
-    full, os.environ[FULL_ERROR] = os.environ.get(FULL_ERROR), "1"  # Hydra would print a traceback and exit
     code = 0
     try:
-        try:
-            with _hydra(["gentext run", *flags, *overrides, inherited]) as start:
-                start()
-        except Exception as error:
-            if not sweep:
-                raise
-            summarise(out, _jobs(ended))  # Hydra calls none at the end of a sweep that it did not bring to one
-            print(f"gentext: {_broken(error)}", file=sys.stderr)
-            code = 2
+        if sweep:
+            try:  # a job on another machine inherits no environment from here
+                _start_sweep([*overrides, f"+hydra.job.env_set.{SWEEP}={json.dumps(str(ended))}"])
+            except Exception as error:
+                summarise(out, _jobs(ended))  # Hydra calls none at the end of a sweep that it did not bring to one
+                print(f"gentext: {_broken(error)}", file=sys.stderr)
+                code = 2
+        else:
+            _start(cfg)
         jobs = _jobs(ended)
         write_seed_summaries(jobs)
         return jobs, max(code, max((job["code"] for job in jobs), default=idle))
     finally:
         _unwritten.clear()
         del os.environ[SWEEP]
-        if full is None:
-            del os.environ[FULL_ERROR]
         ended.unlink(missing_ok=True)
         with suppress(OSError):  # a refused run leaves no empty folder either
             out.rmdir()
@@ -209,8 +250,8 @@ def help_text(overrides: Sequence[str]) -> str:
     ).rstrip()
 
 
-def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
-    """Where the runs will lie, once every job's configuration is composed and its nodes are bound.
+def check(overrides: Sequence[str], *, sweep: bool = False) -> DictConfig:
+    """The last job's configuration as composed, Hydra's node included, once every job's nodes are bound.
 
     Raises ValueError with advice before anything starts.
     """
@@ -234,7 +275,7 @@ def check(overrides: Sequence[str], *, sweep: bool = False) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
-    return out
+    return composed(*job)
 
 
 def _job(cfg: DictConfig) -> float | None:

@@ -63,6 +63,16 @@ def test_a_swept_family_takes_the_keys_of_its_trainer(tmp_path, monkeypatch, cap
     assert (made.family, made.config["train"]["steps"], made.config["family"]["width"]) == ("my_gru", 3, 8)
 
 
+def test_an_option_of_the_user_s_own_may_be_a_sweep(tmp_path, capsys):
+    option = tmp_path / "mine" / "plan" / "seeds.yaml"
+    option.parent.mkdir(parents=True)
+    option.write_text("# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n")
+    small = ["data.train=60", "data.valid=10", "data.test=10", "eval=latent", "eval.samples=5"]
+    given = ["--config-dir", str(tmp_path / "mine"), "+plan=seeds", *small, f"out={tmp_path / 'runs'}"]
+    assert main(["run", *given]) == 0, capsys.readouterr().err
+    assert sorted(one.seed for one in record.find([tmp_path / "runs"])) == [0, 1]
+
+
 def test_a_worker_process_imports_the_user_s_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "my_family", raising=False)
     with config.searching(MINE):

@@ -6,10 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
 
 import pytest
 from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
 
 from gentext.cli import run
 from gentext.config.advice import one_line
@@ -148,11 +148,12 @@ def test_a_launcher_that_is_not_installed_names_its_extra(needed, extra):
 
 
 def test_a_ray_cluster_that_runs_names_its_launcher(tmp_path, monkeypatch, capsys):
-    def start():
+    def start(_):
         raise ValueError("When connecting to an existing cluster, object_store_memory must not be provided.")
 
-    monkeypatch.setattr(run, "check", lambda *_, **__: tmp_path)
-    monkeypatch.setattr(run, "_hydra", lambda _: nullcontext(start))
+    checked = OmegaConf.create({"out": str(tmp_path), "hydra": {"mode": "MULTIRUN"}})
+    monkeypatch.setattr(run, "check", lambda *_, **__: checked)
+    monkeypatch.setattr(run, "_start_sweep", start)
     assert run.launch(["-m", "hydra/launcher=ray", "seed=0,1"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "hydra/launcher=ray_cluster" in line

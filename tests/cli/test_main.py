@@ -64,6 +64,8 @@ def test_the_package_itself_imports_no_torch():
         ("run family=ngram -sc foo", "-sc is given family=ngram foo; it must be one of install=bash"),
         ("run -cn nosuch", "by --config-dir"),
         ("run --package a.b --cfg job", "--package is a.b"),
+        ("run --resolve", "--resolve are of --cfg"),
+        ("run --experimental-rerun a.pickle", "give --from"),
         ("run --package family", "add --cfg job"),
         ("run family=nosuch --cfg job", "family=nosuch is unknown"),
         ("run show_samples=-3", "show_samples is -3"),
