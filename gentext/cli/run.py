@@ -20,7 +20,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
@@ -153,27 +152,17 @@ class _Checked(Hydra):
 
 def _start(cfg: DictConfig) -> None:
     """Let Hydra run a configuration with its node."""
-    with _set_up():
-        _Checked("run", _loader(), cfg).run("config", _job, [])
+    _Checked("run", _loader(), cfg).run("config", _job, [])
 
 
 def _start_sweep(overrides: Sequence[str]) -> None:
-    with _set_up():
-        Hydra("run", _loader()).multirun("config", _job, [*overrides, "hydra.mode=MULTIRUN"])
-
-
-@contextmanager
-def _set_up() -> Iterator[None]:
-    """What its own command does around a run."""
-    config.register()
-    version.setbase("1.3")
-    try:
-        yield
-    finally:
-        GlobalHydra.instance().clear()
+    Hydra("run", _loader()).multirun("config", _job, [*overrides, "hydra.mode=MULTIRUN"])
 
 
 def _loader() -> ConfigLoader:
+    """What composes, set up as by Hydra's own command."""
+    config.register()
+    version.setbase("1.3")
     return ConfigLoaderImpl(create_config_search_path(str(config.folder())))
 
 
