@@ -16,9 +16,8 @@ from typing import Any
 
 import hydra
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra._internal.utils import get_args_parser
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -152,18 +151,19 @@ class _Checked(Hydra):
 
 def _start(cfg: DictConfig) -> None:
     """Let Hydra run a configuration with its node."""
-    _Checked("run", _loader(), cfg).run("config", _job, [])
+    _set_up()
+    _Checked("run", config.loader(), cfg).run("config", _job, [])
 
 
 def _start_sweep(overrides: Sequence[str]) -> None:
-    Hydra("run", _loader()).multirun("config", _job, [*overrides, "hydra.mode=MULTIRUN"])
+    _set_up()
+    Hydra("run", config.loader()).multirun("config", _job, [*overrides, "hydra.mode=MULTIRUN"])
 
 
-def _loader() -> ConfigLoader:
-    """What composes, set up as by Hydra's own command."""
+def _set_up() -> None:
+    """What Hydra's own command does before a run."""
     config.register()
     version.setbase("1.3")
-    return ConfigLoaderImpl(create_config_search_path(str(config.folder())))
 
 
 def _launch(flags: Sequence[str], overrides: Sequence[str], *, sweep: bool) -> tuple[list[dict[str, Any]], int]:

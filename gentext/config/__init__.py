@@ -2,7 +2,18 @@
 
 from gentext.config.advice import near
 from gentext.config.build import build, check, check_known, check_run, decoder, setting, settings
-from gentext.config.compose import completed, compose, decides_its_text, discrete, expand, is_sweep, jobs, late, parsed
+from gentext.config.compose import (
+    completed,
+    compose,
+    decides_its_text,
+    discrete,
+    expand,
+    is_sweep,
+    jobs,
+    late,
+    loader,
+    parsed,
+)
 from gentext.config.schema import (
     NOT_IDENTITY,
     Root,
@@ -44,6 +55,7 @@ __all__ = [
     "is_sweep",
     "jobs",
     "late",
+    "loader",
     "located",
     "near",
     "parsed",

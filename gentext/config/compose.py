@@ -11,6 +11,7 @@ from typing import Any
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType, Sweep
 from hydra.errors import HydraException
@@ -51,8 +52,7 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
     outer = VersionBase.instance().version_base
     version.setbase("1.3")
     try:
-        loader = ConfigLoaderImpl(create_config_search_path(str(folder())))
-        cfg = loader.load_configuration("config", list(overrides), RunMode.RUN, False)
+        cfg = loader().load_configuration("config", list(overrides), RunMode.RUN, False)
     except (HydraException, OmegaConfBaseException) as error:
         raise one_line(error, overrides, partial(_chosen, overrides)) from error
     finally:
@@ -63,6 +63,11 @@ def compose(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig
         with open_dict(cfg):
             del cfg["hydra"]
     return cfg
+
+
+def loader() -> ConfigLoader:
+    """What composes the options of this package, and those of a folder of the user's own."""
+    return ConfigLoaderImpl(create_config_search_path(str(folder())))
 
 
 def _check_choices(overrides: Sequence[str]) -> None:
