@@ -82,7 +82,7 @@ class AdversarialState:
         self.device = next(self.generator.parameters()).device
         self.estimator = loss.to(self.device)
         self.family = self.shell = nn.ModuleDict({"players": family, "estimator": self.estimator})  # what is saved
-        self.loader = TrainLoader(corpus, options.batch_size, 1, streams("batches"), mixed=True)
+        self.loader = TrainLoader(corpus, options.batch_size, 1, streams("batches"), batching="mixed")
         self.rng = streams("game", self.device)
         self.movers = {"generator": options.optimizer.build(self.generator)}
         self.movers["critic"] = options.critic_optimizer.build(self.critic)

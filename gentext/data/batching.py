@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,10 @@ from gentext.data.tokenizer import Tokenizer
 from gentext.types import PAD, UNK, Batch
 
 POOL = 50  # batches whose rows are sorted by length together
+
+Batching = Literal["texts", "tokens", "mixed"]
+"""The batches of a shuffled epoch: of as many rows each, or of as many tokens each, where rows of like length meet; or
+of as many rows each, of any lengths."""
 
 
 class Encoded:
@@ -74,8 +78,8 @@ class Encoded:
         """These lines at their full length."""
         return self._gather(self.starts(rows), self.ids.lengths[rows])
 
-    def epoch(self, size: int, rng: torch.Generator | None, *, mixed: bool = False) -> Iterator[np.ndarray]:
-        """The rows of each batch: in order, or shuffled so that rows of like length meet (`mixed`: of any lengths)."""
+    def epoch(self, size: int, rng: torch.Generator | None, *, batching: Batching = "texts") -> Iterator[np.ndarray]:
+        """The rows of each batch, of `size` rows in the mean: in order, or shuffled with `rng`."""
         if size < 1:
             raise ValueError(f"a batch of {size} rows was asked for; it must be 1 or more")
         n = len(self)
@@ -84,11 +88,16 @@ class Encoded:
             return
         order = torch.randperm(n, generator=rng).numpy()
         batches = []
-        pool_size = size if mixed else size * POOL
+        pool_size = size if batching == "mixed" else size * POOL
         for start in range(0, n, pool_size):
             pool = order[start : start + pool_size]
-            pool = pool[np.argsort(self.lengths(pool), kind="stable")]
-            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+            lengths = self.lengths(pool)
+            by_length = np.argsort(lengths, kind="stable")
+            pool = pool[by_length]
+            if batching == "tokens":
+                batches += np.split(pool, _even_cuts(lengths[by_length], -(-len(pool) // size)))
+            else:
+                batches += [pool[i : i + size] for i in range(0, len(pool), size)]
         yield from (batches[i] for i in torch.randperm(len(batches), generator=rng).tolist())
 
     def windows(self, size: int, length: int) -> Iterator[Batch]:
@@ -134,6 +143,15 @@ class Encoded:
         tokens = np.full(mask.shape, PAD, np.int64)
         tokens[mask] = self.ids.values[(starts[:, None] + column)[mask]]
         return Batch(torch.from_numpy(tokens), torch.from_numpy(mask))
+
+
+def _even_cuts(lengths: np.ndarray, parts: int) -> np.ndarray:
+    """Where to cut rows of these lengths [n] into `parts` <= n of about as many tokens, and one row at least."""
+    ends = np.cumsum(lengths)
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, parts) / parts) + 1
+    steps = np.arange(1, parts)
+    cuts = np.maximum.accumulate(np.maximum(cuts, steps) - steps) + steps
+    return np.minimum(cuts, len(lengths) - parts + steps)
 
 
 def _between_characters(ids: np.ndarray, inside: np.ndarray, max_len: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from gentext.data.batching import Encoded, Pieces
+from gentext.data.batching import Batching, Encoded, Pieces
 from gentext.data.cache import keep
 from gentext.data.download import cache_folder
 from gentext.data.prepare import Meta, encode, write_text
@@ -177,14 +177,15 @@ class Corpus:
         return Samples(tuple(texts), prompts, self._source.words, self._source.lowercase)
 
     def batches(
-        self, split: str, size: int, *, rng: torch.Generator | None = None, mixed: bool = False
+        self, split: str, size: int, *, rng: torch.Generator | None = None, batching: Batching = "texts"
     ) -> Iterator[Batch]:
         """One epoch in batches of `size` rows: in order, or with `rng` shuffled.
 
-        Rows of like length are then together, which wastes little on padding; `mixed`: of any lengths.
+        Rows of like length are then together, which wastes little on padding; with `batching="tokens"` a batch has more
+        rows than `size` where they are short and fewer where they are long, with "mixed" it has rows of any lengths.
         """
         rows = self._rows(split)
-        for chosen in rows.epoch(size, rng, mixed=mixed):
+        for chosen in rows.epoch(size, rng, batching=batching):
             batch = rows.batch(chosen)
             prompt = self._prompts[f"{split}.prompt"].batch(chosen).tokens if self.pairs else None
             yield replace(batch, prompt=prompt)

@@ -200,7 +200,7 @@ class EMState:
         """
         if self.options.every is None or self.corpus.stream:
             return in_order(self.corpus, "train", self.options.batch_size, WINDOW, rows=ROWS)
-        return self.corpus.batches("train", self.options.batch_size, rng=self.streams("batches"), mixed=True)
+        return self.corpus.batches("train", self.options.batch_size, rng=self.streams("batches"), batching="mixed")
 
     def _choose_start(self) -> None:
         """Keep the random start that a few passes bring furthest on train."""

@@ -38,6 +38,9 @@ class GradientTrainer:
 
     steps, epochs, seconds: the budgets; null for none. No steps at all leave the family as it is.
     batch_size: sequences of a step, or parallel rows of a stream; times `accumulate`.
+    batching: "texts", steps of as many texts; "tokens", of as many tokens, `batch_size` being the texts of a mean step:
+      where lines differ much in length a step of short ones moves as far as one of long ones (max-tokens batches of
+      fairseq, Ott et al. 2019, here with as many steps to an epoch). A stream's steps have as many tokens anyway.
     window: tokens of a row of a stream, whose state the next window carries on. A family without a state reads as many
       tokens a step, batch_size x window, in sections of its context.
     lr_embedding: the rate of embeddings that are not the output layer too; null: `lr`.
@@ -78,6 +81,7 @@ class GradientTrainer:
         epochs: float | None = None,
         seconds: float | None = None,
         batch_size: int = 32,
+        batching: str = "texts",
         window: int = 64,
         accumulate: int = 1,
         optimizer: str = "adamw",
@@ -118,12 +122,14 @@ class GradientTrainer:
         at_least(0, steps=steps, warmup=warmup, weight_decay=weight_decay, tolerance=tolerance, save_every=save_every)
         positive(lr=lr, lr_embedding=lr_embedding, epochs=epochs, seconds=seconds, clip=clip, cooldown=cooldown)
         share(ema=ema, floor=floor, beta1=beta1, beta2=beta2, momentum=momentum)
+        one_of("batching", batching, ("texts", "tokens"))
         one_of("optimizer", optimizer, OPTIMIZERS)
         one_of("schedule", schedule, SCHEDULES)
         one_of("precision", precision, ("fp32", "bf16"))
         self.loss = loss
         self.steps, self.epochs, self.seconds = steps, epochs, seconds
         self.batch_size, self.window, self.accumulate = batch_size, window, accumulate
+        self.batching = batching
         self.optimizer = Optimizer(optimizer, lr, lr_embedding, weight_decay, beta1, beta2, momentum)
         self.rate = Rate(schedule, warmup, cooldown, floor)
         self.clip, self.ema, self.precision, self.compile = clip, ema, precision, compile
@@ -150,6 +156,11 @@ class GradientTrainer:
             raise ValueError(
                 f"the loss's {' and '.join(self.loss.pooled)} looks at all texts of a batch together, and "
                 f"{' and '.join(divided)} divides it; give 1, and the texts that you want in {self.key}.batch_size"
+            )
+        if self.loss.pooled and self.batching == "tokens":
+            raise ValueError(
+                f"the loss's {' and '.join(self.loss.pooled)} compares batches of as many texts of any lengths; give "
+                f"{self.key}.batching=texts"
             )
         if self.aggressive is not None:
             self.aggressive.check(family, corpus, self.processes * self.nodes)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from gentext.data.batching import Batching
 from gentext.data.corpus import Corpus
 from gentext.language_model import LanguageModel
 from gentext.losses import Objective
@@ -48,6 +49,7 @@ class GradientOptions(Protocol):
     loss: Objective
     seconds: float | None
     batch_size: int
+    batching: str
     window: int
     accumulate: int
     optimizer: Optimizer
@@ -108,9 +110,10 @@ class GradientState:
         self.options, self.family, self.corpus = options, family, corpus
         self.streams, self.monitor, self.group = streams, monitor, group
         self.device = device_of(family)
-        pooled = bool(options.loss.pooled)  # in batches of one length a statistic of the batch would be of its length
+        # in batches of one length a statistic of the batch would be of its length
+        batching: Batching = "mixed" if options.loss.pooled else "tokens" if options.batching == "tokens" else "texts"
         rng = streams("batches")
-        self.loader = TrainLoader(corpus, options.batch_size, options.window, rng, family.context, mixed=pooled)
+        self.loader = TrainLoader(corpus, options.batch_size, options.window, rng, family.context, batching=batching)
         self.shell = copy.deepcopy(family).cpu() if group.sharded else family  # has the whole weights when saved
         group.shard(family, self.device)
         compiled = cast(torch.nn.Module, torch.compile(family)) if options.compile else family

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gentext.data.batching import Batching
 from gentext.data.corpus import Corpus
 from gentext.types import Batch
 
@@ -19,7 +20,7 @@ class TrainLoader:
 
     A windowed family (`context` is how far back it reads) carries none, so it gets a stream in shuffled sections, as
     many as make the tokens of `batch_size` windows: a step reads as much of a stream whatever the family.
-    `mixed`: lines of any lengths meet in a batch, for whoever compares batches as wholes.
+    `batching` is of lines: "mixed" is for whoever compares batches as wholes.
     Its place is the state of `rng` when the epoch began and the number of batches taken since.
     """
 
@@ -31,10 +32,11 @@ class TrainLoader:
         rng: torch.Generator,
         context: int | None = None,
         *,
-        mixed: bool = False,
+        batching: Batching = "texts",
     ) -> None:
         self._corpus, self._batch_size, self._window, self._rng = corpus, batch_size, window, rng
-        self._context, self._mixed = context, mixed
+        self._context = context
+        self._batching: Batching = batching
         self._sections = max(1, batch_size * window // context) if context else batch_size
         if corpus.tokens("train") == 0:
             raise ValueError(f"{corpus.name} has no training text; give a larger file, or another split")
@@ -80,7 +82,7 @@ class TrainLoader:
 
     def _epoch(self) -> Iterator[Batch]:
         if not self._corpus.stream:
-            return self._corpus.batches("train", self._batch_size, rng=self._rng, mixed=self._mixed)
+            return self._corpus.batches("train", self._batch_size, rng=self._rng, batching=self._batching)
         if self._context:
             return self._corpus.sections("train", self._sections, self._context, rng=self._rng)
         return self._corpus.windows("train", self._batch_size, self._window)

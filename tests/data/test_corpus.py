@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -55,6 +56,27 @@ def test_shuffled_batches_hold_every_row_once_and_repeat_with_the_seed(file):
 
     assert epoch(0) == epoch(0) != epoch(1)
     assert sorted(itertools.chain.from_iterable(epoch(0))) == sorted(corpus.lines("train"))
+
+
+def test_batches_of_as_many_tokens_hold_every_row_once_and_are_as_many(tmp_path):
+    """Half of the lines are one word, some are far longer: by texts a batch has 8 to 200 tokens."""
+    lengths = [1] * 200 + [5] * 150 + [24] * 48 + [400, 2]
+    (tmp_path / "mine.txt").write_text("\n".join(" ".join([f"w{i}"] * n) for i, n in enumerate(lengths)) + "\n")
+    corpus = opened(tmp_path / "mine.txt")
+
+    def epoch(batching):
+        rng = torch.Generator().manual_seed(0)
+        return list(corpus.batches("train", 8, rng=rng, batching=batching))
+
+    texts, tokens = epoch("texts"), epoch("tokens")
+    assert len(tokens) == len(texts)
+    held = itertools.chain.from_iterable(corpus.tokenizer.decode(batch.tokens.tolist()) for batch in tokens)
+    assert sorted(held) == sorted(corpus.lines("train"))
+    counts = np.array([int(batch.mask.sum()) for batch in tokens])
+    others = counts[counts < 400]  # all but the batch of the one line that is longer than a batch should be
+    assert others.std() < 0.4 * others.mean() < np.std([int(batch.mask.sum()) for batch in texts])
+    assert min(len(batch) for batch in tokens) == 1
+    assert max(len(batch) for batch in tokens) > 2 * 8
 
 
 @pytest.mark.parametrize("recipe", [Word("treebank"), Word("char"), Char(), BPE(300)], ids=repr)

@@ -68,6 +68,14 @@ def test_what_looks_at_a_batch_as_a_whole_is_not_divided(corpus, term, divided):
         loop.check(tiny.vae(corpus), corpus)
 
 
+def test_what_compares_batches_takes_them_of_as_many_texts(corpus):
+    loop = tiny.loop(batching="tokens")
+    loop.check(tiny.vae(corpus), corpus)
+    loop.loss = Objective(nll=NLL(), rate=MMD())
+    with pytest.raises(ValueError, match=r"loss's rate .*train\.batching=texts"):
+        loop.check(tiny.vae(corpus), corpus)
+
+
 def test_a_validation_counts_no_idle_row(corpus, notes, monkeypatch):
     monitor = notes()
     training = GradientState(tiny.bound(), tiny.vae(corpus), corpus, Streams(0), monitor, ProcessGroup())
