@@ -24,7 +24,8 @@ def check(paths: Sequence[str | Path]) -> list[Path]:
     """The Markdown files that were proven: those given, and in folders those beside a records.jsonl.
 
     What stands between `<!-- gentext: CORPUS | PART -->` and `<!-- end -->` must be what the records.jsonl beside the
-    file makes; `<!-- gentext: DATA | board | COLUMNS | FOLDER -->` names other columns, and where the records lie.
+    file makes; `<!-- gentext: DATA | board | COLUMNS | FOLDER -->` names other columns, and where the records lie, and
+    `<!-- gentext: * | environment -->` is of all of them.
     Raises: ValueError for a part that is not, a table of families outside the marks, and a file without any.
     """
     files = _files(paths)
@@ -184,7 +185,8 @@ class _Sections:
             return [*render_board.markdown(ranked[0]).split("\n"), "", f"*{render_board.LEGEND}*", ""]
         if folder not in self.parts:
             made = page.build(self._held(folder), {})
-            self.parts[folder] = {s.board.corpus: export.provable(s, self.file.stem) for s in made.sections}
+            parts = {s.board.corpus: export.provable(s, self.file.stem) for s in made.sections}
+            self.parts[folder] = parts | {export.ALL: {export.ENVIRONMENT: export.environment(made)}}
         known = self.parts[folder].get(corpus, {})
         if name not in known:
             raise ValueError(

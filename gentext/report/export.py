@@ -21,6 +21,7 @@ from gentext.results.columns import TARGETS
 
 # one name for the embedding function, all of Vega inlined: the page needs no network
 MARK, END = "<!-- gentext: {} -->", "<!-- end -->"
+ALL, ENVIRONMENT = "*", "environment"  # the part that is of all corpora
 SNIPPET = "window.embed = vegaEmbed;"
 
 
@@ -92,8 +93,13 @@ def _markdown(page: Page, path: Path) -> list[Path]:
                     written.append(_picture(picture.chart, path, section))
                     lines += [f"![{picture.chart.alternative}]({written[-1].name})", "", f"*{picture.note}*", ""]
     lines += ["## Commands", "", "```", *page.commands, "```", ""]
-    lines += ["## Environment", "", ", ".join(f"{name} {version}" for name, version in page.versions.items()), ""]
+    lines += ["## Environment", "", *marked(ALL, ENVIRONMENT, environment(page))]
     return [put(path, "\n".join(lines)), *written]
+
+
+def environment(page: Page) -> list[str]:
+    """The lines of Markdown that say what a page's records were made with."""
+    return [", ".join(f"{name} {version}" for name, version in page.versions.items()), ""]
 
 
 def provable(section: Section, stem: str) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,7 @@ class Page:
     sections: tuple[Section, ...]
     configurations: Table  # what differs between the runs
     commands: tuple[str, ...]
-    versions: Mapping[str, str]
+    versions: Mapping[str, str]  # of what the records were made with
     failures: tuple[Mapping[str, str], ...] = ()
     files: tuple[str, ...] = ()  # that lie beside a published page
 
@@ -94,7 +95,7 @@ def build(
         tuple(_section(board, material.get(board.corpus_key)) for board in ranked),
         _differences(records),
         tuple(dict.fromkeys(record.command for record in records if record.command)),
-        records[0].versions,
+        _versions(records),
         tuple(failures),
         files,
     )
@@ -112,6 +113,18 @@ def _runs(records: Sequence[Record], ranked: Sequence[Board]) -> str:
     parts = [f"{n} {word if n == 1 else plural.get(word, word + 's')}" for n, word in counts]
     parts[0] += f" ({', '.join(names)})"
     return f"{len(records)} records: {', '.join(parts)}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}."
+
+
+def _versions(records: Sequence[Record]) -> dict[str, str]:
+    """What these records were made with, by name; where they differ every value, with the number of its rows."""
+    found = {}
+    for name in dict.fromkeys(name for record in records for name in record.versions):
+        values = Counter(record.versions[name] for record in records if name in record.versions)
+        if values.total() == len(records) and len(values) == 1:
+            found[name] = next(iter(values))
+        else:
+            found[name] = " and ".join(f"{v} ({n} row{'s' * (n > 1)})" for v, n in values.most_common())
+    return found
 
 
 def _section(board: Board, material: Material | None) -> Section:

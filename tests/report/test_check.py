@@ -7,7 +7,7 @@ import pytest
 
 from gentext.cli import main
 from gentext.report import export, page
-from gentext.report.check import check, older
+from gentext.report.check import check, older, update
 from gentext.results import record
 from gentext.results.record import Record
 from gentext.types import Value
@@ -49,6 +49,27 @@ def test_a_figure_that_no_record_holds_is_found(folder, old, new, said):
     file = folder / "README.md"
     file.write_text(file.read_text().replace(old, new))
     with pytest.raises(ValueError, match=said):
+        check([folder])
+
+
+def test_the_environment_tells_every_commit_and_processor_of_the_rows(folder):
+    file, kept = folder / "README.md", folder / "records.jsonl"
+    held = record.find([kept])
+    held.append(replace(held[0], seed=1))
+    same = {"python": "3.11.7", "cpu": "AMD EPYC"}
+    versions = [
+        same | {"commit": "aaaaaaa"},
+        same | {"commit": "bbbbbbb"},
+        same | {"commit": "bbbbbbb", "cuda": "12.8"},
+    ]
+    made = [replace(one, versions=each) for one, each in zip(held, versions, strict=True)]
+    kept.write_text("".join(json.dumps(record.plain(one)) + "\n" for one in made))
+    export.write(page.build(made, {}), file)
+    line = "python 3.11.7, cpu AMD EPYC, commit bbbbbbb (2 rows) and aaaaaaa (1 row), cuda 12.8 (1 row)"
+    assert f"\n<!-- gentext: * | environment -->\n\n{line}\n\n<!-- end -->\n" in file.read_text()
+    check([folder])
+    file.write_text(file.read_text().replace("aaaaaaa (1 row)", "bbbbbbb"))
+    with pytest.raises(ValueError, match=r"where the records say\n.*aaaaaaa"):
         check([folder])
 
 
@@ -105,6 +126,7 @@ def test_records_that_older_code_made_are_told(folder, capsys):
     kept = folder / "records.jsonl"
     rows = [replace(one, versions={"commit": made}) for one in record.find([kept])]
     kept.write_text("".join(json.dumps(record.plain(one)) + "\n" for one in rows))
+    update([folder])
     commit("docs: nothing\n\nNumerics: unchanged")
     commit("demo: run it again\n\nNumerics: changed: bleu4 .1 .2")  # of the records alone
     assert older([folder]) == []
