@@ -58,9 +58,9 @@ def run(*overrides: str, config_dir: str | Path | None = None, **keys: Any) -> R
             named = cfg.hydra.runtime.choices.experiment
             raise ValueError(f"experiment={named} is a sweep; gentext.sweep(...) runs it, or give hydra.mode=RUN")
         choices, folder = cfg.hydra.runtime.choices, Path(cfg.hydra.run.dir)
+        config.check_known([(cfg, words)])
         with open_dict(cfg):
             del cfg["hydra"]
-        config.check_known([(cfg, words)])
         config.check_run(config.settle(cfg, words))
         folder.parent.mkdir(parents=True, exist_ok=True)
         return Run(run_job(cfg, folder, choices, words, config_dir=config_dir), folder)
@@ -89,11 +89,12 @@ def run_job(
     from gentext.run_pipeline import Label
     from gentext.run_pipeline import run as pipeline
 
-    name = label([override for override in overrides if override not in shared], choices["family"])
     with config.searching(config_dir):  # a worker process of a sweep has not entered it
-        former = [Path(cfg.out) / name for name in config.former_names(cfg, choices, overrides)]
+        given = config.taken(cfg, overrides)
+        name = label([override for override in given if override not in shared], choices["family"])
+        former = [Path(cfg.out) / each for each in config.former_names(cfg, choices, overrides)]
         run_folder.adopt(folder, former)
-        label_of = Label(*name, command_line(overrides, config_dir))
+        label_of = Label(*name, command_line(given, config_dir))
         return pipeline(config.settle(cfg, overrides), folder, label_of, tuning.pruners())
 
 

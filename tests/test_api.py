@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import shlex
 import sys
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_run_from_python_is_the_command_s():
     assert [record.created for record in gentext.run("family=ngram", *SMALL, seed=1)] == [done[0].created]
     assert len(done.samples()) == 30
     assert done[0].command == f"gentext run family=ngram {' '.join(SMALL)} seed=1"
+
+
+def test_a_job_s_command_and_label_are_of_the_keys_that_it_has():
+    board = gentext.sweep("family=human,ngram", "++family.order=2", *SMALL)
+    said = {record.family: (record.command, record.variant) for record in board}
+    for family, key in {"human": "", "ngram": " ++family.order=2"}.items():
+        assert said[family] == (f"gentext run family={family}{key} {' '.join(SMALL)}", key.removeprefix(" ++family."))
+        assert main(shlex.split(said[family][0])[1:]) == 0  # which is no sweep
 
 
 def test_what_is_returned_prints_and_is_a_table_in_a_notebook():

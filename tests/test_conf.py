@@ -172,6 +172,8 @@ def test_what_counts_somewhere_is_not_refused():
     check(["family=lstm,ngram", "++family.width=8"], sweep=True)
     check(["family=lstm", "track=time", "train.steps=0"])  # no training at all
     check(["family=lstm", "track=parameters", "train.epochs=3"])  # a track of sizes
+    for chosen in ("seqgan", "ngram"):  # an experiment's widths are for others of its families
+        check(["experiment=oracle", f"family={chosen}"], sweep=True)
     words = ["family=ngram", "++eval.metrics.bleu._target_=gentext.metrics.Rouge"]
     check(words)
     assert config.settle(config.compose(words), words).eval.metrics.bleu == {"_target_": "gentext.metrics.Rouge"}

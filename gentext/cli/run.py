@@ -276,7 +276,8 @@ def _job(cfg: DictConfig) -> float | None:
     folder = Path(context.runtime.output_dir)
     overrides = list(context.overrides.task)
     config_dir = config.config_dir(context.runtime.config_sources)
-    command = command_line(overrides, config_dir)
+    with config.searching(config_dir):
+        command = command_line(config.taken(cfg, overrides), config_dir)
     ended: dict[str, Any] = {"folder": str(folder), "command": command, "code": 0, "reason": ""}
     if context.mode == RunMode.MULTIRUN:
         log.info("job %s: %s", context.job.num, " ".join(overrides))

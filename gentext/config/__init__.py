@@ -26,6 +26,7 @@ from gentext.config.schema import (
     register,
     run_name,
     settle,
+    taken,
 )
 from gentext.config.search import config_dir, folder, searching
 from gentext.config.size import give_size
@@ -66,4 +67,5 @@ __all__ = [
     "setting",
     "settings",
     "settle",
+    "taken",
 ]

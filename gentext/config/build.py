@@ -57,12 +57,15 @@ def _named(error: HydraException, node: Any) -> Exception:
 def check_known(jobs: Iterable[tuple[DictConfig, Sequence[str]]]) -> None:
     """Refuse a `++key=value` that no job of a sweep takes: what some take is left out of the others, and a typo of all.
 
+    What an experiment's file gives for some of its families is left out where none of these is chosen.
+
     Args:
-        jobs: each one's configuration and overrides.
+        jobs: each one's configuration, Hydra's node included, and overrides.
     """
-    of_jobs = [unknown(cfg, overrides) for cfg, overrides in jobs]
-    for key, known in of_jobs[0].items():
-        if all(key in found for found in of_jobs):
+    first, *others = [(cfg, unknown(cfg, overrides)) for cfg, overrides in jobs]
+    of_families = {key.lstrip("+") for key in first[0].hydra.sweeper.get("params") or {}}
+    for key, known in first[1].items():
+        if key not in of_families and all(key in found for _, found in others):
             raise ValueError(f"{key} is no key of this run. {near_key(key.rpartition('.')[2], known, 'keys')}")
 
 

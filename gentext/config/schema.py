@@ -140,6 +140,12 @@ def unknown(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def taken(cfg: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """The overrides but for each `++key=value` that `settle` leaves out."""
+    left = unknown(cfg, overrides)
+    return [override for override in overrides if override.partition("=")[0].removeprefix("++") not in left]
+
+
 def identity(cfg: DictConfig) -> dict[str, Any]:
     """The part of a configuration that decides a trained model, as plain data."""
     plain = cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=False))
