@@ -1,3 +1,4 @@
+from .agreement import Agreement as Agreement
 from .base import TextMetric as TextMetric
 from .bertscore import BERTScore as BERTScore
 from .bleu import BLEU as BLEU

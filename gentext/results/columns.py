@@ -98,6 +98,7 @@ FIGURES = (
     _figure("tv", "total variation", "share", "lower", _TRUTH, "The largest difference in probability that row and truth give to any set of texts.", "1/2 sum |p - q|; its bound from KL by Bretagnolle and Huber 1979"),
     _figure("grammatical", "grammatical", "share", "higher", _TRUTH, "The share of samples that the true distribution can produce.", "samples with p > 0 / samples"),
     _figure("rule_gap", "rule usage gap", "share", "lower", "RuleProfile", "Total variation between the rules that accepted samples use and those that the grammar uses.", "1/2 sum |f - g| over rules"),
+    _figure("agreement", "agreement", "share", "higher", "Agreement", "The share of pairs of sentences, alike but for the form of the verb, in which the one whose verb agrees with its subject is likelier; a half is guessing.", "Linzen et al. 2016; Marvin and Linzen 2018"),
     _figure("rules_off", "rules misused", "share", "lower", "RuleProfile", "The share of the grammar's rules that the samples use significantly too often or too rarely.", "rules with |z| above the threshold / rules"),
     _figure("negative_elbo", "negative ELBO", "nats/text", "lower", _LATENT, "The bound on a text's negative log-likelihood that a VAE is trained on.", "reconstruction + KL (Kingma and Welling 2014)"),
     _figure("iw_nll", "IW-NLL", "nats/text", "lower", _LATENT, "The importance-weighted bound on a text's negative log-likelihood.", "-log mean p(x, z) / q(z | x) (Burda et al. 2016)"),

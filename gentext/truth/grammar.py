@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64
 
 from gentext.data.source import Truth
 from gentext.truth import pcfg
+from gentext.truth.agreement import AgreementPairs, MinimalPair
 from gentext.truth.inside import Inside
 from gentext.truth.lalr import conflict
 from gentext.truth.sampling import Expander
@@ -148,6 +149,24 @@ class Grammar(Truth):
         rhs = tuple(symbols for symbols, keep in zip(self.rules.rhs, kept, strict=True) if keep)
         rest = replace(self.rules, lhs=self.rules.lhs[kept], rhs=rhs, prob=self.rules.prob[kept])
         return np.isinf(Inside(rest).log_prob([self._numbers(text) for text in texts]))
+
+    def agreement_pairs(self, n: int, rng: torch.Generator) -> list[MinimalPair]:
+        """The pairs of `n` sentences and the same with the first verb in its other form, which the grammar rejects.
+
+        Of sentences whose first clause is a subject and a finite predicate, as `AgreementPairs` finds them by name.
+        Raises: ValueError where the grammar names no such phrases.
+
+        Example:
+            >>> Grammar().agreement_pairs(2, torch.Generator().manual_seed(1))[0][:2]
+            ('ten old kids walk near a tree .', 'ten old kids walks near a tree .')
+        """
+        pairs = self._agreement.draw(n, rng)
+        rejected = np.isinf(self.log_prob([pair.wrong for pair in pairs]))
+        return [pair for pair, keep in zip(pairs, rejected.tolist(), strict=True) if keep]
+
+    @cached_property
+    def _agreement(self) -> AgreementPairs:
+        return AgreementPairs(self.rules)
 
     def _numbers(self, text: str) -> list[int]:
         """The words of a text by their numbers; nothing, which has no derivation, where a word is unknown."""
