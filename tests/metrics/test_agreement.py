@@ -144,4 +144,4 @@ def test_an_ngram_knows_the_verb_behind_a_noun_and_not_behind_a_clause(tmp_path,
     small = ["data.train=3000", "data.valid=20", "data.test=60", "eval.samples=30", "~eval.metrics", metrics]
     figures = gentext.run("family=ngram", *small).figures()
     assert figures["agreement:simple"] > 0.9
-    assert figures["agreement:attractor"] < 0.5
+    assert figures["agreement:attractor"] < 0.7
