@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gentext.panels import Table
@@ -35,6 +35,7 @@ from gentext.results.record import Record
 # the first that is known; of a track that is not here, of what its board shows
 QUALITY = {"unconditional": ("bleu4",), "conditional": ("chrf", "sacrebleu", "rougeL")}
 DIVERSITY = "selfbleu4"
+LIKELIHOODS = ("lm_score", "reverse_lm_score")  # quality and diversity by likelihood: Caccia et al. 2020, section 4
 PICTURED = 30  # families whose texts and logs are drawn: more lines than these nobody can tell apart
 REACHED = {"10 s": 10.0, "1 min": 60.0, "10 min": 600.0}
 COSTS = ("train_seconds", "parameters", "flops_per_token", "sample_seconds")
@@ -144,10 +145,24 @@ def _section(board: Board, material: Material | None) -> Section:
     )
 
 
-def _traded(board: Board, quality: str) -> frontier.Traded | None:
-    if quality not in board.columns or DIVERSITY not in board.columns:
+def _traded(board: Board, quality: str, diversity: str = DIVERSITY) -> frontier.Traded | None:
+    if quality not in board.columns or diversity not in board.columns:
         return None
-    return frontier.trade(board, quality, DIVERSITY)
+    return frontier.trade(board, quality, diversity)
+
+
+def _by_likelihood(board: Board) -> tuple[list[Chart | None], list[Table]]:
+    """Samples under a model of training text against held-out text under a model of samples, over temperatures."""
+    held = [record for row in board.rows for record in row.records]
+    if not all(any(name in record.values for record in held) for name in LIKELIHOODS):
+        return [], []
+    (scored,) = boards.rank(held, columns=LIKELIHOODS)
+    traded = _traded(scored, *LIKELIHOODS)
+    if traded is None or not traded.area:
+        return [], []
+    place = {(row.family, row.decode): i for i, row in enumerate(board.rows)}
+    alike = replace(scored, rows=tuple(sorted(scored.rows, key=lambda row: place[row.family, row.decode])))
+    return [charts.frontier(alike, *LIKELIHOODS)], [frontier.table(traded)]
 
 
 def _blocks(
@@ -163,15 +178,17 @@ def _blocks(
     swept = [name for name in (likelihood, "grammatical") if name in board.columns]
     human = [row for row in board.rows if row.human][:1]
     curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
+    by_likelihood = _by_likelihood(board)
     blocks = [
         ("Along what was swept", sweep_charts.draw(plain, swept), [], True),
         (
             "Quality and diversity",
             [
                 *([charts.frontier(board, quality, DIVERSITY)] if traded else []),
+                *by_likelihood[0],
                 *sweep_charts.draw_decoding(board.rows, [*plain, *human], [quality, DIVERSITY]),
             ],
-            [frontier.table(traded)] if traded and traded.area else [],  # one setting a family is no frontier
+            [*([frontier.table(traded)] if traded and traded.area else []), *by_likelihood[1]],  # no area: one setting
             True,
         ),
         ("Adversarial training", [], adversarial_table.tables(board, traded), True),

@@ -184,6 +184,34 @@ def test_the_numbers_of_decode_settings_are_drawn_as_curves_beside_plain_samplin
     assert {level["family"] for level in levels["data"]["values"]} == {"diffusion", "lstm", "human"}
 
 
+def test_samples_by_likelihood_are_traded_over_temperatures_too():
+    def drawn(family, temperature, lm, reverse):
+        figures = {"bleu4": 1 / lm, "selfbleu4": 1 / reverse, "lm_score": lm, "reverse_lm_score": reverse}
+        values = {name: Value(figure, f"{name}|v:1", None, 9) for name, figure in figures.items()}
+        return Record(
+            "coco", "unconditional", family, "", f"ancestral temperature={temperature}", 0, values, {}, "exact"
+        )
+
+    likelihood = [
+        drawn("lstm", t, lm, reverse) for t, lm, reverse in ((0.5, 2.0, 6.0), (0.7, 3.0, 5.0), (0.9, 4.0, 4.0))
+    ]
+    game = [drawn("seqgan", t, lm, reverse) for t, lm, reverse in ((0.5, 3.0, 6.0), (0.9, 5.0, 4.0))]
+    (section,) = page.build([*likelihood, *game], {}).sections
+    (block,) = [block for block in section.blocks if block.title == "Quality and diversity"]
+    assert [chart.title for chart in block.charts] == [
+        "BLEU-4 against Self-BLEU-4",
+        "LM score against reverse LM score",
+    ]
+    points = {(p["family"], p["x"]): p["y"] for p in block.charts[1].spec["data"]["values"]}
+    assert points["lstm", 5.0] == 3.0
+    traded = block.tables[-1]
+    assert [row[:3] for row in traded.rows] == [["lstm", "3.0000", "3.0000"], ["seqgan", "4.0000", "4.0000"]]
+    assert traded.columns[2] == "LM score at reverse LM score 5"
+    (one,) = page.build(likelihood[:1] + game[:1], {}).sections  # one setting each is no curve
+    shown = [chart.title for block in one.blocks for chart in block.charts]
+    assert "LM score against reverse LM score" not in shown
+
+
 def test_what_was_not_swept_has_no_curve(records):
     (section,) = page.build(records, {}).sections
     assert "Along what was swept" not in [block.title for block in section.blocks]
