@@ -175,7 +175,7 @@ def _blocks(
     likelihood = next((name for name in ("word_ppl", "bits_per_char", quality) if name in board.columns), "")
     cheap = next((name for name in ("bits_per_char", "h_pq", "word_ppl", quality) if name in board.columns), "")
     plain, names = findings.plain(board), charts.families(board)
-    swept = [name for name in (likelihood, "grammatical") if name in board.columns]
+    swept = [name for name in (likelihood, "grammatical", "agreement:attractor") if name in board.columns]
     human = [row for row in board.rows if row.human][:1]
     curves = [charts.curves(logs, against, names) for against in ("seconds", "tokens")]
     by_likelihood = _by_likelihood(board)

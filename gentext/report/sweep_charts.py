@@ -82,7 +82,7 @@ def _along(key: str, named: Sequence[Named], metric: str) -> Chart | None:
         layers.append(flat.encode(y=y, color=looks["color"], tooltip=[tooltip[0], tooltip[2]]))
     others = f"; {', '.join(level['family'] for level in levels)} for comparison" if levels else ""
     return titled(
-        f"swept-{key}-{metric}",
+        f"swept-{key}-{metric.replace(':', '-')}",
         f"{title} along {key}",
         f"{title} of {', '.join(curves)} at {len(set(numbers))} values of {key}{others}.",
         "Bars are 95 % intervals" + (", dashed: rows without such a number." if levels else "."),

@@ -375,7 +375,8 @@ def _mark(rows: Sequence[Row], about: Mapping[str, Column], over: str, notes: li
         for i, score, same in zip(rivals, scores, equal, strict=True):
             cells[i][name] = replace(cells[i][name], best=bool(score == top), equal=bool(same and score != top))
     if any(cell.exactness == "pseudo" for row in cells for cell in row.values()):
-        notes.append("~ rests on a pseudo-likelihood, every token given all others, which no likelihood compares with")
+        what = "a pseudo-likelihood, every token given all others, or a difference of bounds"
+        notes.append(f"~ rests on {what}, with which no likelihood compares")
     notes += [f"no best is marked in {', '.join(names)}: {reason}" for reason, names in without.items()]
     notes += [
         f"not ranked in {', '.join(dict.fromkeys(names))}, which have no interval: {family}"

@@ -205,6 +205,7 @@ _SHOWN = {
             "grammatical",
         ),
         *("train_seconds", "h_qp_matched", "word_ppl", "distinct2", "novelty4", "kl_pq", "kl_qp"),
+        "agreement:attractor",
     ),
     "conditional": (
         *(
@@ -293,7 +294,7 @@ def column(name: str, value: Value | None = None) -> Column:
         meaning = f"The {figure.replace('f1', 'F1')} of the label {label!r}."
         return Column(name, f"{figure} of {label}", "share", meaning, "higher", "Classification", "per label", "higher")
     if label and figure in COLUMNS:
-        return replace(COLUMNS[figure], name=name, title=f"{COLUMNS[figure].title} {label}")
+        return replace(COLUMNS[figure], name=name, title=f"{COLUMNS[figure].title} {label.replace('_', ' ')}")
     directions: dict[bool | None, Literal["higher", "lower"]] = {True: "higher", False: "lower"}
     better = directions.get(value.higher_is_better if value else None)
     unit = value.unit if value else ""
