@@ -84,6 +84,9 @@ def _apart(records: Sequence[Record], found: list[str]) -> list[str]:
         flat = {i: _settings(records[i]) for i in members}
         keys = [key for key in flat[members[0]] if len({flat[i].get(key) for i in members}) > 1]
         keys += sorted({key for i in members for key in flat[i]} - set(flat[members[0]]))
+        rest = [key for key in keys if key != "max_len"]  # which most often follows from how many texts there are
+        told, tell = ({tuple(flat[i].get(key) for key in some) for i in members} for some in (keys, rest))
+        keys = rest if len(tell) == len(told) else keys
         for i in members:
             made[i] = " ".join([found[i], *(f"{key}={flat[i].get(key) or '-'}" for key in keys)])
     return made
