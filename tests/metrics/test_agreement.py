@@ -34,7 +34,7 @@ V-run-pl -> 'run' [1.0]
 Is -> 'is' [1.0]
 Are -> 'are' [1.0]
 """
-SINGULAR, PLURAL = {"dog", "cat", "is", "sees", "hears", "runs"}, {"dogs", "cats", "are", "see", "hear", "run"}
+SINGULAR = {"dog", "cat", "is", "sees", "hears", "runs"}
 
 
 class Scorer:

@@ -68,6 +68,8 @@ def test_data_settings_and_split_are_part_of_a_row():
     rows = [made(data={"train": n}, seed=i) for i, n in enumerate((2000, 1100, 200))]
     assert len({identity(one) for one in rows}) == 3
     assert names(rows) == [f"lstm data.train={n}" for n in (2000, 1100, 200)]
+    assert identity(made(split="valid")) != identity(made())
+    assert identity(made(seed=1)) == identity(made())
 
 
 def test_a_length_that_follows_from_the_text_names_no_row():
@@ -77,8 +79,6 @@ def test_a_length_that_follows_from_the_text_names_no_row():
 
     assert names([read(46, train=2000), read(45, train=200)]) == ["lstm data.train=2000", "lstm data.train=200"]
     assert names([read(46), read(45)]) == ["lstm max_len=46", "lstm max_len=45"]
-    assert identity(made(split="valid")) != identity(made())
-    assert identity(made(seed=1)) == identity(made())
 
 
 @pytest.mark.parametrize(
